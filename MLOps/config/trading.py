@@ -1,0 +1,74 @@
+"""The section `trading:` of params.yaml: the rules by which every account trades and is rewarded."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from MLOps.config.schema import section
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+@section
+class RewardConfig:
+    """The reward of one step; formulas and sources stand in `MLOps.trading.kernel`."""
+
+    scheme: Literal["pnl", "weighted", "differential_sharpe"] = "pnl"
+    # Returns are fractions near 0.01; the scale brings them to the order of one.
+    scale: Positive = 100.0
+    clip: Positive = 10.0
+    # Scheme `pnl`: what is taken off, or added to, the scaled return.
+    cost_penalty: NonNegative = 0.0
+    drawdown_penalty: NonNegative = 0.0
+    sharpe_bonus: NonNegative = 0.0
+    # Scheme `weighted`: the weight of each part.
+    sharpe_weight: NonNegative = 0.4
+    return_weight: NonNegative = 0.3
+    drawdown_weight: NonNegative = 0.3
+    cost_weight: NonNegative = 0.1
+    # Memory of the running mean and variance of returns behind every Sharpe ratio; the adaptation rate is 1 / sharpe_bars.
+    sharpe_bars: Annotated[int, Field(ge=2)] = 60
+
+
+@section
+class TradingConfig:
+    """The rules of the market: costs, limits, orders and episodes, the same in training, backtest and serving.
+
+    Fractions are of one (0.05 is five per cent), basis points of one ten-thousandth, money in the currency of the bars.
+    """
+
+    initial_cash: Positive = 100_000.0
+    # discrete: one account a symbol and the nine actions; shares, weights: one account over all symbols.
+    scheme: Literal["discrete", "shares", "weights"] = "discrete"
+    # next_open: what is decided at a bar's close fills at the next bar's open. close: fills at the very close that was
+    # observed, which no one can do and which flatters; it exists to compare with systems that assume it.
+    fill: Literal["next_open", "close"] = "next_open"
+    fee_bps: Annotated[float, Field(ge=0, lt=10_000)] = 10.0
+    # Money per filled order.
+    fee_fixed: NonNegative = 0.0
+    slippage_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    # On the value of a short position at every close that it is held over.
+    borrow_bps_per_bar: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    allow_short: bool = False
+    # Orders are rounded down to multiples of this many shares; 0 trades fractions of a share.
+    lot_size: NonNegative = 0.0
+    # Largest exposure of one symbol, as a fraction of the account's equity; an account has no credit, so at most 1.
+    max_position: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Scheme `shares`: an action of 1 buys this many shares (FinRL's hmax).
+    max_order_shares: Annotated[int, Field(ge=1)] = 100
+    # Distance from the average entry price at which a position is closed, as a fraction of it; null for none.
+    stop_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
+    take_profit: Positive | None = None
+    # All positions are closed, and none opened, at bars whose turbulence is at or above this; null for never.
+    turbulence_stop: Positive | None = None
+    # Length of a training episode with random start; null runs each episode to the end of the market.
+    episode_bars: Annotated[int, Field(ge=1)] | None = 252
+    reward: RewardConfig = RewardConfig()
+
+    def __post_init__(self) -> None:
+        if self.scheme == "shares" and self.allow_short:
+            raise ValueError("the scheme 'shares' is long only: set allow_short to false or the scheme to 'weights'")
+        if self.scheme == "shares" and not math.isclose(self.lot_size, round(self.lot_size)):
+            raise ValueError("the scheme 'shares' trades whole shares: set lot_size to a whole number")

@@ -1,0 +1,7 @@
+"""The market and the accounts that trade it: one compiled kernel under training, backtest and serving."""
+
+from MLOps.trading.account import Account, Action, observation_columns, observe, target_shares
+from MLOps.trading.market import Market
+from MLOps.trading.simulation import Ledger, simulate
+
+__all__ = ["Account", "Action", "Ledger", "Market", "observation_columns", "observe", "simulate", "target_shares"]

@@ -1,0 +1,117 @@
+"""N accounts, each in an episode of its own: what both training faces of the kernel share."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from MLOps.config.trading import TradingConfig
+from MLOps.errors import UserError
+from MLOps.trading import kernel
+from MLOps.trading.account import Action, observation_columns
+from MLOps.trading.market import Market
+from MLOps.trading.simulation import check_turbulence
+
+
+class Episodes:
+    """The accounts, the episodes they may be in, and the spaces they act and see in.
+
+    Attributes:
+        accounts: (N,) `kernel.ACCOUNT`.
+        holdings: (N, A) `kernel.HOLDING`; one asset under the scheme `discrete`, else all of the market's.
+        starts: (E, 3) int64: symbol (-1 for all), first and last bar of every possible episode, in the market's block.
+    """
+
+    def __init__(self, market: Market, config: TradingConfig, n_accounts: int) -> None:
+        """Raises: UserError: when the market allows no episode, or lacks the turbulence that the rules need."""
+        if n_accounts < 1:
+            raise UserError(f"expected at least one environment, found {n_accounts}")
+        check_turbulence(market, config)
+        self.block = market.block
+        self.rules = kernel.rules_of(config)
+        self.starts = _starts(market, config)
+        n_columns = len(observation_columns(market, config))
+        self.observation_space = spaces.Box(-np.inf, np.inf, (n_columns,), np.float32)
+        self.accounts = np.zeros(n_accounts, kernel.ACCOUNT)
+        self.action_space: spaces.Space[Any]
+        if config.scheme == "discrete":
+            self.action_space = spaces.Discrete(len(Action))
+            self.holdings = np.zeros((n_accounts, 1), kernel.HOLDING)
+        else:
+            self.action_space = spaces.Box(-1.0, 1.0, (market.n_symbols,), np.float32)
+            self.holdings = np.zeros((n_accounts, market.n_symbols), kernel.HOLDING)
+            self.holdings["symbol"] = np.arange(market.n_symbols)
+
+    def start(self) -> None:
+        """Begin a new episode for every account, drawn by its own generator."""
+        kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.prices, self.rules)
+
+    def observe(self, out: NDArray[np.float32]) -> None:
+        """Write what every account sees to `out` (N, D)."""
+        block = self.block
+        kernel.observe_all(self.accounts, self.holdings, block.observations, block.observable, self.rules, out)
+
+    def as_actions(self, actions: Any) -> NDArray[Any]:
+        """The actions as the kernel takes them, (N,) int64 or (N, A) float32.
+
+        Raises:
+            UserError: for another shape or kind of number.
+        """
+        shape, kind, dtype = (len(self.accounts),), "iu", np.int64
+        if isinstance(self.action_space, spaces.Box):
+            shape, kind, dtype = self.holdings.shape, "iuf", np.float32
+        actions = np.asarray(actions)
+        if actions.shape != shape or actions.dtype.kind not in kind:
+            wanted = "whole numbers" if dtype is np.int64 else "numbers"
+            raise UserError(
+                f"expected actions: {wanted} of shape {shape}, found {actions.dtype} of shape {actions.shape}"
+            )
+        return np.ascontiguousarray(actions, dtype)
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything that changes, positions, clocks and generators, as plain arrays by name."""
+        state = {f"account.{name}": self.accounts[name].copy() for name in kernel.ACCOUNT.names or ()}
+        return state | {f"holding.{name}": self.holdings[name].copy() for name in kernel.HOLDING.names or ()}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from a state that `get_state` returned, on the same market and with the same rules.
+
+        Raises:
+            UserError: when the state is of other names or another number of accounts or symbols.
+        """
+        for name, present in self.get_state().items():
+            found = state.get(name)
+            if found is None or found.shape != present.shape or found.dtype != present.dtype:
+                kind = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+                raise UserError(f"state: expected {name}, {present.dtype} of shape {present.shape}, found {kind}")
+        for name in kernel.ACCOUNT.names or ():
+            self.accounts[name] = state[f"account.{name}"]
+        for name in kernel.HOLDING.names or ():
+            self.holdings[name] = state[f"holding.{name}"]
+
+
+def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
+    """Every episode the market allows: (E, 3) symbol, first and last bar.
+
+    An episode of one symbol stays within a run of tradable bars, and of a run shorter than `episode_bars` is the whole.
+    An episode of a portfolio runs from any bar at which at least one symbol can be traded.
+    """
+    tradable = market.observable[:, :-1] & market.alive[:, 1:]
+    if config.scheme != "discrete":
+        # A portfolio waits out the bars at which nothing can be traded, so what can be traded later counts too.
+        tradable = np.logical_or.accumulate(tradable.any(axis=0)[::-1])[::-1][None]
+    rows = []
+    for symbol, allowed in enumerate(tradable):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], allowed, [False]]).astype(np.int8)))
+        for first, last in edges.reshape(-1, 2):
+            length = last - first if config.episode_bars is None else min(config.episode_bars, last - first)
+            begin = np.arange(first, last - length + 1)
+            rows.append(np.column_stack([np.full(len(begin), symbol), begin, begin + length]))
+    if not rows:
+        raise UserError("market: no bar is observable and has a next one, so no episode can start")
+    starts = np.concatenate(rows).astype(np.int64)
+    starts[:, 1:] += market.first
+    if config.scheme != "discrete":
+        starts[:, 0] = -1
+    return starts

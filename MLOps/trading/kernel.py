@@ -1,0 +1,640 @@
+"""The rules of trading, compiled: how an account moves from one bar's close to the next.
+
+This is the only place that keeps accounts. Training, backtest and serving call the same functions on the same arrays,
+so their numbers agree bit for bit. docs/trading.md states the rules in words. Everything compiled stands in this one
+file because Numba's cache notices changes in the file of a function only, not in what it calls.
+
+Arrays, with N accounts, A assets per account, S symbols, B bars and F observations:
+
+- `prices` (S, B, 4) float64: open, high, low, close; NaN where the symbol has no bar.
+- `observations` (S, B, F) float32; `observable` (S, B) bool; `turbulence` (B,) float64, NaN where unknown.
+- `accounts` (N,) `ACCOUNT`; `holdings` (N, A) `HOLDING`: the whole state, data that can be copied and saved.
+- `actions`: (N,) int64 for the nine discrete actions, or (N, A) float32 for a portfolio.
+- `rules` (1,) `RULES`: the configuration as numbers.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from MLOps.config.trading import TradingConfig
+from MLOps.trading.market import CLOSE, HIGH, LOW, OPEN
+
+ACCOUNT = np.dtype(
+    [
+        ("cash", np.float64),
+        ("equity", np.float64),  # cash + shares × last close
+        ("peak_equity", np.float64),
+        ("costs", np.float64),  # commission, fixed fees, slippage and borrowing paid so far
+        ("return_mean", np.float64),  # running first and second moments of the returns per bar
+        ("return_square", np.float64),
+        ("reward_sum", np.float64),
+        ("bar", np.int64),  # the account stands at this bar's close
+        ("start", np.int64),
+        ("stop", np.int64),  # the last bar of the episode, which admits no order
+        ("generator", np.uint64),
+        ("bankrupt", np.int64),
+    ]
+)
+HOLDING = np.dtype(
+    [
+        ("symbol", np.int64),
+        ("shares", np.float64),
+        ("entry_price", np.float64),  # average over the fills that built the position, slippage included, fees not
+        ("price", np.float64),  # last close seen
+        ("holding_bars", np.int64),
+        ("wish", np.float64),  # scratch of a portfolio's step
+        # What was filled between the previous close and this one: the order, then a stop or liquidation.
+        ("order_shares", np.float64),
+        ("order_price", np.float64),
+        ("exit_shares", np.float64),
+        ("exit_price", np.float64),
+    ]
+)
+RULES = np.dtype(
+    [
+        (name, np.float64)
+        for name in (
+            "initial_cash fee_rate fee_fixed slippage borrow_rate lot_size max_position max_order_shares stop_loss "
+            "take_profit turbulence_stop scale clip cost_penalty drawdown_penalty sharpe_bonus sharpe_weight "
+            "return_weight drawdown_weight cost_weight adaptation"
+        ).split()
+    ]
+    + [(name, np.int64) for name in ("scheme", "reward_scheme", "fill_at_close", "allow_short")]
+)
+
+# Without Numba's run time nothing compiled can allocate, and no references are counted, which would double the time.
+compiled: Any = njit(cache=True, error_model="numpy", _nrt=False)
+
+HOLD, BUY_25, BUY_50, BUY_100, SELL_25, SELL_50, SELL_100, CLOSE_POSITION, REVERSE = range(9)
+SCHEMES = ("discrete", "shares", "weights")
+DISCRETE, SHARES, WEIGHTS = range(3)
+REWARD_SCHEMES = ("pnl", "weighted", "differential_sharpe")
+PNL, WEIGHTED, DIFFERENTIAL_SHARPE = range(3)
+
+# Columns of an observation that describe the holding of one asset.
+HOLDING_COLUMNS = 3
+# Bars after which `holding_bars` stops growing in the observation, where it is divided by this number.
+HOLDING_BARS_SCALE = 100
+# An order worth less money than this is rounding dust and not placed.
+MIN_ORDER_VALUE = 1e-6
+# Part of a lot that is forgiven before rounding down, so that 10 shares computed as 9.999999999 stay 10.
+LOT_TOLERANCE = 1e-9
+# Variance of returns below which a Sharpe ratio says nothing and counts as 0.
+MIN_VARIANCE = 1e-12
+
+
+def rules_of(config: TradingConfig) -> NDArray[Any]:
+    """The configuration as a (1,) array of `RULES`; a limit that is not set is infinitely far."""
+    rules = np.zeros(1, RULES)
+    values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in RULES.names or ()}
+    values |= {
+        "fee_rate": config.fee_bps / 10_000,
+        "slippage": config.slippage_bps / 10_000,
+        "borrow_rate": config.borrow_bps_per_bar / 10_000,
+        "adaptation": 1 / config.reward.sharpe_bars,
+        "fill_at_close": config.fill == "close",
+        "scheme": SCHEMES.index(config.scheme),
+        "reward_scheme": REWARD_SCHEMES.index(config.reward.scheme),
+    }
+    if config.scheme == "shares":
+        values["lot_size"] = max(config.lot_size, 1.0)
+    for name, value in values.items():
+        rules[name] = math.inf if value is None else value
+    return rules
+
+
+# Orders ------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def discrete_wish(action, cash, shares, price, rules):  # type: ignore[no-untyped-def]
+    """The signed number of shares that one of the nine actions asks for at reference `price`, before any limit."""
+    if action == HOLD:
+        return 0.0
+    if action <= BUY_100:
+        fraction = 0.25 if action == BUY_25 else 0.5 if action == BUY_50 else 1.0
+        budget = fraction * cash - rules["fee_fixed"]
+        return max(0.0, budget / (price * (1.0 + rules["slippage"]) * (1.0 + rules["fee_rate"])))
+    if action == SELL_25:
+        return -0.25 * shares
+    if action == SELL_50:
+        return -0.5 * shares
+    if action == REVERSE and rules["allow_short"]:
+        return -2.0 * shares
+    return -shares
+
+
+@compiled
+def limited_order(wish, cash, shares, others_value, price, rules):  # type: ignore[no-untyped-def]
+    """The part of `wish` that cash, the largest position and whole lots admit; 0 when nothing is left.
+
+    `others_value` is the value of the account's other positions and `price` the reference price. Reducing or covering
+    a position is never limited by cash.
+    """
+    if wish == 0.0:
+        return 0.0
+    buying = wish > 0.0
+    fill = price * (1.0 + rules["slippage"]) if buying else price * (1.0 - rules["slippage"])
+    fee_rate = rules["fee_rate"]
+    target = shares + wish
+    if not rules["allow_short"]:
+        target = max(target, 0.0)
+    size, held = abs(target), abs(shares)
+    crossing = target * shares < 0.0
+    if size > held or crossing:
+        # Largest position whose value does not exceed max_position × equity once this order's costs are paid.
+        fraction = rules["max_position"]
+        equity = cash + others_value + shares * fill - rules["fee_fixed"]
+        costs_to_zero = -fee_rate * held * fill if crossing else fee_rate * held * fill
+        largest = fraction * (equity + costs_to_zero) / (fill * (1.0 + fraction * fee_rate))
+        size = min(size, max(largest, 0.0 if crossing else held))
+        target = size if target > 0.0 else -size
+    order = target - shares
+    if buying:
+        affordable = (cash - rules["fee_fixed"]) / (fill * (1.0 + fee_rate))
+        order = min(order, max(affordable, -shares, 0.0))
+    lot = rules["lot_size"]
+    closing = order == -shares
+    if lot > 0.0 and not closing:
+        whole = math.floor(abs(order) / lot + LOT_TOLERANCE) * lot
+        order = whole if order > 0.0 else -whole
+    if not closing and abs(order) * fill < MIN_ORDER_VALUE:
+        return 0.0
+    return order
+
+
+@compiled
+def fill_order(order, price, account, holding, rules):  # type: ignore[no-untyped-def]
+    """Trade `order` shares at reference `price` worsened by slippage; pays the costs and returns the fill price."""
+    slippage = rules["slippage"]
+    fill = price * (1.0 + slippage) if order > 0.0 else price * (1.0 - slippage)
+    fee = rules["fee_rate"] * abs(order) * fill + rules["fee_fixed"]
+    account["cash"] -= order * fill + fee
+    account["costs"] += fee + abs(order) * price * slippage
+    shares = holding["shares"]
+    target = shares + order
+    if order == -shares:
+        holding["entry_price"] = 0.0
+        holding["holding_bars"] = 0
+    elif shares * target <= 0.0:
+        holding["entry_price"] = fill
+        holding["holding_bars"] = 0
+    elif abs(target) > abs(shares):
+        holding["entry_price"] = (holding["entry_price"] * abs(shares) + fill * abs(order)) / abs(target)
+    holding["shares"] = target
+    return fill
+
+
+@compiled
+def place_order(wish, others_value, price, account, holding, rules):  # type: ignore[no-untyped-def]
+    order = limited_order(wish, account["cash"], holding["shares"], others_value, price, rules)
+    if order != 0.0:
+        holding["order_price"] = fill_order(order, price, account, holding, rules)
+        holding["order_shares"] = order
+
+
+@compiled
+def discrete_target(action, cash, shares, price, turbulence, rules):  # type: ignore[no-untyped-def]
+    """The position that a discrete `action` leads to at reference `price`."""
+    if turbulence >= rules[0]["turbulence_stop"]:
+        action = CLOSE_POSITION
+    wish = discrete_wish(action, cash, shares, price, rules[0])
+    return shares + limited_order(wish, cash, shares, 0.0, price, rules[0])
+
+
+@compiled
+def place_discrete(action, account, holdings, prices, bar, stopped, rules):  # type: ignore[no-untyped-def]
+    """Fill the discrete `action`, decided at `bar`, for an account of one asset."""
+    holding = holdings[0]
+    price = reference_price(prices, holding["symbol"], bar, rules)
+    if math.isnan(price):
+        return
+    if stopped:
+        action = CLOSE_POSITION
+    wish = discrete_wish(action, account["cash"], holding["shares"], price, rules)
+    place_order(wish, 0.0, price, account, holding, rules)
+
+
+@compiled
+def reference_price(prices, symbol, bar, rules):  # type: ignore[no-untyped-def]
+    """The price at which an order decided at `bar` fills before slippage; NaN where the symbol cannot trade."""
+    if math.isnan(prices[symbol, bar, CLOSE]) or math.isnan(prices[symbol, bar + 1, OPEN]):
+        return math.nan
+    return prices[symbol, bar, CLOSE] if rules["fill_at_close"] else prices[symbol, bar + 1, OPEN]
+
+
+@compiled
+def place_portfolio(action, account, holdings, prices, observable, bar, stopped, rules):  # type: ignore[no-untyped-def]
+    """Fill the portfolio `action` (A,), decided at `bar`: first what is sold, then what is bought, the largest first."""
+    value = 0.0
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        symbol = holding["symbol"]
+        price = reference_price(prices, symbol, bar, rules)
+        value += holding["shares"] * (holding["price"] if math.isnan(price) else price)
+        if math.isnan(price) or not (stopped or observable[symbol, bar]):
+            holding["wish"] = math.nan
+        elif stopped:
+            holding["wish"] = -holding["shares"]
+        elif rules["scheme"] == SHARES:
+            # In float32, as the action is: 0.29 of 100 shares are 29.
+            holding["wish"] = float(math.trunc(np.float32(action[a]) * np.float32(rules["max_order_shares"])))
+        else:
+            holding["wish"] = action[a]
+    if rules["scheme"] == WEIGHTS and not stopped:
+        weights_to_shares(account["cash"] + value, holdings, prices, bar, rules)
+    for a in range(holdings.shape[0]):
+        if holdings[a]["wish"] < 0.0:
+            value += place_wish(value, account, holdings[a], prices, bar, rules)
+    for _ in range(holdings.shape[0]):
+        largest = -1
+        for a in range(holdings.shape[0]):
+            if holdings[a]["wish"] > 0.0 and (largest < 0 or holdings[a]["wish"] >= holdings[largest]["wish"]):
+                largest = a
+        if largest < 0:
+            break
+        value += place_wish(value, account, holdings[largest], prices, bar, rules)
+
+
+@compiled
+def place_wish(value, account, holding, prices, bar, rules):  # type: ignore[no-untyped-def]
+    """Place the holding's wish and forget it; returns what it adds to `value`, that of all holdings."""
+    price = reference_price(prices, holding["symbol"], bar, rules)
+    held = holding["shares"]
+    place_order(holding["wish"], value - held * price, price, account, holding, rules)
+    holding["wish"] = math.nan
+    return (holding["shares"] - held) * price
+
+
+@compiled
+def weights_to_shares(equity, holdings, prices, bar, rules):  # type: ignore[no-untyped-def]
+    """Turn wished weights of `equity` into wished shares, projected onto |w| <= max_position and sum |w| <= 1.
+
+    The Euclidean projection lowers the size of every weight by the same amount (Duchi et al. 2008, "Efficient
+    projections onto the l1-ball"); the sum falls with that amount, which is found by bisection to the last bit.
+    What the weights leave is cash. Without shorts a negative weight counts as 0.
+    """
+    cap = rules["max_position"]
+    low, high, lowered = 0.0, 0.0, 0.0
+    for a in range(holdings.shape[0]):
+        if not rules["allow_short"] and holdings[a]["wish"] < 0.0:
+            holdings[a]["wish"] = 0.0
+        if not math.isnan(holdings[a]["wish"]):
+            high = max(high, abs(holdings[a]["wish"]))
+    # The first try is to lower nothing.
+    while True:
+        total = 0.0
+        for a in range(holdings.shape[0]):
+            if not math.isnan(holdings[a]["wish"]):
+                total += min(max(abs(holdings[a]["wish"]) - lowered, 0.0), cap)
+        if total > 1.0:
+            low = lowered
+        else:
+            high = lowered
+        lowered = 0.5 * (low + high)
+        if lowered in (low, high):
+            break
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        size = min(max(abs(holding["wish"]) - high, 0.0), cap)
+        price = reference_price(prices, holding["symbol"], bar, rules)
+        if not math.isnan(holding["wish"]):
+            weight = size if holding["wish"] > 0.0 else -size
+            holding["wish"] = weight * equity / price - holding["shares"]
+
+
+# Bars --------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def exit_price(shares, entry_price, open_, high, low, rules):  # type: ignore[no-untyped-def]
+    """The reference price at which stop-loss or take-profit closes a position within a bar; NaN when it stays open.
+
+    A price jumped over by the open fills at the open; when the bar touches both, the stop-loss is taken to be first.
+    """
+    if shares > 0.0:
+        stop = entry_price * (1.0 - rules["stop_loss"])
+        profit = entry_price * (1.0 + rules["take_profit"])
+        if open_ <= stop or open_ >= profit:
+            return open_
+        if low <= stop:
+            return stop
+        if high >= profit:
+            return profit
+    else:
+        stop = entry_price * (1.0 + rules["stop_loss"])
+        profit = entry_price * (1.0 - rules["take_profit"])
+        if open_ >= stop or open_ <= profit:
+            return open_
+        if high >= stop:
+            return stop
+        if low <= profit:
+            return profit
+    return math.nan
+
+
+@compiled
+def pass_bar(account, holdings, prices, bar, rules):  # type: ignore[no-untyped-def]
+    """Live through `bar` after its opening orders: stops, borrowing, and the marks at its close."""
+    value = 0.0
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        symbol = holding["symbol"]
+        close = prices[symbol, bar, CLOSE]
+        if not math.isnan(close):
+            holding["price"] = close
+            if holding["shares"] != 0.0:
+                price = exit_price(
+                    holding["shares"],
+                    holding["entry_price"],
+                    prices[symbol, bar, OPEN],
+                    prices[symbol, bar, HIGH],
+                    prices[symbol, bar, LOW],
+                    rules,
+                )
+                if not math.isnan(price):
+                    holding["exit_shares"] = -holding["shares"]
+                    holding["exit_price"] = fill_order(-holding["shares"], price, account, holding, rules)
+            if holding["shares"] != 0.0:
+                holding["holding_bars"] += 1
+                if holding["shares"] < 0.0:
+                    borrowing = rules["borrow_rate"] * -holding["shares"] * close
+                    account["cash"] -= borrowing
+                    account["costs"] += borrowing
+        value += holding["shares"] * holding["price"]
+    account["equity"] = account["cash"] + value
+    account["peak_equity"] = max(account["peak_equity"], account["equity"])
+
+
+@compiled
+def liquidate(account, holdings):  # type: ignore[no-untyped-def]
+    """End a bankrupt account: every position is closed at the last close, free of costs, since nothing is left."""
+    account["bankrupt"] = 1
+    account["cash"] = account["equity"]
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        if holding["shares"] != 0.0:
+            holding["exit_shares"] = -holding["shares"]
+            holding["exit_price"] = holding["price"]
+            holding["shares"] = 0.0
+            holding["entry_price"] = 0.0
+            holding["holding_bars"] = 0
+
+
+@compiled
+def reward_of(account, equity_before, peak_before, costs_before, rules):  # type: ignore[no-untyped-def]
+    """The reward of the bar just passed, from r = equity / equity_before - 1, c = costs of the bar / equity_before,
+    d = by how much the drawdown 1 - equity / peak deepened (0 when it did not), and the running Sharpe ratio S:
+
+    - pnl:                 scale × (r - cost_penalty × c - drawdown_penalty × d) + sharpe_bonus × S
+    - weighted:            scale × (return_weight × r - cost_weight × c - drawdown_weight × d) + sharpe_weight × S
+    - differential_sharpe: (B ΔA - A ΔB / 2) / (B - A²)^(3/2), Moody and Saffell 2001, "Learning to trade via direct
+      reinforcement", with A and B the running moments before this bar, ΔA = r - A and ΔB = r² - B
+
+    each clipped to ±clip. S = A / sqrt(B - A²) after this bar; the moments move by ΔA and ΔB over sharpe_bars.
+    """
+    gain = account["equity"] / equity_before - 1.0
+    cost = (account["costs"] - costs_before) / equity_before
+    deepened = max(0.0, equity_before / peak_before - account["equity"] / account["peak_equity"])
+    mean, square = account["return_mean"], account["return_square"]
+    mean_step, square_step = gain - mean, gain * gain - square
+    account["return_mean"] = mean + rules["adaptation"] * mean_step
+    account["return_square"] = square + rules["adaptation"] * square_step
+    scale = rules["scale"]
+    if rules["reward_scheme"] == PNL:
+        reward = scale * (gain - rules["cost_penalty"] * cost - rules["drawdown_penalty"] * deepened)
+        # A Sharpe ratio costs more time than all the rest.
+        if rules["sharpe_bonus"] > 0.0:
+            reward += rules["sharpe_bonus"] * running_sharpe(account)
+    elif rules["reward_scheme"] == WEIGHTED:
+        penalties = rules["cost_weight"] * cost + rules["drawdown_weight"] * deepened
+        reward = scale * (rules["return_weight"] * gain - penalties)
+        reward += rules["sharpe_weight"] * running_sharpe(account)
+    else:
+        variance = square - mean * mean
+        reward = 0.0
+        if variance > MIN_VARIANCE:
+            reward = (square * mean_step - 0.5 * mean * square_step) / (variance * math.sqrt(variance))
+    return min(max(reward, -rules["clip"]), rules["clip"])
+
+
+@compiled
+def running_sharpe(account):  # type: ignore[no-untyped-def]
+    mean = account["return_mean"]
+    variance = account["return_square"] - mean * mean
+    return mean / math.sqrt(variance) if variance > MIN_VARIANCE else 0.0
+
+
+@compiled
+def advance(i, actions, accounts, all_holdings, prices, observable, turbulence, rules):  # type: ignore[no-untyped-def]
+    """Move account `i` from its bar's close, where its action is decided, to the next bar's close; returns the reward."""
+    account, holdings = accounts[i], all_holdings[i]
+    bar = account["bar"]
+    account["bar"] = bar + 1
+    for a in range(holdings.shape[0]):
+        holdings[a]["order_shares"] = 0.0
+        holdings[a]["order_price"] = math.nan
+        holdings[a]["exit_shares"] = 0.0
+        holdings[a]["exit_price"] = math.nan
+    if account["bankrupt"]:
+        return 0.0
+    equity_before, peak_before, costs_before = account["equity"], account["peak_equity"], account["costs"]
+    stopped = turbulence[bar] >= rules["turbulence_stop"]
+    if actions.ndim == 1:
+        place_discrete(actions[i], account, holdings, prices, bar, stopped, rules)
+    else:
+        place_portfolio(actions[i], account, holdings, prices, observable, bar, stopped, rules)
+    pass_bar(account, holdings, prices, bar + 1, rules)
+    if account["equity"] <= 0.0:
+        liquidate(account, holdings)
+    reward = reward_of(account, equity_before, peak_before, costs_before, rules)
+    account["reward_sum"] += reward
+    return reward
+
+
+@compiled
+def open_account(account, holdings, start, stop, prices, rules):  # type: ignore[no-untyped-def]
+    """A fresh account at the close of bar `start`, to end at `stop`; its generator and symbols stay."""
+    cash = rules["initial_cash"]
+    account["cash"], account["equity"], account["peak_equity"] = cash, cash, cash
+    account["costs"], account["reward_sum"] = 0.0, 0.0
+    account["return_mean"], account["return_square"] = 0.0, 0.0
+    account["bar"], account["start"], account["stop"], account["bankrupt"] = start, start, stop, 0
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        price = prices[holding["symbol"], start, CLOSE]
+        holding["price"] = 0.0 if math.isnan(price) else price
+        holding["shares"], holding["entry_price"], holding["holding_bars"] = 0.0, 0.0, 0
+        holding["wish"] = math.nan
+        holding["order_shares"], holding["order_price"] = 0.0, math.nan
+        holding["exit_shares"], holding["exit_price"] = 0.0, math.nan
+
+
+# Observations ------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def observe_holding(shares, entry_price, holding_bars, price, equity, out):  # type: ignore[no-untyped-def]
+    """Write exposure, unrealised gain relative to the entry, and holding time to `out` (3,)."""
+    out[0] = shares * price / equity if equity > 0.0 else 0.0
+    if shares > 0.0:
+        out[1] = price / entry_price - 1.0
+    elif shares < 0.0:
+        out[1] = 1.0 - price / entry_price
+    else:
+        out[1] = 0.0
+    out[2] = min(holding_bars, HOLDING_BARS_SCALE) / HOLDING_BARS_SCALE
+
+
+@compiled
+def cash_ratio(cash, equity):  # type: ignore[no-untyped-def]
+    return cash / equity if equity > 0.0 else 0.0
+
+
+@compiled
+def observe(account, holdings, observations, observable, rules, out):  # type: ignore[no-untyped-def]
+    """Write what the account sees at its bar's close to `out` (D,), in the order of `observation_columns`."""
+    n_features = observations.shape[2]
+    portfolio = rules["scheme"] != DISCRETE
+    bar, equity = account["bar"], account["equity"]
+    column = 0
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        symbol = holding["symbol"]
+        if portfolio and not observable[symbol, bar]:
+            for f in range(n_features):
+                out[column + f] = 0.0
+        else:
+            for f in range(n_features):
+                out[column + f] = observations[symbol, bar, f]
+        column += n_features
+        observe_holding(
+            holding["shares"],
+            holding["entry_price"],
+            holding["holding_bars"],
+            holding["price"],
+            equity,
+            out[column : column + HOLDING_COLUMNS],
+        )
+        column += HOLDING_COLUMNS
+    out[column] = cash_ratio(account["cash"], equity)
+    if portfolio:
+        for a in range(holdings.shape[0]):
+            out[column + 1 + a] = observable[holdings[a]["symbol"], bar]
+
+
+@compiled
+def observe_decision(cash, shares, entry_price, holding_bars, price, out):  # type: ignore[no-untyped-def]
+    """Write to `out` (4,) the account's columns for an account of one asset that stands at close `price`."""
+    equity = cash + shares * price
+    observe_holding(shares, entry_price, holding_bars, price, equity, out)
+    out[HOLDING_COLUMNS] = cash_ratio(cash, equity)
+
+
+# Batches -----------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def next_uniform(account):  # type: ignore[no-untyped-def]
+    """A number in [0, 1) from the account's own generator, SplitMix64 (Steele, Lea and Flood 2014)."""
+    account["generator"] += np.uint64(0x9E3779B97F4A7C15)
+    z = account["generator"]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)) * (1.0 / (1 << 53))
+
+
+@compiled
+def start_episode(account, holdings, starts, prices, rules):  # type: ignore[no-untyped-def]
+    """Open the account anew at a random row of `starts` (E, 3): symbol (-1 for all), first bar, last bar."""
+    episode = starts[int(next_uniform(account) * starts.shape[0])]
+    if episode[0] >= 0:
+        holdings[0]["symbol"] = episode[0]
+    open_account(account, holdings, episode[1], episode[2], prices, rules)
+
+
+@compiled
+def valid(actions):  # type: ignore[no-untyped-def]
+    """Whether every action is one of the nine, or finite."""
+    if actions.ndim == 1:
+        for i in range(actions.shape[0]):
+            if actions[i] < HOLD or actions[i] > REVERSE:
+                return False
+    else:
+        for i in range(actions.shape[0]):
+            for a in range(actions.shape[1]):
+                if not math.isfinite(actions[i, a]):
+                    return False
+    return True
+
+
+@compiled
+def start_episodes(accounts, holdings, starts, prices, rules):  # type: ignore[no-untyped-def]
+    for i in range(accounts.shape[0]):
+        start_episode(accounts[i], holdings[i], starts, prices, rules[0])
+
+
+@compiled
+def open_all(accounts, holdings, start, stop, prices, rules):  # type: ignore[no-untyped-def]
+    for i in range(accounts.shape[0]):
+        open_account(accounts[i], holdings[i], start, stop, prices, rules[0])
+
+
+@compiled
+def observe_all(accounts, holdings, observations, observable, rules, out):  # type: ignore[no-untyped-def]
+    for i in range(accounts.shape[0]):
+        observe(accounts[i], holdings[i], observations, observable, rules[0], out[i])
+
+
+@compiled
+def advance_all(actions, accounts, holdings, prices, observable, turbulence, rules, rewards):  # type: ignore[no-untyped-def]
+    """Step every account; no episode is begun anew."""
+    for i in range(accounts.shape[0]):
+        rewards[i] = advance(i, actions, accounts, holdings, prices, observable, turbulence, rules[0])
+
+
+@compiled
+def step_episodes(  # type: ignore[no-untyped-def]
+    actions,
+    accounts,
+    holdings,
+    starts,
+    prices,
+    observations,
+    observable,
+    turbulence,
+    rules,
+    out,
+    rewards,
+    dones,
+    last_out,
+    finished,
+):
+    """Step every account, begin ended episodes anew, and observe.
+
+    Writes the next observations to `out` (N, D), `rewards` (N,), `dones` (N,), and for the accounts whose episode ended
+    their last observation to `last_out` (N, D) and their state at the end to `finished` (N,).
+
+    Returns:
+        the number of ended episodes, or -1, with nothing touched, when an action is none.
+    """
+    if not valid(actions):
+        return -1
+    n_done = 0
+    for i in range(accounts.shape[0]):
+        rewards[i] = advance(i, actions, accounts, holdings, prices, observable, turbulence, rules[0])
+        account = accounts[i]
+        done = account["bankrupt"] != 0 or account["bar"] >= account["stop"]
+        dones[i] = done
+        if done:
+            n_done += 1
+            observe(account, holdings[i], observations, observable, rules[0], last_out[i])
+            finished[i] = account
+            start_episode(account, holdings[i], starts, prices, rules[0])
+        observe(account, holdings[i], observations, observable, rules[0], out[i])
+    return n_done

@@ -1,0 +1,273 @@
+"""The market: prices and observations of all symbols as one read-only block that every account shares."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from MLOps.errors import UserError
+
+OPEN, HIGH, LOW, CLOSE = range(4)
+KEYS = ["timestamp", "symbol"]
+OHLC = ["open", "high", "low", "close"]
+
+
+class Block(NamedTuple):
+    """The arrays as compiled code takes them: whole, whatever part of them a market shows, and never written to.
+
+    They are left writable because a call passes writable arrays several times faster than read-only ones.
+    """
+
+    prices: NDArray[np.float64]  # (S, B, 4) open, high, low, close
+    observations: NDArray[np.float32]  # (S, B, F)
+    observable: NDArray[np.bool_]  # (S, B)
+    turbulence: NDArray[np.float64]  # (B,), NaN where unknown
+
+
+class Market:
+    """Prices [symbols, bars] and observations [symbols, bars, features] on one clock; immutable.
+
+    A symbol may be listed late and end early: outside its life, one contiguous run of bars, its prices are NaN and
+    `alive` is false. Nothing is ever filled in.
+
+    Attributes:
+        symbols: S names, in the order of the first axis.
+        timestamps: (B,) datetime64[ns], UTC without zone, increasing.
+        open, high, low, close: (S, B) float64, NaN outside the symbol's life.
+        alive: (S, B) bool, whether the symbol has a bar.
+        observations: (S, B, F) float32, NaN where missing.
+        observation_names: the names of the F columns.
+        observable: (S, B) bool, whether the symbol has a bar and all of its observations; decisions are made only there.
+        turbulence: (B,) float64, or None; NaN where unknown.
+        block: the arrays for compiled code, of which this market is the bars first <= bar < stop.
+    """
+
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        timestamps: NDArray[np.datetime64],
+        prices: NDArray[np.float64],
+        observations: NDArray[np.float32],
+        observation_names: tuple[str, ...],
+        turbulence: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Check and take over the arrays.
+
+        Args:
+            symbols: S names.
+            timestamps: (B,) increasing.
+            prices: (S, B, 4) open, high, low and close; NaN where a symbol has no bar.
+            observations: (S, B, F); NaN where missing.
+            observation_names: F names.
+            turbulence: (B,), what is known of the whole market's turbulence at each close.
+
+        Raises:
+            UserError: for shapes that disagree, times out of order, a hole inside a symbol's life, prices that are not
+                positive or whose high and low do not enclose open and close.
+        """
+        self.symbols = tuple(symbols)
+        self.timestamps = _read_only(np.asarray(timestamps, dtype="datetime64[ns]"))
+        self.observation_names = tuple(observation_names)
+        self._check_shapes(prices, observations)
+        prices = np.ascontiguousarray(prices, dtype=np.float64)
+        observations = np.ascontiguousarray(observations, dtype=np.float32)
+        alive = np.isfinite(prices).all(axis=2)
+        self._check_prices(prices, alive)
+        self._has_turbulence = turbulence is not None
+        if turbulence is None:
+            turbulence = np.full(len(self.timestamps), np.nan)
+        elif turbulence.shape != self.timestamps.shape:
+            raise UserError(f"market: expected turbulence of {len(self.timestamps)} bars, found {len(turbulence)}")
+        observable = alive & np.isfinite(observations).all(axis=2)
+        self.block = Block(prices, observations, observable, np.ascontiguousarray(turbulence, dtype=np.float64))
+        self.first, self.stop = 0, len(self.timestamps)
+
+    @classmethod
+    def from_tables(
+        cls, bars: pd.DataFrame, observations: pd.DataFrame, turbulence: pd.Series | None = None
+    ) -> "Market":
+        """Build the block from long tables.
+
+        Args:
+            bars: columns `timestamp` (UTC), `symbol`, `open`, `high`, `low`, `close`; more are ignored.
+            observations: `timestamp`, `symbol` and one float column per observation, in the order to be kept; rows may
+                be missing, where the symbol is then not observable.
+            turbulence: indexed by timestamp; bars without a value have none.
+
+        Raises:
+            UserError: for a missing column, duplicate keys, observations without a bar, or what `Market` refuses.
+        """
+        names = [column for column in observations.columns if column not in KEYS]
+        for table, wanted, label in ((bars, KEYS + OHLC, "bars"), (observations, KEYS, "observations")):
+            missing = [column for column in wanted if column not in table.columns]
+            if missing:
+                raise UserError(f"market: {label} lack the column {missing[0]!r}; found {', '.join(table.columns)}")
+            duplicates = table.duplicated(KEYS)
+            if duplicates.any():
+                first = table.loc[duplicates, KEYS].iloc[0]
+                raise UserError(
+                    f"market: {label} must be unique by timestamp and symbol; {int(duplicates.sum())} duplicates, "
+                    f"first {first['symbol']} {first['timestamp']}"
+                )
+        if bars.empty:
+            raise UserError("market: expected bars, found none")
+        symbols = np.unique(bars["symbol"].to_numpy(dtype=str))
+        clock = np.unique(_utc(bars["timestamp"]))
+        prices = np.full((len(symbols), len(clock), len(OHLC)), np.nan)
+        prices[_places(bars, symbols, clock, "bars")] = bars[OHLC].to_numpy(dtype=np.float64)
+        block = np.full((len(symbols), len(clock), len(names)), np.nan, dtype=np.float32)
+        places = _places(observations, symbols, clock, "observations")
+        if np.isnan(prices[places][:, CLOSE]).any():
+            first = observations.loc[np.isnan(prices[places][:, CLOSE]), KEYS].iloc[0]
+            raise UserError(f"market: an observation of {first['symbol']} at {first['timestamp']} has no bar")
+        block[places] = observations[names].to_numpy(dtype=np.float32)
+        if turbulence is not None:
+            turbulence = pd.Series(turbulence.to_numpy(dtype=np.float64), index=_utc(turbulence.index))
+            turbulence = turbulence.reindex(clock).to_numpy()
+        return cls(tuple(str(s) for s in symbols), clock, prices, block, tuple(names), turbulence)
+
+    @property
+    def open(self) -> NDArray[np.float64]:
+        return self._price(OPEN)
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        return self._price(HIGH)
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        return self._price(LOW)
+
+    @property
+    def close(self) -> NDArray[np.float64]:
+        return self._price(CLOSE)
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        return _read_only(np.isfinite(self.close))
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        return _read_only(self.block.observations[:, self.first : self.stop])
+
+    @property
+    def observable(self) -> NDArray[np.bool_]:
+        return _read_only(self.block.observable[:, self.first : self.stop])
+
+    @property
+    def turbulence(self) -> NDArray[np.float64] | None:
+        return _read_only(self.block.turbulence[self.first : self.stop]) if self._has_turbulence else None
+
+    @property
+    def n_symbols(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def n_bars(self) -> int:
+        return self.stop - self.first
+
+    def between(self, start: Any, end: Any) -> "Market":
+        """The bars with start <= timestamp < end, on the same memory.
+
+        Args:
+            start: anything pandas reads as a time; UTC where it names no zone. None for the first bar.
+            end: likewise; None for after the last bar.
+
+        Raises:
+            UserError: when no bar lies between.
+        """
+        first = 0 if start is None else int(np.searchsorted(self.timestamps, _instant(start)))
+        stop = self.n_bars if end is None else int(np.searchsorted(self.timestamps, _instant(end)))
+        if first >= stop:
+            raise UserError(
+                f"market: no bar with {start} <= timestamp < {end}; it runs from {self.timestamps[0]} "
+                f"to {self.timestamps[-1]}"
+            )
+        view = object.__new__(Market)
+        view.__dict__.update(self.__dict__)
+        view.first, view.stop = self.first + first, self.first + stop
+        view.timestamps = self.timestamps[first:stop]
+        return view
+
+    def _price(self, column: int) -> NDArray[np.float64]:
+        return _read_only(self.block.prices[:, self.first : self.stop, column])
+
+    def _check_shapes(self, prices: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
+        expected = (len(self.symbols), len(self.timestamps))
+        if prices.shape != (*expected, len(OHLC)):
+            raise UserError(f"market: expected prices of shape {(*expected, len(OHLC))}, found {prices.shape}")
+        shape = (*expected, len(self.observation_names))
+        if observations.shape != shape:
+            raise UserError(f"market: expected observations of shape {shape}, found {observations.shape}")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise UserError(f"market: symbols must be unique, found {', '.join(self.symbols)}")
+        if len(set(self.observation_names)) != len(self.observation_names):
+            raise UserError(f"market: observation names must be unique, found {', '.join(self.observation_names)}")
+        late = np.flatnonzero(np.diff(self.timestamps) <= np.timedelta64(0))
+        if len(late):
+            raise UserError(f"market: timestamps must increase, but do not after {self.timestamps[late[0]]}")
+
+    def _check_prices(self, prices: NDArray[np.float64], alive: NDArray[np.bool_]) -> None:
+        broken = np.argwhere(~np.isnan(prices).all(axis=2) & ~alive)
+        if len(broken):
+            s, b = broken[0]
+            raise UserError(
+                f"market: {self.symbols[s]} at {self.timestamps[b]}: expected finite open, high, low and close, "
+                f"found {prices[s, b]}"
+            )
+        for s, symbol in enumerate(self.symbols):
+            bars = np.flatnonzero(alive[s])
+            if not len(bars):
+                raise UserError(f"market: {symbol} has no bar")
+            holes = np.flatnonzero(np.diff(bars) > 1)
+            if len(holes):
+                hole = self.timestamps[bars[holes[0]] + 1]
+                raise UserError(
+                    f"market: {symbol} has a hole in its life at {hole}, a time at which other symbols have bars; "
+                    "remove that time for all symbols or split the symbol in two"
+                )
+            open_, high, low, close = prices[s, bars].T
+            for wrong, rule in (
+                (low <= 0, "prices must be positive"),
+                (low > np.minimum(open_, close), "the low must not exceed open and close"),
+                (high < np.maximum(open_, close), "the high must not be below open and close"),
+            ):
+                if wrong.any():
+                    bar = bars[np.flatnonzero(wrong)[0]]
+                    found = ", ".join(f"{name} {price:g}" for name, price in zip(OHLC, prices[s, bar], strict=True))
+                    raise UserError(f"market: {symbol} at {self.timestamps[bar]}: {rule}; found {found}")
+
+
+def _places(
+    table: pd.DataFrame, symbols: NDArray[Any], clock: NDArray[np.datetime64], label: str
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows of `table` as indices into the block's symbols and bars."""
+    indices = []
+    for column, known, values in (
+        ("symbol", symbols, table["symbol"].to_numpy(dtype=str)),
+        ("timestamp", clock, _utc(table["timestamp"])),
+    ):
+        index = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        strange = known[index] != values
+        if strange.any():
+            raise UserError(f"market: {label} name the {column} {values[strange][0]}, of which there is no bar")
+        indices.append(index)
+    return indices[0], indices[1]
+
+
+def _utc(times: Any) -> NDArray[np.datetime64]:
+    return pd.DatetimeIndex(pd.to_datetime(times, utc=True)).tz_localize(None).to_numpy(dtype="datetime64[ns]")
+
+
+def _instant(time: Any) -> np.datetime64:
+    stamp = pd.Timestamp(time)
+    if stamp.tzinfo is not None:
+        stamp = stamp.tz_convert("UTC").tz_localize(None)
+    return stamp.to_datetime64()
+
+
+def _read_only(array: Any) -> Any:
+    array = array.view()
+    array.flags.writeable = False
+    return array

@@ -28,7 +28,7 @@ class RewardConfig:
     return_weight: NonNegative = 0.3
     drawdown_weight: NonNegative = 0.3
     cost_weight: NonNegative = 0.1
-    # Memory of the running mean and variance of returns behind every Sharpe ratio; the adaptation rate is 1 / sharpe_bars.
+    # Memory of the running moments of returns behind every Sharpe ratio; the adaptation rate is 1 / sharpe_bars.
     sharpe_bars: Annotated[int, Field(ge=2)] = 60
 
 

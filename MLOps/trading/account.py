@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MLOps.config.trading import TradingConfig
+from MLOps.errors import UserError
 from MLOps.trading import kernel
 from MLOps.trading.market import Market
 
@@ -51,6 +53,19 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
     return {name: column for column, name in enumerate(names)}
 
 
+def as_actions(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
+    """The actions as the kernel takes them: int64 for the nine, float32 for portfolios.
+
+    Raises:
+        UserError: for another shape, or fractions where one of the nine is expected.
+    """
+    actions = np.asarray(actions)
+    if actions.shape != shape or actions.dtype.kind not in ("iu" if discrete else "iuf"):
+        wanted = "whole numbers" if discrete else "numbers"
+        raise UserError(f"expected actions: {wanted} of shape {shape}, found {actions.dtype} of shape {actions.shape}")
+    return np.ascontiguousarray(actions, np.int64 if discrete else np.float32)
+
+
 @dataclass(frozen=True)
 class Account:
     """An account of one asset at a bar's close: what a decision needs to know of the past.
@@ -89,7 +104,9 @@ def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray
     return out
 
 
-def target_shares(action: int, account: Account, price: float, config: TradingConfig, turbulence: float = np.nan) -> float:
+def target_shares(
+    action: int, account: Account, price: float, config: TradingConfig, turbulence: float = np.nan
+) -> float:
     """The position, in shares, that `action` leads to when its order fills at `price` before slippage.
 
     Args:

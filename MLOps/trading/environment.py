@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
+from MLOps.trading.account import as_actions
 from MLOps.trading.episodes import Episodes
 from MLOps.trading.market import Market
 
@@ -49,7 +50,7 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
             UserError: for an action of the wrong shape or outside the action space.
         """
         episodes = self._episodes
-        actions = episodes.as_actions(np.asarray(action)[None])
+        actions = as_actions(np.asarray(action)[None], episodes.action_shape, episodes.discrete)
         if not kernel.valid(actions):
             raise UserError(f"expected an action in {self.action_space}, found {action}")
         block = episodes.block
@@ -79,9 +80,9 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         return self._observation()
 
     def _observation(self) -> NDArray[np.float32]:
-        out = np.empty((1, *self._episodes.observation_space.shape), np.float32)
-        self._episodes.observe(out)
-        return out[0]
+        out = np.empty(self._episodes.observation_space.shape, np.float32)
+        self._episodes.observe(out[None])
+        return out
 
     def _info(self) -> dict[str, Any]:
         account = self._episodes.accounts[0]

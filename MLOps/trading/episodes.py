@@ -35,12 +35,15 @@ class Episodes:
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_columns,), np.float32)
         self.accounts = np.zeros(n_accounts, kernel.ACCOUNT)
         self.action_space: spaces.Space[Any]
-        if config.scheme == "discrete":
+        self.discrete = config.scheme == "discrete"
+        if self.discrete:
             self.action_space = spaces.Discrete(len(Action))
+            self.action_shape: tuple[int, ...] = (n_accounts,)
             self.holdings = np.zeros((n_accounts, 1), kernel.HOLDING)
         else:
             self.action_space = spaces.Box(-1.0, 1.0, (market.n_symbols,), np.float32)
-            self.holdings = np.zeros((n_accounts, market.n_symbols), kernel.HOLDING)
+            self.action_shape = (n_accounts, market.n_symbols)
+            self.holdings = np.zeros(self.action_shape, kernel.HOLDING)
             self.holdings["symbol"] = np.arange(market.n_symbols)
 
     def start(self) -> None:
@@ -51,23 +54,6 @@ class Episodes:
         """Write what every account sees to `out` (N, D)."""
         block = self.block
         kernel.observe_all(self.accounts, self.holdings, block.observations, block.observable, self.rules, out)
-
-    def as_actions(self, actions: Any) -> NDArray[Any]:
-        """The actions as the kernel takes them, (N,) int64 or (N, A) float32.
-
-        Raises:
-            UserError: for another shape or kind of number.
-        """
-        shape, kind, dtype = (len(self.accounts),), "iu", np.int64
-        if isinstance(self.action_space, spaces.Box):
-            shape, kind, dtype = self.holdings.shape, "iuf", np.float32
-        actions = np.asarray(actions)
-        if actions.shape != shape or actions.dtype.kind not in kind:
-            wanted = "whole numbers" if dtype is np.int64 else "numbers"
-            raise UserError(
-                f"expected actions: {wanted} of shape {shape}, found {actions.dtype} of shape {actions.shape}"
-            )
-        return np.ascontiguousarray(actions, dtype)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Copies of everything that changes, positions, clocks and generators, as plain arrays by name."""
@@ -100,7 +86,7 @@ def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     tradable = market.observable[:, :-1] & market.alive[:, 1:]
     if config.scheme != "discrete":
         # A portfolio waits out the bars at which nothing can be traded, so what can be traded later counts too.
-        tradable = np.logical_or.accumulate(tradable.any(axis=0)[::-1])[::-1][None]
+        tradable = np.logical_or.accumulate(np.asarray(tradable.any(axis=0))[::-1])[::-1][None]
     rows = []
     for symbol, allowed in enumerate(tradable):
         edges = np.flatnonzero(np.diff(np.concatenate([[False], allowed, [False]]).astype(np.int8)))

@@ -1,6 +1,6 @@
 """The market: prices and observations of all symbols as one read-only block that every account shares."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from MLOps.errors import UserError
 
 OPEN, HIGH, LOW, CLOSE = range(4)
+T = TypeVar("T", bound=np.generic)
+
 KEYS = ["timestamp", "symbol"]
 OHLC = ["open", "high", "low", "close"]
 
@@ -38,7 +40,7 @@ class Market:
         alive: (S, B) bool, whether the symbol has a bar.
         observations: (S, B, F) float32, NaN where missing.
         observation_names: the names of the F columns.
-        observable: (S, B) bool, whether the symbol has a bar and all of its observations; decisions are made only there.
+        observable: (S, B) bool, whether the symbol has a bar and all its observations; only there is anything decided.
         turbulence: (B,) float64, or None; NaN where unknown.
         block: the arrays for compiled code, of which this market is the bars first <= bar < stop.
     """
@@ -72,14 +74,14 @@ class Market:
         self._check_shapes(prices, observations)
         prices = np.ascontiguousarray(prices, dtype=np.float64)
         observations = np.ascontiguousarray(observations, dtype=np.float32)
-        alive = np.isfinite(prices).all(axis=2)
+        alive: NDArray[np.bool_] = np.asarray(np.isfinite(prices).all(axis=2))
         self._check_prices(prices, alive)
         self._has_turbulence = turbulence is not None
         if turbulence is None:
             turbulence = np.full(len(self.timestamps), np.nan)
         elif turbulence.shape != self.timestamps.shape:
             raise UserError(f"market: expected turbulence of {len(self.timestamps)} bars, found {len(turbulence)}")
-        observable = alive & np.isfinite(observations).all(axis=2)
+        observable: NDArray[np.bool_] = alive & np.asarray(np.isfinite(observations).all(axis=2))
         self.block = Block(prices, observations, observable, np.ascontiguousarray(turbulence, dtype=np.float64))
         self.first, self.stop = 0, len(self.timestamps)
 
@@ -122,10 +124,11 @@ class Market:
             first = observations.loc[np.isnan(prices[places][:, CLOSE]), KEYS].iloc[0]
             raise UserError(f"market: an observation of {first['symbol']} at {first['timestamp']} has no bar")
         block[places] = observations[names].to_numpy(dtype=np.float32)
+        on_clock = None
         if turbulence is not None:
-            turbulence = pd.Series(turbulence.to_numpy(dtype=np.float64), index=_utc(turbulence.index))
-            turbulence = turbulence.reindex(clock).to_numpy()
-        return cls(tuple(str(s) for s in symbols), clock, prices, block, tuple(names), turbulence)
+            by_time = pd.Series(turbulence.to_numpy(dtype=np.float64), index=_utc(turbulence.index))
+            on_clock = by_time.reindex(clock).to_numpy(dtype=np.float64)
+        return cls(tuple(str(s) for s in symbols), clock, prices, block, tuple(names), on_clock)
 
     @property
     def open(self) -> NDArray[np.float64]:
@@ -267,7 +270,7 @@ def _instant(time: Any) -> np.datetime64:
     return stamp.to_datetime64()
 
 
-def _read_only(array: Any) -> Any:
-    array = array.view()
-    array.flags.writeable = False
-    return array
+def _read_only(array: NDArray[T]) -> NDArray[T]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

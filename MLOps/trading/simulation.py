@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
-from MLOps.trading.account import Action, observation_columns
+from MLOps.trading.account import Action, as_actions, observation_columns
 from MLOps.trading.market import Market
 
 # (observations (n, D), symbol_index (n,), bar) -> actions (n,) or, for a portfolio, (1, S).
@@ -32,9 +32,9 @@ class Ledger:
         symbols: S names.
         timestamps: (B,) datetime64[ns], UTC.
         close: (S, B) the market's closes, NaN where a symbol has no bar.
-        actions: (S, B) what the policy decided at the bar's close; NO_ACTION (NaN for portfolios) where it was not asked.
-        order_shares, order_price: (S, B) shares traded by the previous bar's decision and the price they were filled at,
-            slippage included; 0 and NaN where nothing was filled.
+        actions: (S, B) what the policy decided at the bar's close; where it was not asked, NO_ACTION (portfolio: NaN).
+        order_shares, order_price: (S, B) shares traded by the previous bar's decision and their fill price, slippage
+            included; 0 and NaN where nothing was filled.
         exit_shares, exit_price: (S, B) the same of stop-loss, take-profit and liquidation, later in the same bar.
         position: (S, B) shares held at the bar's close.
         cash, equity: (N, B) money at the bar's close; equity = cash + sum of position × close, with the last close of
@@ -91,7 +91,7 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
     n_accounts = 1 if portfolio else shape[0]
     accounts = np.zeros(n_accounts, kernel.ACCOUNT)
     holdings = np.zeros((n_accounts, shape[0] // n_accounts), kernel.HOLDING)
-    holdings["symbol"].flat = np.arange(shape[0])
+    holdings["symbol"] = np.arange(shape[0]).reshape(holdings.shape)
     kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.prices, rules)
 
     observations = np.empty((n_accounts, len(observation_columns(market, config))), dtype=np.float32)
@@ -115,10 +115,10 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
         if len(asked):
             kernel.observe_all(accounts, holdings, block.observations, block.observable, rules, observations)
             if portfolio:
-                actions[:] = _checked(policy(observations, np.arange(shape[0]), bar), (1, shape[0]), np.float32)
+                actions[:] = _answer(policy(observations, np.arange(shape[0]), bar), actions.shape, discrete=False)
                 ledger.actions[:, bar] = actions[0]
             else:
-                actions[asked] = _checked(policy(observations[asked], asked, bar), (len(asked),), np.int64)
+                actions[asked] = _answer(policy(observations[asked], asked, bar), asked.shape, discrete=True)
                 ledger.actions[asked, bar] = actions[asked]
         kernel.advance_all(
             actions, accounts, holdings, block.prices, block.observable, block.turbulence, rules, rewards
@@ -140,14 +140,9 @@ def check_turbulence(market: Market, config: TradingConfig) -> None:
         raise UserError("trading.turbulence_stop is set, but the market has no turbulence; add it or set null")
 
 
-def _checked(actions: Any, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    answer = np.asarray(actions)
-    if answer.shape != shape or answer.dtype.kind not in "iuf":
-        raise UserError(f"expected actions of shape {shape}, found {answer.dtype} of shape {answer.shape}")
-    if dtype is np.int64 and answer.dtype.kind == "f":
-        raise UserError("expected whole numbers as actions, found fractions")
-    answer = answer.astype(dtype)
+def _answer(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
+    answer = as_actions(actions, shape, discrete)
     if not kernel.valid(answer):
-        known = f"one of {[int(a) for a in Action]}" if dtype is np.int64 else "finite"
+        known = f"one of {[int(action) for action in Action]}" if discrete else "finite"
         raise UserError(f"expected every action to be {known}, found {answer.tolist()}")
     return answer

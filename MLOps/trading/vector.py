@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
+from MLOps.trading.account import as_actions
 from MLOps.trading.episodes import Episodes
 from MLOps.trading.market import Market
 
@@ -51,7 +52,7 @@ class TradingVecEnv(VecEnv):
         return self._observations()
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        self._actions = self._episodes.as_actions(actions)
+        self._actions = as_actions(actions, self._episodes.action_shape, self._episodes.discrete)
 
     def step_wait(self) -> VecEnvStepReturn:
         episodes, block = self._episodes, self._episodes.block

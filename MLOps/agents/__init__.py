@@ -1,0 +1,1 @@
+"""Agents: what they observe, how they learn, what is kept of them."""

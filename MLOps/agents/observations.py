@@ -1,0 +1,68 @@
+"""What an agent sees of the market, before the environment adds its account: scaled features and forecasts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from MLOps.config.schema import suggest
+from MLOps.data.bars import KEYS
+from MLOps.errors import UserError
+from MLOps.features.labels import CLASSES
+from MLOps.features.scaler import Scaler
+from MLOps.predictors.signals import PROBABILITIES
+
+OBSERVED_SIGNALS = ("class", "confidence", *PROBABILITIES, "uncertainty")
+
+
+@dataclass(frozen=True)
+class MarketView:
+    """`features` of the bar, scaled as in training, and the signals of each of the `forecasters`."""
+
+    features: tuple[str, ...]
+    forecasters: tuple[str, ...]
+    scaler: Scaler
+
+    @classmethod
+    def fit(
+        cls, features: tuple[str, ...], forecasters: tuple[str, ...], table: pd.DataFrame, rows: np.ndarray
+    ) -> "MarketView":
+        """Fit the scaler on the given rows (those of the training span) of the feature table.
+
+        Raises:
+            UserError: a feature is not among those the pipeline computes.
+        """
+        known = [name for name in table.columns if name not in KEYS]
+        for name in features:
+            if name not in known:
+                raise UserError(f"agents: observe: unknown feature {name!r}; {suggest(name, known)}")
+        values = table.loc[rows, list(features)].dropna().to_numpy(np.float32)
+        return cls(features, forecasters, Scaler.fit(values))
+
+    def observe(self, features: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
+        """The observation table: keys, one float32 column a feature, six columns a forecaster.
+
+        A forecaster's columns are its class in [-1, 1], confidence, probabilities and uncertainty. Bars without
+        features or without a signal are left out.
+        """
+        table = features.loc[features[self.features[0]].notna(), [*KEYS, *self.features]].reset_index(drop=True)
+        table[list(self.features)] = self.scaler.transform(table[list(self.features)].to_numpy(np.float32))
+        for name in self.forecasters:
+            own = signals.loc[signals["predictor"] == name, [*KEYS, *OBSERVED_SIGNALS]]
+            middle = (len(CLASSES) - 1) / 2
+            own = own.assign(**{"class": ((own["class"] - middle) / middle).astype(np.float32)})
+            own = own.rename(columns={column: f"{name}_{column}" for column in OBSERVED_SIGNALS})
+            table = table.merge(own, on=list(KEYS), validate="one_to_one")
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "features": list(self.features),
+            "forecasters": list(self.forecasters),
+            "scaler": self.scaler.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "MarketView":
+        return cls(tuple(values["features"]), tuple(values["forecasters"]), Scaler.from_dict(values["scaler"]))

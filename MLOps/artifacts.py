@@ -1,0 +1,107 @@
+"""Files that are written whole or not at all, in bytes that depend on their content alone; and their hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file, save_file
+
+from MLOps.errors import UserError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Like `whole_file`, for a folder; what stood at `path` before is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write `values` with sorted keys; NaN and infinity, which JSON does not know, are refused with ValueError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The values in the JSON file at `path`; a UserError says what stands in the way."""
+    try:
+        return json.loads(_existing(path).read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON: {error}; remake it with `dvc repro`") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file; its index is not kept."""
+    with whole_file(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in the Parquet file at `path`; a UserError says what stands in the way."""
+    try:
+        return pd.read_parquet(_existing(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as Parquet: {error}; remake it with `dvc repro`") from None
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors: data only, the same bytes for the same arrays."""
+    with whole_file(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in the safetensors file at `path`."""
+    return load_file(_existing(path))
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of a folder's relative names and bytes in order of name."""
+    digest = hashlib.sha256()
+    if path.is_file():
+        digest.update(path.read_bytes())
+    else:
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(path).as_posix()}\0{content_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def value_hash(values: Any) -> str:
+    """SHA-256 of `values` as canonical JSON."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; an earlier stage makes it: run `dvc repro`")
+    return path

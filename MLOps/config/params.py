@@ -1,0 +1,202 @@
+"""Every section of params.yaml as a frozen dataclass, and the reading of the file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from MLOps.config.schema import parse, section
+from MLOps.config.trading import TradingConfig
+from MLOps.errors import UserError
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@section
+class TrackingConfig:
+    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`."""
+
+    uri: str
+    experiment: str
+    registered_model: str
+
+
+@section
+class CsvConfig:
+    """`data.source: csv`."""
+
+    path: str
+
+
+@section
+class SyntheticConfig:
+    """`data.source: synthetic`: a random walk in which a planted edge of known size may be hidden.
+
+    `edge_bps` is the mean log return of a bar whose sign the previous bars announce; 0 is a pure random walk.
+    """
+
+    symbols: Positive
+    bars: Positive
+    volatility_bps: Annotated[float, Field(gt=0)]
+    edge_bps: Annotated[float, Field(ge=0)]
+    regime_bars: Positive
+
+
+@section
+class DataConfig:
+    source: Literal["sample", "csv", "synthetic"]
+    csv: CsvConfig
+    synthetic: SyntheticConfig
+    on_duplicate: Literal["error", "keep_last"]
+    on_unsorted: Literal["error", "sort"]
+    quality_threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+@section
+class SplitConfig:
+    """Shares of the timeline, in order; `embargo_bars` are left out after each cut, besides the purge."""
+
+    train: Share
+    validation: Share
+    test: Share
+    embargo_bars: Count
+    folds: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _shares_fill_the_timeline(self) -> "SplitConfig":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, they are {total:g}")
+        return self
+
+
+@section
+class FeatureConfig:
+    """`names` picks features from the catalogue (MLOps/features/catalogue.py), in order."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+@section
+class LabelConfig:
+    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
+
+    smoothing_k: Positive
+    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
+
+
+@section
+class LSTMConfig:
+    kind: Literal["lstm"]
+    lookback_bars: Positive
+    hidden_size: Positive
+    layers: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Positive
+    max_epochs: Positive
+    patience_epochs: Positive
+    gradient_clip: Annotated[float, Field(gt=0)]
+
+
+@section
+class LogisticConfig:
+    kind: Literal["logistic"]
+    lookback_bars: Positive
+    regularisation_c: Annotated[float, Field(gt=0)]
+
+
+PredictorConfig = Annotated[LSTMConfig | LogisticConfig, Field(discriminator="kind")]
+
+
+@section
+class ValidationConfig:
+    """A predictor passes when it beats every baseline's log loss at this confidence, by a stationary block bootstrap."""
+
+    confidence: Share
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    block_bars: Positive
+
+
+@section
+class PPOConfig:
+    """Names as in stable-baselines3."""
+
+    kind: Literal["ppo"]
+    observe: tuple[str, ...]
+    environments: Positive
+    total_timesteps: Positive
+    n_steps: Positive
+    batch_size: Positive
+    n_epochs: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    gamma: Annotated[float, Field(gt=0, le=1)]
+    gae_lambda: Annotated[float, Field(ge=0, le=1)]
+    clip_range: Annotated[float, Field(gt=0)]
+    ent_coef: Annotated[float, Field(ge=0)]
+    net_arch: tuple[Positive, ...]
+    evaluate_every_steps: Positive
+
+
+AgentConfig = PPOConfig
+
+
+@section
+class BacktestConfig:
+    random_draws: Positive
+    moving_average_fast_bars: Positive
+    moving_average_slow_bars: Positive
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    block_bars: Positive
+    confidence: Share
+    bars_per_year: Positive
+
+
+@section
+class GateConfig:
+    """The rule that moves the alias `champion`; every line must hold, and every refusal is told with its reason."""
+
+    min_total_return: float
+    min_sharpe: float
+    max_drawdown: Annotated[float, Field(gt=0, le=1)]
+    beat_buy_and_hold: bool
+    random_quantile: Share
+    beat_champion: bool
+
+
+@section
+class Params:
+    """params.yaml, whole and checked. `predictors` and `agents` are named variants: naming one more trains one more."""
+
+    seed: Count
+    threads: Positive
+    tracking: TrackingConfig
+    data: DataConfig
+    splits: SplitConfig
+    features: FeatureConfig
+    labels: LabelConfig
+    predictors: Annotated[dict[str, PredictorConfig], Field(min_length=1)]
+    validation: ValidationConfig
+    trading: TradingConfig
+    agents: Annotated[dict[str, AgentConfig], Field(min_length=1)]
+    backtest: BacktestConfig
+    gate: GateConfig
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a key in it is unknown, missing or ill-typed.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file in {path.resolve().parent}; run from the folder that holds it")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}; correct it") from None
+    return parse(Params, values, str(path))

@@ -1,0 +1,75 @@
+"""How a section of params.yaml becomes a frozen dataclass, and how a mistake in it is told."""
+
+import dataclasses
+import difflib
+import json
+import typing
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from MLOps.errors import UserError
+
+T = TypeVar("T")
+
+
+@typing.dataclass_transform(frozen_default=True)
+def section(cls: type[T]) -> type[T]:
+    """Decorate a section of params.yaml: frozen, every key known and typed, nothing converted silently."""
+    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)
+
+
+def parse(kind: type[T], values: Any, where: str) -> T:
+    """Check `values`, as YAML gave them, against the section `kind`.
+
+    Raises:
+        UserError: naming `where` and the first key that is unknown, missing or of the wrong type.
+    """
+    try:
+        # Strict JSON lets a list fill a tuple, while a string still fills no number.
+        return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise UserError(_sentence(kind, error, where)) from None
+
+
+def suggest(word: str, known: typing.Iterable[str]) -> str:
+    """The half sentence that helps a misspelt `word` along: the near match, or all that is known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _sentence(kind: type, error: ValidationError, where: str) -> str:
+    details = error.errors(include_url=False)
+    # A misspelt key is told before the key that its misspelling leaves missing.
+    first = next((d for d in details if d["type"] == "unexpected_keyword_argument"), details[0])
+    path, known = _written_path(kind, [str(part) for part in first["loc"]])
+    key = ".".join(path)
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
+    if first["type"] == "missing":
+        return f"{where}: the key {key!r} is missing; add it"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{where}: {key or 'the whole'}: {message}, found {first['input']!r}; correct it"
+
+
+def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
+    """The keys of `loc` that the user wrote, and those known beside the last of them.
+
+    pydantic also names the chosen member of a union (`predictors.lstm.<kind>.hidden_size`), which nobody wrote.
+    """
+    path, known = [], []
+    for part in loc:
+        members = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
+        if len(members) > 1:
+            kind = next(k for k in members if part in typing.get_args(typing.get_type_hints(k)["kind"]))
+            continue
+        kind = members[0] if members and typing.get_origin(kind) is not dict else kind
+        path.append(part)
+        if dataclasses.is_dataclass(kind):
+            known = [field.name for field in dataclasses.fields(kind)]
+            kind = typing.get_type_hints(kind).get(part)
+        elif typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+    return path, known

@@ -1,0 +1,1 @@
+"""Sources, the bars contract, quality and splits."""

@@ -1,0 +1,74 @@
+"""The bars contract: one long table that every later stage may rely on.
+
+Columns `timestamp` (UTC), `symbol`, `open high low close volume` (float64, adjusted for corporate actions), sorted by
+symbol then timestamp, unique. Symbols may start and end at different times.
+"""
+
+import numpy as np
+import pandas as pd
+
+from MLOps.errors import UserError
+
+PRICES = ("open", "high", "low", "close")
+VALUES = (*PRICES, "volume")
+KEYS = ("timestamp", "symbol")
+COLUMNS = (*KEYS, *VALUES)
+
+
+def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
+    """The bars in contract form: columns in order, timestamps in UTC, values as float64.
+
+    Rows are counted from 0, without the header; `hint` ends the sentence about unsorted or repeated rows.
+
+    Raises:
+        UserError: a column is missing, the table is empty, a value is not finite, a price not positive, a volume
+            negative, or a symbol's rows are unsorted or repeated.
+    """
+    if missing := [name for name in COLUMNS if name not in bars.columns]:
+        raise UserError(
+            f"{where}: bars need the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing; add or rename them"
+        )
+    if bars.empty:
+        raise UserError(f"{where}: expected bars, found no row; give at least one")
+    bars = bars.loc[:, list(COLUMNS)].reset_index(drop=True)
+    bars["timestamp"] = _as_utc(bars["timestamp"], where)
+    bars["symbol"] = bars["symbol"].astype("str")
+    for name in VALUES:
+        try:
+            bars[name] = bars[name].astype("float64")
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{where}: {name} must hold numbers: {error}; correct the rows") from None
+        values = bars[name].to_numpy()
+        _refuse(bars, ~np.isfinite(values), where, f"{name} must be finite", name)
+        _refuse(bars, values < 0 if name == "volume" else values <= 0, where, f"{name} must be positive", name)
+    follows = bars["symbol"].eq(bars["symbol"].shift())
+    step = bars["timestamp"].diff()
+    _refuse(bars, bars.duplicated(list(KEYS)).to_numpy(), where, "a symbol has one bar a timestamp", "timestamp", hint)
+    unsorted = (follows & (step < pd.Timedelta(0))) | (bars["symbol"] < bars["symbol"].shift())
+    _refuse(bars, unsorted.to_numpy(), where, "rows must be sorted by symbol, then timestamp", "timestamp", hint)
+    return bars
+
+
+def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
+    try:
+        # Epoch numbers would parse as nanoseconds without a word, so only text and dates are taken.
+        if pd.api.types.is_numeric_dtype(stamps):
+            raise ValueError(f"found the number {stamps.iloc[0]!r}")
+        stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {error}; correct the rows") from None
+    if stamps.isna().any():
+        row = int(np.argmax(stamps.isna()))
+        raise UserError(f"{where}: timestamp is empty at row {row}; fill or remove it")
+    return stamps.astype("datetime64[us, UTC]")
+
+
+def _refuse(bars: pd.DataFrame, faulty: np.ndarray, where: str, rule: str, column: str, hint: str = "") -> None:
+    if not faulty.any():
+        return
+    row = int(np.argmax(faulty))
+    first = bars.iloc[row]
+    raise UserError(
+        f"{where}: {rule}; {int(faulty.sum())} rows are not, first row {row} "
+        f"({first['symbol']} {first['timestamp'].isoformat()}, {column} {first[column]}); correct or remove them {hint}".rstrip()
+    )

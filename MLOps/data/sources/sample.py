@@ -1,0 +1,15 @@
+"""`data.source: sample`: the bundled daily bars of five US stocks, 2000 to 2013 (data/sample/README.md)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from MLOps.config.params import DataConfig
+from MLOps.data.sources.csv import bars_from_csv
+
+PATH = Path("data/sample/bars.csv.gz")
+
+
+def read_sample(_config: DataConfig, _seed: int) -> pd.DataFrame:
+    """The bundled bars, adjusted for splits and dividends."""
+    return bars_from_csv(PATH)

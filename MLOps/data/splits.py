@@ -1,0 +1,112 @@
+"""Time-ordered train, validation and test spans, and folds inside the training span; purged and embargoed.
+
+A row knows its bar's timestamp and, through its label, the time up to which it looks ahead (`label_end`). Two rows
+overlap when those intervals do. Method: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from MLOps.config.params import SplitConfig
+from MLOps.errors import UserError
+
+MIN_BARS = 20  # in each span; fewer make no estimate of anything
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bars with start <= timestamp < end."""
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+    def rows(self, timestamps: pd.Series) -> np.ndarray:
+        """Mask of the rows whose bar lies in the span."""
+        return ((timestamps >= self.start) & (timestamps < self.end)).to_numpy()
+
+    def labelled(self, labels: pd.DataFrame) -> np.ndarray:
+        """Mask of the rows that may be learnt from or judged: the bar and all that its label looks at lie in the span."""
+        return self.rows(labels["timestamp"]) & (labels["label_end"] < self.end).to_numpy()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three spans in order; between one and the next lies the embargo."""
+
+    train: Span
+    validation: Span
+    test: Span
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        return {
+            name: {"start": span["start"].isoformat(), "end": span["end"].isoformat()}
+            for name, span in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, str]]) -> "Splits":
+        return cls(
+            **{
+                name: Span(pd.Timestamp(span["start"]), pd.Timestamp(span["end"]))
+                for name, span in values.items()
+            }
+        )
+
+
+def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
+    """Cut the market's timeline by the configured shares of its distinct timestamps.
+
+    The embargo is taken from the end of the earlier span, so that a later span begins at its cut. With the purge of
+    `Span.labelled`, at least `embargo_bars` bars lie between the last bar that a label of one span looks at and the
+    first bar of the next.
+
+    Raises:
+        UserError: the timeline is too short for three spans.
+    """
+    timeline = pd.DatetimeIndex(timestamps.unique()).sort_values()
+    first = round(len(timeline) * config.train)
+    second = round(len(timeline) * (config.train + config.validation))
+    gap = config.embargo_bars
+    lengths = {"train": first - gap, "validation": second - gap - first, "test": len(timeline) - second}
+    for name, length in lengths.items():
+        if length < MIN_BARS:
+            raise UserError(
+                f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
+                f"{len(timeline)} timestamps; give more bars or other shares"
+            )
+    after_last = timeline[-1] + pd.Timedelta(microseconds=1)
+    return Splits(
+        train=Span(timeline[0], timeline[first - gap]),
+        validation=Span(timeline[first], timeline[second - gap]),
+        test=Span(timeline[second], after_last),
+    )
+
+
+def purged_folds(
+    timestamps: pd.Series, label_ends: pd.Series, config: SplitConfig
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cut rows into `config.folds` blocks of time; each is held out once.
+
+    Args:
+        timestamps: (n,) each row's bar.
+        label_ends: (n,) the time up to which each row's label looks ahead.
+
+    Returns:
+        For each fold the row numbers to learn from and the row numbers held out. A row is learnt from when its
+        interval [timestamp, label_end] overlaps no held-out row's, and it does not lie in the `embargo_bars` bars
+        that follow the last held-out label.
+    """
+    starts, ends = timestamps.dt.tz_convert(None).to_numpy(), label_ends.dt.tz_convert(None).to_numpy()
+    timeline = np.unique(starts)
+    folds = []
+    for block in np.array_split(timeline, config.folds):
+        held_out = (starts >= block[0]) & (starts <= block[-1])
+        last_seen = ends[held_out].max()
+        # The embargo counts bars of the market, so it is the timestamp that many bars on.
+        resume = np.searchsorted(timeline, last_seen, side="right") + config.embargo_bars
+        after = starts >= timeline[resume] if resume < len(timeline) else np.zeros(len(starts), dtype=bool)
+        before = ends < block[0]
+        folds.append((np.flatnonzero(before | after), np.flatnonzero(held_out)))
+    return folds

@@ -1,0 +1,63 @@
+"""Predictors, agents and the serving model as MLflow models: code and data, with signature and input example."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+from MLOps.artifacts import read_json
+from MLOps.data.bars import KEYS, VALUES
+from MLOps.experiment_tracking.runs import Run
+from MLOps.features.labels import CLASSES
+from MLOps.predictors.signals import PROBABILITIES
+
+HERE = Path(__file__).parent
+
+
+def log_predictor(run: Run, folder: Path, example: np.ndarray) -> None:
+    """Log the predictor saved in `folder`; `example` are windows (n, lookback_bars, features) float32."""
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(CLASSES)))]),
+    )
+    run.log_model("predictor", HERE / "predictor_model.py", {"predictor": folder}, signature, example)
+
+
+def log_agent(run: Run, folder: Path, example: np.ndarray) -> None:
+    """Log the agent saved in `folder`; `example` are observations (n, columns) float32."""
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
+        outputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
+    )
+    run.log_model("agent", HERE / "agent_model.py", {"agent": folder}, signature, example)
+
+
+def log_serving_model(run: Run, bundle: Path, bars: pd.DataFrame) -> str:
+    """Log the bundle behind the serving model; `bars` are an example request. Returns the model's URI."""
+    facts = read_json(bundle / "facts.json")
+    example = bars.assign(timestamp=bars["timestamp"].map(lambda t: t.isoformat()))
+    return run.log_model(
+        "trading_model", HERE / "serving_model.py", {"bundle": bundle}, serving_signature(facts), example
+    )
+
+
+def serving_signature(facts: dict[str, dict[str, float]]) -> ModelSignature:
+    """Bars in, decisions out; the cash and the positions that the decision shall assume as parameters."""
+    return ModelSignature(
+        inputs=Schema(
+            [ColSpec(DataType.string, name) for name in KEYS] + [ColSpec(DataType.double, name) for name in VALUES]
+        ),
+        outputs=Schema(
+            [ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")]
+            + [ColSpec(DataType.double, name) for name in ("target_position", *PROBABILITIES, "uncertainty")]
+            + [ColSpec(DataType.string, "bundle")]
+        ),
+        params=ParamSchema(
+            [
+                ParamSpec("cash", DataType.double, facts["trading"]["initial_cash"]),
+                ParamSpec("positions", DataType.string, "{}"),
+            ]
+        ),
+    )

@@ -1,0 +1,22 @@
+"""The code of a predictor logged to MLflow; MLflow runs this file when it loads the model."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+
+from MLOps.predictors import load_predictor
+
+
+class PredictorModel(mlflow.pyfunc.PythonModel):
+    """Raw feature windows (n, lookback_bars, features) float32 to class probabilities (n, classes)."""
+
+    def load_context(self, context: Any) -> None:
+        self._predictor = load_predictor(Path(context.artifacts["predictor"]))
+
+    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
+        return self._predictor.predict(model_input).probabilities
+
+
+mlflow.models.set_model(PredictorModel())

@@ -1,0 +1,90 @@
+"""The code of the registered MLflow model; MLflow runs this file when it loads a version.
+
+Nothing is unpickled: the model is this file, the package beside it, and a bundle of data.
+"""
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from MLOps.config.schema import parse, section
+from MLOps.deployment.trading_model import TradingModel
+from MLOps.determinism import repeat_torch
+from MLOps.errors import UserError
+from MLOps.trading import Account
+
+
+@section
+class Position:
+    """One account as the parameter `positions` tells it: {"AAPL": {"shares": 10, "entry_price": 52.5, …}}.
+
+    Without an entry price the position counts as entered at the newest close.
+    """
+
+    shares: float
+    cash: float | None = None
+    entry_price: float | None = None
+    holding_bars: int = 0
+
+
+class ServingModel(mlflow.pyfunc.PythonModel):
+    """Answers bars with a decision for each symbol; see `TradingModel.decide`."""
+
+    def load_context(self, context: Any) -> None:
+        # One thread: a request is small, and many of them share the machine.
+        repeat_torch(seed=0, threads=1)
+        self._model = TradingModel.load(Path(context.artifacts["bundle"]))
+        logging.getLogger("mlflow.models.utils").addFilter(_refuse_unknown_parameter)
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        params = params or {}
+        try:
+            cash = float(params.get("cash") or self._model.trading.initial_cash)
+            if cash < 0:
+                raise UserError(f"cash: expected money of at least 0, found {cash}; correct it")
+            return self._model.decide(model_input, cash, _accounts(params.get("positions") or "{}", cash))
+        except UserError as error:
+            raise _bad_request(str(error)) from None
+
+
+def _accounts(text: str, cash: float) -> dict[str, Account]:
+    """The accounts in the JSON text of the parameter `positions`: by symbol, a number of shares or a `Position`."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"positions: expected JSON, as {{\"AAPL\": 10}}, found {text!r}: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"positions: expected a JSON object by symbol, found {text!r}; write {{\"AAPL\": 10}}")
+    accounts = {}
+    for symbol, value in values.items():
+        given = parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
+        accounts[symbol] = Account(
+            cash=cash if given.cash is None else given.cash,
+            shares=given.shares,
+            entry_price=math.nan if given.entry_price is None else given.entry_price,
+            holding_bars=given.holding_bars,
+        )
+    return accounts
+
+
+def _refuse_unknown_parameter(record: logging.LogRecord) -> bool:
+    """MLflow drops a parameter that the signature does not know and only logs it. A decision that silently ignored
+    what it was told would be worse than none, so the message is raised."""
+    message = record.getMessage()
+    if "Unrecognized params" in message:
+        raise _bad_request(message.split(". To enable")[0])
+    return True
+
+
+def _bad_request(sentence: str) -> MlflowException:
+    return MlflowException(sentence, error_code=INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(ServingModel())

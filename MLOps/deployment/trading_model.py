@@ -1,0 +1,127 @@
+"""The bundle at work: bars in, decisions out; the same features, forecasts and policy as in the backtest."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from MLOps.agents.policy import Agent
+from MLOps.artifacts import read_json
+from MLOps.config.schema import parse
+from MLOps.config.trading import TradingConfig
+from MLOps.data.bars import KEYS, check_bars
+from MLOps.data.splits import Span
+from MLOps.errors import UserError
+from MLOps.features.pipeline import FeaturePipeline
+from MLOps.model_registry.bundle import verify_bundle
+from MLOps.predictors import Predictor, load_predictor
+from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.signals import PROBABILITIES, signal_table
+from MLOps.predictors.windows import Windows
+from MLOps.trading import Account, Action, Ledger, Market, observe, simulate, target_shares
+
+WHERE = "the request's bars"
+
+
+@dataclass(frozen=True)
+class TradingModel:
+    """A verified bundle, loaded."""
+
+    identity: str
+    pipeline: FeaturePipeline
+    predictors: dict[str, Predictor]
+    ensemble: Ensemble
+    agent: Agent
+    trading: TradingConfig
+
+    @classmethod
+    def load(cls, bundle: Path) -> "TradingModel":
+        """Verify the bundle in the folder `bundle`, and load it.
+
+        Raises:
+            UserError: it is not what its manifest says.
+        """
+        identity = verify_bundle(bundle)
+        facts = read_json(bundle / "facts.json")
+        ensemble = Ensemble.from_dict(facts["ensemble"])
+        return cls(
+            identity=identity,
+            pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),
+            predictors={name: load_predictor(bundle / "predictors" / name) for name in ensemble.members},
+            ensemble=ensemble,
+            agent=Agent.load(bundle / "agent"),
+            trading=parse(TradingConfig, facts["trading"], str(bundle / "facts.json")),
+        )
+
+    @property
+    def required_bars(self) -> int:
+        """Bars of each symbol, the newest included, that a decision needs."""
+        lookback = max((p.lookback_bars for p in self.predictors.values()), default=1)
+        return self.pipeline.warmup_bars + lookback - 1
+
+    def decide(self, bars: pd.DataFrame, cash: float, positions: dict[str, Account]) -> pd.DataFrame:
+        """Decide at the newest bar, for each symbol that has it.
+
+        Args:
+            bars: in contract form (`check_bars`), at least `required_bars` of each symbol.
+            cash: of each account that `positions` does not name; each symbol has its own.
+            positions: accounts by symbol, at the newest close; an entry price of NaN stands for that close.
+
+        Returns:
+            A row a symbol: `symbol`, `timestamp`, `action`, `target_position` (shares, sized at the newest close, for
+            the next open is not known yet), the ensemble's probabilities and `uncertainty`, and `bundle`.
+
+        Raises:
+            UserError: the bars are none, too few, or lack a symbol that the features compare with; or `positions`
+                names a symbol without bars.
+        """
+        bars = check_bars(bars, WHERE)
+        counts = bars.groupby("symbol").size()
+        if (counts < self.required_bars).any():
+            symbol = counts.idxmin()
+            raise UserError(
+                f"{WHERE}: expected at least {self.required_bars} bars of each symbol, found {counts[symbol]} of "
+                f"{symbol}; send more history"
+            )
+        if unknown := sorted(set(positions) - set(counts.index)):
+            raise UserError(f"positions: {unknown[0]} has no bars in the request; send its bars or leave it out")
+        newest = bars["timestamp"].max()
+        features = self.pipeline.compute(bars)
+        signals = self._signals(features, (features["timestamp"] == newest).to_numpy())
+        view = self.agent.view.observe(features[features["timestamp"] == newest], signals)
+        closes = bars[bars["timestamp"] == newest].set_index("symbol")["close"]
+        own = signals[signals["predictor"] == ENSEMBLE].set_index("symbol")
+        rows = []
+        for row, symbol in zip(view.drop(columns=list(KEYS)).to_numpy(np.float32), view["symbol"], strict=True):
+            account = positions.get(symbol, Account(cash=cash))
+            close = float(closes[symbol])
+            if np.isnan(account.entry_price):
+                account = replace(account, entry_price=close)
+            action = int(self.agent.decide(observe(row, account, close)[None])[0])
+            rows.append(
+                {
+                    "symbol": symbol,
+                    "timestamp": newest.isoformat(),
+                    "action": Action(action).name,
+                    "target_position": target_shares(action, account, close, self.trading),
+                    **{name: float(own.loc[symbol, name]) for name in (*PROBABILITIES, "uncertainty")},
+                    "bundle": self.identity,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
+        """Trade a span of `bars`, from their own history, under the given rules."""
+        features = self.pipeline.compute(bars)
+        signals = self._signals(features, span.rows(features["timestamp"]))
+        market = Market.from_tables(bars, self.agent.view.observe(features, signals))
+        return simulate(self.agent.policy, market.between(span.start, span.end), trading)
+
+    def _signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
+        tables = {}
+        for name, predictor in self.predictors.items():
+            windows = Windows(features, self.pipeline.names, predictor.lookback_bars)
+            rows = np.flatnonzero(wanted & windows.whole)
+            tables[name] = signal_table(features.iloc[rows], predictor.predict(windows.ending_at(rows)))
+        return self.ensemble.combine(features[wanted & features[self.pipeline.names[0]].notna()], tables)

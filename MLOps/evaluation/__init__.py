@@ -1,0 +1,1 @@
+"""How good it is: metrics, baselines, backtest, statistics, the gate, figures."""

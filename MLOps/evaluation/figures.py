@@ -1,0 +1,95 @@
+"""Figures, as PNG files whose bytes depend on what they show alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+import pandas as pd
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from MLOps.artifacts import whole_file
+from MLOps.evaluation.classification import judged
+from MLOps.features.labels import CLASSES
+from MLOps.predictors.signals import PROBABILITIES
+
+STYLE = {
+    "figure.dpi": 110,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+CALIBRATION_BINS = 10
+MIN_PER_BIN = 20  # fewer forecasts make a point of noise
+
+
+@contextmanager
+def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> Iterator[np.ndarray]:
+    with plt.rc_context(STYLE):
+        figure: Figure
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        yield axes
+        with whole_file(path) as temporary:
+            # Without the version of matplotlib, the same picture is the same file.
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+        plt.close(figure)
+
+
+def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Path) -> None:
+    """One panel a quantity, train and validation together where both were logged; steps to the right."""
+    table = pd.DataFrame([{"step": step, **metrics} for step, metrics in history]).set_index("step")
+    panels: dict[str, list[str]] = {}
+    for column in table.columns:
+        panels.setdefault(column.removeprefix("train_").removeprefix("validation_"), []).append(column)
+    with _figure(path, 1, len(panels), (4.2 * len(panels), 3.2)) as axes:
+        for axis, (quantity, columns) in zip(axes[0], panels.items(), strict=True):
+            for column in columns:
+                known = table[column].dropna()
+                axis.plot(known.index, known, marker="o", markersize=3, label=column.replace("_", " "))
+            axis.set_title(quantity.replace("_", " "))
+            axis.set_xlabel("step")
+            axis.legend()
+
+
+def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
+    """How often a class came, against the probability it was given; a panel a class, a line a predictor."""
+    with _figure(path, 1, len(CLASSES), (4.2 * len(CLASSES), 3.8)) as axes:
+        for number, (axis, name) in enumerate(zip(axes[0], CLASSES, strict=True)):
+            axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+            for predictor, table in signals.items():
+                rows = judged(table, labels)
+                _calibration_line(axis, rows[PROBABILITIES[number]], rows["label"] == number, predictor)
+            axis.set_title(name)
+            axis.set_xlabel("forecast probability")
+            axis.set_ylabel("observed frequency")
+            axis.legend()
+
+
+def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:
+    """Equity relative to its start, and drawdown; the first curve is the one that matters and is drawn on top."""
+    with _figure(path, 2, 1, (9, 6)) as axes:
+        for number, (name, equity) in enumerate(curves.items()):
+            width, order = (2.0, 3) if number == 0 else (1.0, 2)
+            axes[0, 0].plot(timestamps, equity / equity[0], label=name, linewidth=width, zorder=order)
+            drawdown = equity / np.maximum.accumulate(equity) - 1
+            axes[1, 0].plot(timestamps, drawdown, label=name, linewidth=width, zorder=order)
+        axes[0, 0].set_title("equity, start = 1")
+        axes[0, 0].legend()
+        axes[1, 0].set_title("drawdown")
+        axes[1, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+
+
+def _calibration_line(axis: Axes, probability: pd.Series, happened: pd.Series, name: str) -> None:
+    bins = pd.cut(probability, np.linspace(0, 1, CALIBRATION_BINS + 1))
+    groups = pd.DataFrame({"p": probability, "y": happened.astype(float)}).groupby(bins, observed=True)
+    points = groups.mean()[groups.size() >= MIN_PER_BIN]
+    axis.plot(points["p"], points["y"], marker="o", markersize=3, label=name)

@@ -1,0 +1,114 @@
+"""Whether a predictor is worth listening to: it answers in the right form, and beats the baselines on validation."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from MLOps.config.params import ValidationConfig
+from MLOps.data.splits import Splits
+from MLOps.errors import UserError
+from MLOps.evaluation.bootstrap import mean_interval
+from MLOps.evaluation.classification import judged, log_losses
+from MLOps.features.labels import CLASSES
+from MLOps.predictors import Forecast, Predictor
+from MLOps.predictors.baselines import class_prior, persist, persistence
+from MLOps.predictors.signals import PROBABILITIES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Against one baseline: by how many nats the predictor's log loss is lower, with its interval."""
+
+    baseline: str
+    baseline_log_loss: float
+    gain: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one predictor; `reasons` say what it failed, empty when it passed."""
+
+    predictor: str
+    log_loss: float
+    comparisons: tuple[Comparison, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+def probe(predictor: Predictor, windows: np.ndarray, name: str) -> None:
+    """Ask for a forecast and check its form.
+
+    Args:
+        windows: (n, lookback_bars, features) float32, as the predictor expects them.
+
+    Raises:
+        UserError: probabilities, expected return or uncertainty are missing, of another shape, or no such thing.
+    """
+    forecast: Forecast = predictor.predict(windows)
+    n = len(windows)
+    shapes = {
+        "probabilities": (forecast.probabilities, (n, len(CLASSES))),
+        "expected_return": (forecast.expected_return, (n,)),
+        "uncertainty": (forecast.uncertainty, (n,)),
+    }
+    for part, (values, shape) in shapes.items():
+        if values.shape != shape or values.dtype != np.float32 or not np.isfinite(values).all():
+            raise UserError(
+                f"predictor {name}: expected finite float32 {part} of shape {shape}, "
+                f"found {values.dtype} {values.shape}; correct its predict"
+            )
+    total = forecast.probabilities.sum(axis=1)
+    if (forecast.probabilities < 0).any() or np.abs(total - 1).max() > 1e-5:
+        raise UserError(f"predictor {name}: expected probabilities that sum to 1, found {total.min():g} to "
+                        f"{total.max():g}; correct its predict")  # fmt: skip
+    if (forecast.uncertainty < 0).any() or (forecast.uncertainty > 1 + 1e-6).any():
+        raise UserError(f"predictor {name}: expected an uncertainty between 0 and 1; correct its predict")
+
+
+def baselines(labels: pd.DataFrame, splits: Splits) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
+    """What predictors are held against, fitted on the training span: judged rows in, probabilities out."""
+    train = labels[splits.train.labelled(labels)]
+    prior = class_prior(train["label"].to_numpy(int))
+    transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int))
+    return {
+        "class_prior": lambda rows: np.tile(prior, (len(rows), 1)),
+        "persistence": lambda rows: persist(transitions, rows["past_label"].to_numpy(int)),
+    }
+
+
+def judge(
+    name: str, signals: pd.DataFrame, labels: pd.DataFrame, splits: Splits, config: ValidationConfig, seed: int
+) -> Verdict:
+    """Compare a predictor's log loss on the validation span with every baseline's.
+
+    Losses are averaged over the symbols of a bar first: what happens at one time is one observation. The predictor
+    passes when its gain's interval, at the configured confidence, lies above 0 for every baseline.
+    """
+    rows = judged(signals, labels[splits.validation.labelled(labels)])
+    classes = rows["label"].to_numpy(int)
+    own = log_losses(rows[list(PROBABILITIES)].to_numpy(float), classes)
+    comparisons, reasons = [], []
+    for baseline, forecast in baselines(labels, splits).items():
+        theirs = log_losses(forecast(rows), classes)
+        by_bar = pd.Series(theirs - own).groupby(rows["timestamp"]).mean().to_numpy()
+        gain, lower, upper = mean_interval(
+            by_bar, config.confidence, config.bootstrap_samples, config.block_bars, seed
+        )
+        comparisons.append(Comparison(baseline, float(theirs.mean()), gain, lower, upper))
+        if lower <= 0:
+            reasons.append(
+                f"its log loss is not below that of {baseline} with {config.confidence:.0%} confidence: "
+                f"gain {gain:.4f} nats, interval {lower:.4f} to {upper:.4f}"
+            )
+    return Verdict(name, float(own.mean()), tuple(comparisons), tuple(reasons))

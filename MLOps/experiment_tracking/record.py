@@ -1,0 +1,63 @@
+"""The record of a stage: all that its MLflow run shows, as files that DVC keeps beside the stage's outputs.
+
+A stage that DVC restores from its cache executes nothing and logs nothing. Its record, restored with it, is what its
+run is then written from; so the store can be completed anywhere, and a live run shows the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from MLOps.artifacts import content_hash, read_json, value_hash, write_json
+
+
+@dataclass
+class Record:
+    """`history` holds (step, metrics) in order; `inputs` and `outputs` map paths to SHA-256; `figures` lie in `folder`."""
+
+    stage: str
+    folder: Path
+    params: dict[str, Any]
+    environment: dict[str, Any]
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    @property
+    def content_hash(self) -> str:
+        """What identifies the computation and its result; the same wherever and whenever it was made."""
+        return value_hash({**asdict(self), "folder": None})
+
+    @property
+    def params_hash(self) -> str:
+        return value_hash(self.params)
+
+    def artifacts(self) -> list[Path]:
+        """The files that the run shows: figures and reports, without the record itself."""
+        return sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "record.json")
+
+    def save(self) -> None:
+        values = asdict(self)
+        del values["folder"]
+        write_json(self.folder / "record.json", values)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Record":
+        values = read_json(folder / "record.json")
+        values["history"] = [(step, metrics) for step, metrics in values["history"]]
+        return cls(folder=folder, **values)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters under dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def hashes(paths: list[Path]) -> dict[str, str]:
+    return {path.as_posix(): content_hash(path) for path in paths}

@@ -1,0 +1,206 @@
+"""One MLflow run for each stage that computes, under one parent run for each `dvc repro`."""
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import psutil
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from MLOps.config.params import TrackingConfig
+from MLOps.experiment_tracking.record import Record, flatten
+from MLOps.experiment_tracking.store import connect
+
+FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
+BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
+PARAM_BATCH = 90
+PACKAGE = Path(__file__).parents[1]
+# What the package's code imports when a logged model runs.
+MODEL_REQUIREMENTS = (
+    "gymnasium",
+    "mlflow",
+    "numba",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "PyYAML",
+    "safetensors",
+    "scipy",
+    "stable-baselines3",
+    "TA-Lib",
+    "torch",
+    "tqdm",
+)
+
+
+class Runs:
+    """The runs of one experiment."""
+
+    def __init__(self, config: TrackingConfig) -> None:
+        self.client: MlflowClient = connect(config)
+        self.experiment_id: str = self.client.get_experiment_by_name(config.experiment).experiment_id
+
+    def start(self, record: Record, restored: bool = False) -> "Run":
+        """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
+        tags = {
+            MLFLOW_RUN_NAME: record.stage,
+            "stage": record.stage.partition("/")[0],
+            "variant": record.stage.partition("/")[2],
+            "commit": _commit(),
+            "params_hash": record.params_hash,
+            "restored": str(restored).lower(),
+        }
+        if parent := self._parent():
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+        run = self.client.create_run(self.experiment_id, tags=tags)
+        self._log_params(run.info.run_id, record)
+        return Run(self.client, run.info.run_id)
+
+    def find(self, record: Record) -> str | None:
+        """The id of the finished run with this record's content, if the store has one."""
+        return self._find(f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'")
+
+    def restore(self, record: Record) -> None:
+        """Write the run of a stage that did not execute here, from its record."""
+        run = self.start(record, restored=True)
+        for step, metrics in record.history:
+            run.log(step, metrics)
+        run.finish(record)
+
+    def _find(self, condition: str) -> str | None:
+        found = self.client.search_runs([self.experiment_id], condition, max_results=1)
+        return found[0].info.run_id if found else None
+
+    def _log_params(self, run_id: str, record: Record) -> None:
+        params = [Param(name, str(value)) for name, value in flatten(record.params).items()]
+        for i in range(0, len(params), PARAM_BATCH):
+            self.client.log_batch(run_id, params=params[i : i + PARAM_BATCH])
+
+    def _parent(self) -> str | None:
+        """The parent run of the `dvc` command that this process works for; None outside one."""
+        dvc = _dvc_ancestor()
+        if dvc is None:
+            return None
+        key = f"{dvc.pid}-{dvc.create_time():.2f}"
+        if found := self._find(f"tags.repro = '{key}'"):
+            return found
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dvc.create_time()))
+        name = f"dvc {_subcommand(dvc)} {started}"
+        tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": _commit()}
+        run_id: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
+        # Nothing tells a stage that it is the last, so the parent counts as finished from its start.
+        self.client.set_terminated(run_id)
+        return run_id
+
+
+class Run:
+    """A stage's run while it computes."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._pending: list[Metric] = []
+        self._flushed_at = time.monotonic()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics of one step; sent in batches."""
+        now = int(time.time() * 1000)
+        self._pending += [Metric(name, value, now, step) for name, value in metrics.items()]
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self._flush()
+
+    def log_model(
+        self, name: str, code: Path, artifacts: Mapping[str, Path], signature: ModelSignature, input_example: Any
+    ) -> str:
+        """Log a model from code: the file `code`, the package it imports, and `artifacts` of data; nothing is pickled.
+
+        Returns:
+            The model's URI.
+        """
+        import mlflow.pyfunc  # a second, for the stages that have a model to log
+
+        with mlflow.start_run(run_id=self.run_id):
+            info = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(code),
+                artifacts={key: str(path) for key, path in artifacts.items()},
+                code_paths=[str(PACKAGE)],
+                pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in MODEL_REQUIREMENTS],
+                signature=signature,
+                input_example=input_example,
+            )
+        return str(info.model_uri)
+
+    def finish(self, record: Record) -> None:
+        """Send what is left of `record` (final metrics, inputs, artifacts, content hash) and end the run well."""
+        self.log(0, record.metrics)
+        self._flush()
+        self._client.log_inputs(self.run_id, [_dataset(path, digest) for path, digest in record.inputs.items()])
+        for path in record.artifacts():
+            self._client.log_artifact(self.run_id, str(path), f"report/{path.parent.relative_to(record.folder)}".rstrip("/."))
+        self._client.log_artifact(self.run_id, "params.yaml", "configuration")
+        self._client.log_artifact(self.run_id, "dvc.yaml", "configuration")
+        self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
+        # The content hash comes last: only a run that holds everything is ever found by it.
+        self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
+        self._client.set_terminated(self.run_id)
+
+    def fail(self, reason: str) -> None:
+        self._flush()
+        self._client.set_tag(self.run_id, "failure", reason)
+        self._client.set_terminated(self.run_id, "FAILED")
+
+    def _flush(self) -> None:
+        for i in range(0, len(self._pending), BATCH):
+            self._client.log_batch(self.run_id, metrics=self._pending[i : i + BATCH])
+        self._pending = []
+        self._flushed_at = time.monotonic()
+
+
+def _dataset(path: str, digest: str) -> DatasetInput:
+    dataset = Dataset(
+        name=Path(path).name,
+        # MLflow shows at most 36 characters.
+        digest=digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": path}),
+        schema=json.dumps({"sha256": digest}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "input")])
+
+
+def _commit() -> str:
+    """The checked-out commit, marked where the working tree differs from it; "unknown" outside a repository."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}-changed" if changed.strip() else head
+
+
+def _dvc_ancestor() -> psutil.Process | None:
+    for process in psutil.Process().parents():
+        if _subcommand(process) is not None:
+            return process
+    return None
+
+
+def _subcommand(process: psutil.Process) -> str | None:
+    """What `process` was asked to do if it is the dvc command, as `dvc repro` or `python -m dvc repro`."""
+    try:
+        words: list[Any] = process.cmdline()
+    except psutil.Error:
+        return None
+    for i, word in enumerate(words[:4]):
+        if Path(word).name == "dvc" and (i == 0 or i == 1 or words[i - 1] == "-m"):
+            return " ".join(words[i + 1 : i + 3]) if words[i + 1 : i + 2] == ["exp"] else " ".join(words[i + 1 : i + 2])
+    return None

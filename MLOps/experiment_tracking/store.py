@@ -1,0 +1,83 @@
+"""The MLflow store: where it is, and whether it answers."""
+
+import logging
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+# MLflow reports its usage home and logs every schema migration unless told otherwise before it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from MLOps.config.params import TrackingConfig
+from MLOps.errors import UserError
+
+for _name in ("alembic", "mlflow"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+ANSWER_TIMEOUT_S = 5.0
+
+
+def store_uri(config: TrackingConfig) -> str:
+    """The tracking URI: MLFLOW_TRACKING_URI, or `tracking.uri` of params.yaml."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
+
+
+def connect(config: TrackingConfig) -> MlflowClient:
+    """A client of the configured store, made the process's default; the first call creates a local one.
+
+    Raises:
+        UserError: the store does not answer, or its folder cannot be written.
+    """
+    uri = store_uri(config)
+    _require_answer(uri)
+    mlflow.set_tracking_uri(uri)
+    try:
+        client = MlflowClient()
+        if client.get_experiment_by_name(config.experiment) is None:
+            client.create_experiment(config.experiment)
+    except (MlflowException, OSError) as error:
+        raise _unreachable(uri, str(error)) from None
+    except Exception as error:  # SQLAlchemy's errors have no common public base that is worth importing it for
+        if type(error).__module__.startswith("sqlalchemy"):
+            raise _unreachable(uri, str(error)) from None
+        raise
+    mlflow.set_experiment(config.experiment)
+    return client
+
+
+def without_password(uri: str) -> str:
+    """`uri` fit for a message: credentials are left out."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def _require_answer(uri: str) -> None:
+    """Find out in seconds what MLflow's own retries would take minutes over."""
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        target = path if path.exists() else path.parent
+        if not target.exists() or not os.access(target, os.W_OK):
+            raise _unreachable(uri, f"{target.absolute()} is missing or not writable")
+    elif uri.startswith(("http://", "https://")):
+        try:
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S):
+                pass
+        except urllib.error.HTTPError:
+            pass  # it answers; what it says of /health is between it and its proxy
+        except OSError as error:
+            raise _unreachable(uri, str(getattr(error, "reason", error))) from None
+
+
+def _unreachable(uri: str, reason: str) -> UserError:
+    reason = " ".join(without_password(reason).split())[:200]
+    return UserError(
+        f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "
+        "start it, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
+    )

@@ -1,0 +1,1 @@
+"""Bars to features and labels; the scaler; the causality prober."""

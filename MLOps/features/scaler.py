@@ -1,0 +1,44 @@
+"""Imputer and scaler in one: fitted on training rows, saved as data, applied unchanged everywhere."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+CLIP = 8.0  # standard deviations; beyond it a value says no more than "extreme"
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Per feature: the median that stands in for a missing value, the mean and the standard deviation; all (features,).
+
+    Kept in float32, the features' own type, so that what is saved is exactly what was applied.
+    """
+
+    median: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "Scaler":
+        """Learn from the training rows, (rows, features) float32; NaN and infinity count as missing."""
+        known = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+        std = np.nanstd(known, axis=0)
+        return cls(
+            median=np.nanmedian(known, axis=0).astype(np.float32),
+            mean=np.nanmean(known, axis=0).astype(np.float32),
+            # A feature that never varies in training carries nothing: dividing by 1 leaves it at 0.
+            std=np.where(std > 1e-12, std, 1.0).astype(np.float32),
+        )
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Impute, centre, scale and clip (…, features) float32."""
+        whole = np.where(np.isfinite(values), values, self.median)
+        return np.clip((whole - self.mean) / self.std, -CLIP, CLIP)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        return {name: getattr(self, name).tolist() for name in ("median", "mean", "std")}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Scaler":
+        return cls(**{name: np.asarray(values[name], dtype=np.float32) for name in ("median", "mean", "std")})

@@ -1,0 +1,80 @@
+"""Rolling statistics whose value at bar t is computed from bars t-window+1 … t alone, in one fixed order of additions.
+
+Running sums (pandas' and TA-Lib's way) are faster, but carry the rounding of every earlier bar into every later one:
+with them a value served from 100 bars would not be the bits of the value computed offline from 3 000.
+"""
+
+import numpy as np
+import talib
+from numba import njit
+
+
+@njit(cache=True)
+def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean of the last `window` values; NaN before there are that many."""
+    result = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        total = 0.0
+        for i in range(t - window + 1, t + 1):
+            total += values[i]
+        result[t] = total / window
+    return result
+
+
+@njit(cache=True)
+def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
+    """Sample standard deviation (n - 1) of the last `window` values, in two passes."""
+    result = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        mean = 0.0
+        for i in range(t - window + 1, t + 1):
+            mean += values[i]
+        mean /= window
+        total = 0.0
+        for i in range(t - window + 1, t + 1):
+            total += (values[i] - mean) ** 2
+        result[t] = np.sqrt(total / (window - 1))
+    return result
+
+
+@njit(cache=True)
+def rolling_correlation(x: np.ndarray, y: np.ndarray, window: int) -> np.ndarray:
+    """Pearson correlation of the last `window` pairs, in two passes; NaN where one side does not vary."""
+    result = np.full(len(x), np.nan)
+    for t in range(window - 1, len(x)):
+        mean_x, mean_y = 0.0, 0.0
+        for i in range(t - window + 1, t + 1):
+            mean_x += x[i]
+            mean_y += y[i]
+        mean_x /= window
+        mean_y /= window
+        xx, yy, xy = 0.0, 0.0, 0.0
+        for i in range(t - window + 1, t + 1):
+            xx += (x[i] - mean_x) ** 2
+            yy += (y[i] - mean_y) ** 2
+            xy += (x[i] - mean_x) * (y[i] - mean_y)
+        if xx > 0.0 and yy > 0.0:
+            result[t] = xy / np.sqrt(xx * yy)
+    return result
+
+
+def lagged_log_return(values: np.ndarray, lag: int) -> np.ndarray:
+    """Natural log of values[t] / values[t - lag]; NaN for the first `lag`."""
+    result = np.full(len(values), np.nan)
+    if len(values) > lag:
+        result[lag:] = np.log(values[lag:] / values[:-lag])
+    return result
+
+
+def windowed_talib(name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int) -> np.ndarray:
+    """TA-Lib's indicator `name`, begun afresh on each window of `window` bars: its last value there.
+
+    TA-Lib's recursive indicators (RSI, ADX, MACD, …) remember every bar since their start. Begun afresh, their value
+    is a function of the window, wherever the history was cut.
+    """
+    indicator = getattr(talib, name)
+    result = np.full(len(arrays[0]), np.nan)
+    for t in range(window, len(arrays[0]) + 1):
+        value = indicator(*(array[t - window : t] for array in arrays), **options)
+        result[t - 1] = value[output][-1] if isinstance(value, tuple) else value[-1]
+    return result

@@ -1,0 +1,1 @@
+"""The bundle that is promoted, and its versions and aliases in the registry."""

@@ -1,0 +1,59 @@
+"""The agent that did best on validation, and the baselines, on the test span: the one place where it is opened."""
+
+import pandas as pd
+
+from MLOps.agents.policy import Agent
+from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.data.splits import Splits
+from MLOps.determinism import repeat_torch
+from MLOps.evaluation.backtest import backtest
+from MLOps.evaluation.figures import equity_figure
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+from MLOps.trading import Market
+
+
+def main() -> None:
+    with Stage("backtest") as stage:
+        repeat_torch(stage.params.seed, stage.params.threads)
+        bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
+        splits = Splits.from_dict(read_json(paths.SPLITS))
+        rewards = {
+            name: read_json(paths.METRICS / "train_agent" / f"{name}.json")["validation_reward"]
+            for name in stage.params.agents
+        }
+        chosen = max(rewards, key=lambda name: rewards[name])
+        agent = Agent.load(paths.AGENTS / chosen)
+        market = Market.from_tables(bars, agent.view.observe(read_table(paths.FEATURES), signals))
+        test = market.between(splits.test.start, splits.test.end)
+        result = backtest(
+            agent.policy, test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
+        )
+        figures = result.figures()
+        write_json(
+            paths.BACKTEST,
+            {
+                "agent": chosen,
+                "validation_reward": rewards,
+                "span": splits.to_dict()["test"],
+                "figures": figures,
+                "random_total_returns": sorted(result.random_total_returns.tolist()),
+                "random_rank": result.random_rank,
+                "advantage": {
+                    name: dict(zip(("mean", "lower", "upper"), interval, strict=True))
+                    for name, interval in result.advantage.items()
+                },
+            },
+        )
+        ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
+        write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
+        timestamps = pd.DatetimeIndex(test.timestamps)
+        equity_figure(result.curves(), timestamps, stage.artifact("equity.png"))
+        stage.report(figures["agent"])
+        stage.report({f"{policy}_{k}": figures[policy][k] for policy in figures if policy != "agent"
+                      for k in ("total_return", "sharpe", "max_drawdown")})  # fmt: skip
+        stage.report({"random_rank": result.random_rank})
+
+
+if __name__ == "__main__":
+    main()

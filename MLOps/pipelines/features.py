@@ -1,0 +1,36 @@
+"""Splits, features and labels."""
+
+from MLOps.artifacts import read_table, write_json, write_table
+from MLOps.data.splits import split
+from MLOps.features.labels import CLASSES, make_labels
+from MLOps.features.pipeline import FeaturePipeline
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+
+
+def main() -> None:
+    with Stage("features") as stage:
+        bars = read_table(paths.BARS)
+        splits = split(bars["timestamp"], stage.params.splits)
+        pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
+        features = pipeline.compute(bars)
+        labels = make_labels(bars, stage.params.labels)
+        write_json(paths.SPLITS, splits.to_dict())
+        write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
+        write_table(paths.FEATURES, features)
+        write_table(paths.LABELS, labels)
+        trained_on = labels[splits.train.labelled(labels)]
+        stage.report(
+            {
+                "features": len(pipeline.names),
+                "warmup_bars": pipeline.warmup_bars,
+                "train_rows": len(trained_on),
+                "validation_rows": int(splits.validation.labelled(labels).sum()),
+                "test_rows": int(splits.test.labelled(labels).sum()),
+                **{f"train_share_{name}": (trained_on["label"] == c).mean() for c, name in enumerate(CLASSES)},
+            }
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Where stages leave what later stages read; dvc.yaml names the same places."""
+
+from pathlib import Path
+
+BARS = Path("data/raw/bars.parquet")
+QUALITY = Path("reports/quality.json")
+FEATURES = Path("data/processed/features.parquet")
+LABELS = Path("data/processed/labels.parquet")
+SPLITS = Path("data/processed/splits.json")
+FEATURE_PIPELINE = Path("data/processed/feature_pipeline.json")
+PREDICTORS = Path("models/predictors")
+PREDICTOR_SIGNALS = Path("data/processed/signals")
+VERDICTS = Path("reports/verdicts.json")
+SIGNALS = Path("data/processed/signals.parquet")
+AGENTS = Path("models/agents")
+BACKTEST = Path("reports/backtest.json")
+LEDGERS = Path("data/processed/ledgers.parquet")
+METRICS = Path("reports/metrics")
+HISTORY = Path("reports/history")
+RECORDS = Path("reports/records")

@@ -1,0 +1,54 @@
+"""One agent of params.yaml, trained on out-of-fold signals, its weights chosen on validation."""
+
+import sys
+
+import numpy as np
+
+from MLOps.agents.observations import MarketView
+from MLOps.agents.training import train
+from MLOps.artifacts import read_json, read_table, whole_folder
+from MLOps.data.splits import Splits
+from MLOps.deployment.logged import log_agent
+from MLOps.determinism import repeat_torch
+from MLOps.evaluation.figures import training_figure
+from MLOps.evaluation.performance import performance
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+from MLOps.predictors.ensemble import Ensemble
+from MLOps.trading import Market, simulate
+
+
+def main() -> None:
+    name = sys.argv[1]
+    with Stage("train_agent", name) as stage:
+        config = stage.params.agents[name]
+        bars, features = read_table(paths.BARS), read_table(paths.FEATURES)
+        signals = read_table(paths.SIGNALS)
+        splits = Splits.from_dict(read_json(paths.SPLITS))
+        ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
+        repeat_torch(stage.params.seed, stage.params.threads)
+        view = MarketView.fit(
+            config.observe, ensemble.forecasters, features, splits.train.rows(features["timestamp"])
+        )
+        market = Market.from_tables(bars, view.observe(features, signals))
+        validation = market.between(splits.validation.start, splits.validation.end)
+        agent, reward = train(
+            config,
+            view,
+            market.between(splits.train.start, splits.train.end),
+            validation,
+            stage.params.trading,
+            stage.params.seed,
+            stage.log,
+        )
+        with whole_folder(paths.AGENTS / name) as folder:
+            agent.save(folder)
+        log_agent(stage.run, paths.AGENTS / name, np.zeros((2, len(agent.columns)), np.float32))
+        ledger = simulate(agent.policy, validation, stage.params.trading)
+        figures = performance(ledger, stage.params.backtest.bars_per_year)
+        stage.report({"validation_reward": reward, **{f"validation_{k}": v for k, v in figures.items()}})
+        training_figure(stage.record.history, stage.artifact("training.png"))
+
+
+if __name__ == "__main__":
+    main()

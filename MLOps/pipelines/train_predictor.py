@@ -1,0 +1,52 @@
+"""One predictor of params.yaml, and its signals: out of fold in the training span."""
+
+import sys
+
+import numpy as np
+
+from MLOps.artifacts import read_json, read_table, whole_folder, write_table
+from MLOps.data.splits import Splits
+from MLOps.deployment.logged import log_predictor
+from MLOps.determinism import repeat_torch
+from MLOps.evaluation.classification import classification_metrics
+from MLOps.evaluation.figures import training_figure
+from MLOps.features.pipeline import FeaturePipeline
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+from MLOps.predictors import PREDICTORS
+from MLOps.predictors.signals import train_with_signals
+from MLOps.predictors.windows import Windows
+
+
+def main() -> None:
+    name = sys.argv[1]
+    with Stage("train_predictor", name) as stage:
+        config = stage.params.predictors[name]
+        features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+        splits = Splits.from_dict(read_json(paths.SPLITS))
+        pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
+        repeat_torch(stage.params.seed, stage.params.threads)
+        predictor, signals = train_with_signals(
+            PREDICTORS[config.kind],
+            config,
+            features,
+            labels,
+            pipeline.names,
+            splits,
+            stage.params.splits,
+            stage.params.seed,
+            stage.log,
+        )
+        with whole_folder(paths.PREDICTORS / name) as folder:
+            predictor.save(folder)
+        windows = Windows(features, pipeline.names, predictor.lookback_bars)
+        log_predictor(stage.run, paths.PREDICTORS / name, windows.ending_at(np.flatnonzero(windows.whole)[-2:]))
+        write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
+        for span in ("train", "validation"):
+            rows = getattr(splits, span).labelled(labels)
+            stage.report(classification_metrics(signals, labels[rows], prefix=f"{span}_"))
+        training_figure(stage.record.history, stage.artifact("training.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The quality report; below the threshold the pipeline stops here."""
+
+from MLOps.artifacts import read_table, write_json
+from MLOps.data.quality import assess
+from MLOps.errors import UserError
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+
+
+def main() -> None:
+    with Stage("validate_data") as stage:
+        report = assess(read_table(paths.BARS))
+        threshold = stage.params.data.quality_threshold
+        if report.score < threshold:
+            raise UserError(
+                f"{paths.BARS}: expected a quality score of at least {threshold}, found {report.score:.4f}: "
+                f"{report.sentence()}; mend the bars or lower data.quality_threshold"
+            )
+        write_json(paths.QUALITY, report.to_dict())
+        stage.report({"quality_score": report.score, "findings": sum(f.count for f in report.findings)})
+
+
+if __name__ == "__main__":
+    main()

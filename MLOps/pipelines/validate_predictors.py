@@ -1,0 +1,69 @@
+"""Each predictor loaded from disk, probed and judged on validation; the ensemble of those that pass."""
+
+import numpy as np
+
+from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.data.splits import Splits
+from MLOps.determinism import repeat_torch
+from MLOps.evaluation.classification import classification_metrics
+from MLOps.evaluation.figures import calibration_figure
+from MLOps.evaluation.verdicts import judge, probe
+from MLOps.features.pipeline import FeaturePipeline
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+from MLOps.predictors import load_predictor
+from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.windows import Windows
+
+PROBE_WINDOWS = 8
+
+
+def main() -> None:
+    with Stage("validate_predictors") as stage:
+        repeat_torch(stage.params.seed, stage.params.threads)
+        features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+        splits = Splits.from_dict(read_json(paths.SPLITS))
+        pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
+        verdicts, tables = {}, {}
+        for name in stage.params.predictors:
+            predictor = load_predictor(paths.PREDICTORS / name)
+            windows = Windows(features, pipeline.names, predictor.lookback_bars)
+            probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), name)
+            tables[name] = read_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet")
+            verdict = judge(name, tables[name], labels, splits, stage.params.validation, stage.params.seed)
+            verdicts[name] = verdict
+            stage.report(
+                {
+                    f"{name}_log_loss": verdict.log_loss,
+                    f"{name}_passed": verdict.passed,
+                    **{f"{name}_gain_over_{c.baseline}": c.gain for c in verdict.comparisons},
+                }
+            )
+            for comparison in verdict.comparisons:
+                stage.report({f"{comparison.baseline}_log_loss": comparison.baseline_log_loss})
+
+        train = labels[splits.train.labelled(labels)]
+        ensemble = Ensemble(
+            members=tuple(name for name, verdict in verdicts.items() if verdict.passed),
+            prior=class_prior(train["label"].to_numpy(int)),
+            prior_return=float(train["forward_return"].mean()),
+        )
+        signals = ensemble.combine(features[features[pipeline.names[0]].notna()], tables)
+        write_table(paths.SIGNALS, signals)
+        write_json(
+            paths.VERDICTS,
+            {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()},
+        )
+        validation = labels[splits.validation.labelled(labels)]
+        combined = signals[signals["predictor"] == ENSEMBLE]
+        stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})
+        calibration_figure(
+            {**{n: tables[n] for n in verdicts}, ENSEMBLE: combined}, validation, stage.artifact("calibration.png")
+        )
+        for verdict in verdicts.values():
+            print(f"{verdict.predictor}: {'passed' if verdict.passed else '; '.join(verdict.reasons)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The signals contract: forecasts as a table, those of the training span made by models that did not see the answer."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from MLOps.config.params import SplitConfig
+from MLOps.data.bars import KEYS
+from MLOps.data.splits import Splits, purged_folds
+from MLOps.errors import UserError
+from MLOps.features.labels import CLASSES
+from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, Targets
+from MLOps.predictors.windows import Windows
+
+FULL_MODEL = -1  # `fold` of a row whose forecast is by the model of the whole training span
+PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
+SIGNALS = ("class", "confidence", *PROBABILITIES, "expected_return", "uncertainty")
+
+
+def train_with_signals(
+    kind: type[Predictor],
+    config: Any,
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    names: tuple[str, ...],
+    splits: Splits,
+    split_config: SplitConfig,
+    seed: int,
+    on_epoch: OnEpoch,
+) -> tuple[Predictor, pd.DataFrame]:
+    """Train on the training span, and forecast every row that ends a whole window.
+
+    Rows inside the training span are forecast by one model a fold, trained on the other folds (purged and
+    embargoed) with the choices the first model made; all later rows by the first model.
+
+    Returns:
+        The model of the whole training span, and its signals: keys, SIGNALS, and `fold`.
+
+    Raises:
+        UserError: no window fits, or a class does not occur in a set of rows to learn from.
+    """
+    windows = Windows(features, names, config.lookback_bars)
+    targets = Targets(labels["label"].to_numpy(), labels["forward_return"].to_numpy())
+    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
+    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
+    _require_classes(targets, train_rows, "the training span")
+    if not len(validation_rows):
+        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+    model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch)
+
+    in_training = splits.train.rows(labels["timestamp"])
+    tables = [_signals(model, windows, labels, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
+    rows = np.flatnonzero(windows.whole & in_training)
+    # A label that never becomes known looks at nothing beyond its own bar.
+    ends = labels["label_end"].fillna(labels["timestamp"])
+    folds = purged_folds(labels["timestamp"].iloc[rows], ends.iloc[rows], split_config)
+    for fold, (learn, held_out) in enumerate(tqdm(folds, desc="out-of-fold models", leave=False)):
+        learn_rows = np.intersect1d(rows[learn], train_rows)
+        _require_classes(targets, learn_rows, f"the training rows of fold {fold}")
+        fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold)
+        tables.append(_signals(fold_model, windows, labels, rows[held_out], fold))
+    return model, pd.concat(tables).sort_index().reset_index(drop=True)
+
+
+def signal_table(keys: pd.DataFrame, forecast: Forecast) -> pd.DataFrame:
+    """A forecast beside the (timestamp, symbol) of its rows, in the columns SIGNALS."""
+    table = keys.loc[:, list(KEYS)].copy()
+    table["class"] = forecast.probabilities.argmax(axis=1).astype(np.float32)
+    table["confidence"] = forecast.probabilities.max(axis=1)
+    table[list(PROBABILITIES)] = forecast.probabilities
+    table["expected_return"] = forecast.expected_return
+    table["uncertainty"] = forecast.uncertainty
+    return table
+
+
+def _signals(model: Predictor, windows: Windows, labels: pd.DataFrame, rows: np.ndarray, fold: int) -> pd.DataFrame:
+    return signal_table(labels.iloc[rows], model.predict(windows.ending_at(rows))).assign(fold=np.int8(fold))
+
+
+def _require_classes(targets: Targets, rows: Iterable[int], where: str) -> None:
+    present = set(np.unique(targets.classes[np.asarray(rows, dtype=int)]))
+    if missing := [name for number, name in enumerate(CLASSES) if number not in present]:
+        raise UserError(
+            f"labels: every class must occur in {where}; {', '.join(missing)} never does; "
+            "lower labels.threshold_delta or give more bars"
+        )

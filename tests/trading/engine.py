@@ -102,13 +102,13 @@ class Book:
 
     def wish_of(self, action: int, price: Decimal) -> Decimal:
         shares = self.positions[0].shares
-        quarters = {Action.BUY_25: 1, Action.BUY_50: 2, Action.BUY_100: 4}
-        if action in quarters:
-            money = self.cash * quarters[action] / 4 - self.fixed
+        spent = {Action.BUY_25: "0.25", Action.BUY_50: "0.5", Action.BUY_100: "1"}
+        if action in spent:
+            money = self.cash * Decimal(spent[action]) - self.fixed
             return max(ZERO, money / (self.worsened(price, ONE) * (ONE + self.fee)))
-        parts = {Action.SELL_25: 1, Action.SELL_50: 2, Action.SELL_100: 4, Action.CLOSE: 4}
-        if action in parts:
-            return -shares * parts[action] / 4
+        sold = {Action.SELL_25: "0.25", Action.SELL_50: "0.5", Action.SELL_100: "1", Action.CLOSE: "1"}
+        if action in sold:
+            return -shares * Decimal(sold[action])
         if action == Action.REVERSE:
             return -shares * (2 if self.config.allow_short else 1)
         return ZERO

@@ -115,7 +115,7 @@ PredictorConfig = Annotated[LSTMConfig | LogisticConfig, Field(discriminator="ki
 
 @section
 class ValidationConfig:
-    """A predictor passes when it beats every baseline's log loss at this confidence, by a stationary block bootstrap."""
+    """A predictor passes when it beats each baseline's log loss at this confidence, by a stationary block bootstrap."""
 
     confidence: Share
     bootstrap_samples: Annotated[int, Field(ge=100)]

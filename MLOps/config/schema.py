@@ -17,7 +17,7 @@ T = TypeVar("T")
 @typing.dataclass_transform(frozen_default=True)
 def section(cls: type[T]) -> type[T]:
     """Decorate a section of params.yaml: frozen, every key known and typed, nothing converted silently."""
-    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)
+    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)  # type: ignore[return-value]
 
 
 def parse(kind: type[T], values: Any, where: str) -> T:

@@ -45,8 +45,7 @@ class Runs:
     """The runs of one experiment."""
 
     def __init__(self, config: TrackingConfig) -> None:
-        self.client: MlflowClient = connect(config)
-        self.experiment_id: str = self.client.get_experiment_by_name(config.experiment).experiment_id
+        self.client, self.experiment_id = connect(config)
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
@@ -125,10 +124,10 @@ class Run:
         Returns:
             The model's URI.
         """
-        import mlflow.pyfunc  # a second, for the stages that have a model to log
+        from mlflow import pyfunc  # a second, for the stages that have a model to log
 
         with mlflow.start_run(run_id=self.run_id):
-            info = mlflow.pyfunc.log_model(
+            info = pyfunc.log_model(
                 name=name,
                 python_model=str(code),
                 artifacts={key: str(path) for key, path in artifacts.items()},
@@ -145,7 +144,8 @@ class Run:
         self._flush()
         self._client.log_inputs(self.run_id, [_dataset(path, digest) for path, digest in record.inputs.items()])
         for path in record.artifacts():
-            self._client.log_artifact(self.run_id, str(path), f"report/{path.parent.relative_to(record.folder)}".rstrip("/."))
+            folder = f"report/{path.parent.relative_to(record.folder)}".rstrip("/.")
+            self._client.log_artifact(self.run_id, str(path), folder)
         self._client.log_artifact(self.run_id, "params.yaml", "configuration")
         self._client.log_artifact(self.run_id, "dvc.yaml", "configuration")
         self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
@@ -201,6 +201,6 @@ def _subcommand(process: psutil.Process) -> str | None:
     except psutil.Error:
         return None
     for i, word in enumerate(words[:4]):
-        if Path(word).name == "dvc" and (i == 0 or i == 1 or words[i - 1] == "-m"):
-            return " ".join(words[i + 1 : i + 3]) if words[i + 1 : i + 2] == ["exp"] else " ".join(words[i + 1 : i + 2])
+        if Path(word).name == "dvc" and (i < 2 or words[i - 1] == "-m"):
+            return " ".join(words[i + 1 : i + 3] if words[i + 1 : i + 2] == ["exp"] else words[i + 1 : i + 2])
     return None

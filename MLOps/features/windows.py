@@ -66,7 +66,9 @@ def lagged_log_return(values: np.ndarray, lag: int) -> np.ndarray:
     return result
 
 
-def windowed_talib(name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int) -> np.ndarray:
+def windowed_talib(
+    name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int
+) -> np.ndarray:
     """TA-Lib's indicator `name`, begun afresh on each window of `window` bars: its last value there.
 
     TA-Lib's recursive indicators (RSI, ADX, MACD, …) remember every bar since their start. Begun afresh, their value

@@ -35,7 +35,8 @@ def main() -> None:
             version = register(runs, registry, bundle, identity)
         champion = registry.version_at(CHAMPION)
         rival = champion if champion != version else None
-        reasons = refusals(backtest, rival and champion_sharpe(registry, rival, params), params.gate)
+        rival_sharpe = None if rival is None else champion_sharpe(registry, rival, params)
+        reasons = refusals(backtest, rival_sharpe, params.gate)
         changed |= registry.tag(
             version,
             {

@@ -1,4 +1,4 @@
-"""What every stage does around its work: the parameters it declared, its MLflow run, its record, its errors in words."""
+"""What every stage does around its work: its declared parameters, its MLflow run, its record, its errors in words."""
 
 import json
 import os
@@ -167,5 +167,3 @@ def mistakes_told(stage: str) -> Iterator[None]:
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-

@@ -71,9 +71,7 @@ class LogisticPredictor:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_arrays(
-            folder / "weights.safetensors", {"coefficients": self.coefficients, "intercepts": self.intercepts}
-        )
+        write_arrays(folder / "weights.safetensors", {"coefficients": self.coefficients, "intercepts": self.intercepts})
         write_json(
             folder / "predictor.json",
             {

@@ -79,9 +79,7 @@ class NetworkPredictor:
         trainer = _Trainer(self.config, windows, targets, rows, seed)
         for _ in range(self.epochs):
             trainer.epoch()
-        return NetworkPredictor(
-            self.config, trainer.network, trainer.scaler, targets.class_returns(rows), self.epochs
-        )
+        return NetworkPredictor(self.config, trainer.network, trainer.scaler, targets.class_returns(rows), self.epochs)
 
     def predict(self, windows: np.ndarray) -> Forecast:
         """See `Predictor.predict`. Runs in float64, so that neither batch shape nor processor shows in the result."""
@@ -118,9 +116,7 @@ class NetworkPredictor:
 class _Trainer:
     """One network on one set of rows, an epoch at a time."""
 
-    def __init__(
-        self, config: LSTMConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> None:
+    def __init__(self, config: LSTMConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int) -> None:
         torch.manual_seed(seed)
         self.config = config
         self.rows = torch.from_numpy(rows)

@@ -87,7 +87,7 @@ PNL, WEIGHTED, DIFFERENTIAL_SHARPE = range(3)
 HOLDING_COLUMNS = 3
 # Bars after which `holding_bars` stops growing in the observation, where it is divided by this number.
 HOLDING_BARS_SCALE = 100
-# An order worth less money than this is rounding dust and not placed.
+# An order worth less money than this is rounding dust and not placed; what would be left of a position likewise goes.
 MIN_ORDER_VALUE = 1e-6
 # Part of a lot that is forgiven before rounding down, so that 10 shares computed as 9.999999999 stay 10.
 LOT_TOLERANCE = 1e-9
@@ -158,11 +158,12 @@ def limited_order(wish, cash, shares, others_value, price, rules):
         affordable = (cash - rules["fee_fixed"]) / (fill * (1.0 + fee_rate))
         order = min(order, max(affordable, -shares, 0.0))
     lot = rules["lot_size"]
-    closing = order == -shares
-    if lot > 0.0 and not closing:
+    if lot > 0.0 and order != -shares:
         whole = math.floor(abs(order) / lot + LOT_TOLERANCE) * lot
         order = whole if order > 0.0 else -whole
-    if not closing and abs(order) * fill < MIN_ORDER_VALUE:
+    if abs(shares + order) * fill < MIN_ORDER_VALUE:
+        return -shares
+    if abs(order) * fill < MIN_ORDER_VALUE:
         return 0.0
     return order
 

@@ -14,6 +14,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.trading import Action
 
 ZERO, ONE = Decimal(0), Decimal(1)
+MILLIONTH, BILLIONTH = Decimal("1e-6"), Decimal("1e-9")
 DIGITS = 40
 
 
@@ -182,8 +183,11 @@ class Book:
         if config.scheme == "shares":
             lot = max(lot, ONE)
         if lot > 0 and not closes:
-            order = (abs(order) / lot).to_integral_value("ROUND_FLOOR") * lot * (1 if order > 0 else -1)
-        if order == 0 or (not closes and abs(order) * price < Decimal("0.000001")):
+            lots = (abs(order) / lot + BILLIONTH).to_integral_value("ROUND_FLOOR")
+            order = (lots * lot).copy_sign(order)
+        if abs(held + order) * price < MILLIONTH:
+            order, closes = -held, True
+        if order == 0 or (not closes and abs(order) * price < MILLIONTH):
             return
         self.orders.append(self.fill(symbol, order, prices[symbol]))
 

@@ -80,12 +80,14 @@ class Episodes:
 def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     """Every episode the market allows: (E, 3) symbol, first and last bar.
 
-    An episode of one symbol stays within a run of tradable bars, and of a run shorter than `episode_bars` is the whole.
-    An episode of a portfolio runs from any bar at which at least one symbol can be traded.
+    An episode of one symbol stays within a run of observable bars; a run shorter than `episode_bars` is one episode.
+    An episode of a portfolio runs from any bar at or after which at least one symbol can be traded.
     """
-    tradable = market.observable[:, :-1] & market.alive[:, 1:]
+    # The last bar must be observable too: what follows it is valued by what is seen there.
+    tradable = market.observable[:, :-1] & market.observable[:, 1:]
     if config.scheme != "discrete":
-        # A portfolio waits out the bars at which nothing can be traded, so what can be traded later counts too.
+        # A portfolio waits out the bars at which nothing can be traded.
+        tradable = market.observable[:, :-1] & market.alive[:, 1:]
         tradable = np.logical_or.accumulate(np.asarray(tradable.any(axis=0))[::-1])[::-1][None]
     rows = []
     for symbol, allowed in enumerate(tradable):

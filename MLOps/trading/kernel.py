@@ -57,17 +57,14 @@ HOLDING = np.dtype(
         ("exit_price", np.float64),
     ]
 )
-RULES = np.dtype(
-    [
-        (name, np.float64)
-        for name in (
-            "initial_cash fee_rate fee_fixed slippage borrow_rate lot_size max_position max_order_shares stop_loss "
-            "take_profit turbulence_stop scale clip cost_penalty drawdown_penalty sharpe_bonus sharpe_weight "
-            "return_weight drawdown_weight cost_weight adaptation"
-        ).split()
-    ]
-    + [(name, np.int64) for name in ("scheme", "reward_scheme", "fill_at_close", "allow_short")]
+NUMBERS = (
+    *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position"),
+    *("max_order_shares", "stop_loss", "take_profit", "turbulence_stop"),
+    *("scale", "clip", "cost_penalty", "drawdown_penalty", "sharpe_bonus"),
+    *("sharpe_weight", "return_weight", "drawdown_weight", "cost_weight", "adaptation"),
 )
+CHOICES = ("scheme", "reward_scheme", "fill_at_close", "allow_short")
+RULES = np.dtype([(name, np.float64) for name in NUMBERS] + [(name, np.int64) for name in CHOICES])
 
 # Without Numba's run time nothing compiled can allocate and no references are counted; that and inlining make it three
 # times faster.
@@ -98,7 +95,7 @@ MIN_VARIANCE = 1e-12
 def rules_of(config: TradingConfig) -> NDArray[Any]:
     """The configuration as a (1,) array of `RULES`; a limit that is not set is infinitely far."""
     rules = np.zeros(1, RULES)
-    values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in RULES.names or ()}
+    values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in (*NUMBERS, *CHOICES)}
     values |= {
         "fee_rate": config.fee_bps / 10_000,
         "slippage": config.slippage_bps / 10_000,
@@ -230,7 +227,7 @@ def reference_price(prices, symbol, bar, rules):
 
 @compiled
 def place_portfolio(action, account, holdings, prices, observable, bar, stopped, rules):
-    """Fill the portfolio `action` (A,), decided at `bar`: first what is sold, then what is bought, the largest first."""
+    """Fill the portfolio `action` (A,), decided at `bar`: what is sold, then what is bought, the largest first."""
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
@@ -317,24 +314,16 @@ def exit_price(shares, entry_price, open_, high, low, rules):
 
     A price jumped over by the open fills at the open; when the bar touches both, the stop-loss is taken to be first.
     """
-    if shares > 0.0:
-        stop = entry_price * (1.0 - rules["stop_loss"])
-        profit = entry_price * (1.0 + rules["take_profit"])
-        if open_ <= stop or open_ >= profit:
-            return open_
-        if low <= stop:
-            return stop
-        if high >= profit:
-            return profit
-    else:
-        stop = entry_price * (1.0 + rules["stop_loss"])
-        profit = entry_price * (1.0 - rules["take_profit"])
-        if open_ >= stop or open_ <= profit:
-            return open_
-        if high >= stop:
-            return stop
-        if low <= profit:
-            return profit
+    side = 1.0 if shares > 0.0 else -1.0
+    worst, best = (low, high) if shares > 0.0 else (high, low)
+    stop = entry_price * (1.0 - side * rules["stop_loss"])
+    profit = entry_price * (1.0 + side * rules["take_profit"])
+    if side * (open_ - stop) <= 0.0 or side * (open_ - profit) >= 0.0:
+        return open_
+    if side * (worst - stop) <= 0.0:
+        return stop
+    if side * (best - profit) >= 0.0:
+        return profit
     return math.nan
 
 
@@ -432,7 +421,7 @@ def running_sharpe(account):
 
 @compiled
 def advance(i, actions, accounts, all_holdings, prices, observable, turbulence, rules):
-    """Move account `i` from its bar's close, where its action is decided, to the next bar's close; returns the reward."""
+    """Move account `i` from the close at which its action is decided to the next; returns the reward."""
     account, holdings = accounts[i], all_holdings[i]
     bar = account["bar"]
     account["bar"] = bar + 1

@@ -69,7 +69,7 @@ def sometimes(low: float, high: float, none: Any = 0.0) -> st.SearchStrategy[Any
 
 @st.composite
 def sequences(draw: st.DrawFn, schemes: tuple[str, ...] = ("discrete",)) -> Sequence:
-    scheme = draw(st.sampled_from(schemes))
+    scheme: Any = draw(st.sampled_from(schemes))
     turbulence = draw(sometimes(0.5, 1.0, None))
     config = TradingConfig(
         initial_cash=draw(st.sampled_from([300.0, 10_000.0, 100_000.0])),
@@ -136,7 +136,7 @@ def differences(case: Sequence, ledger: Ledger) -> list[str]:
                 action = action[0] if seen[0] else 0
             turbulence = np.nan if market.turbulence is None else market.turbulence[bar]
             reward = book.step(action, now, then, seen, turbulence)
-            expected = {
+            expected: dict[str, tuple[Any, Any]] = {
                 "cash": (book.cash, ledger.cash[account, bar + 1]),
                 "equity": (book.equity, ledger.equity[account, bar + 1]),
                 "costs": (book.costs, ledger.costs[account, : bar + 2].sum()),
@@ -167,4 +167,3 @@ def bar_of(market: Market, symbol: int, bar: int) -> Bar | None:
     if not market.alive[symbol, bar]:
         return None
     return Bar(*(decimal(prices[symbol, bar]) for prices in (market.open, market.high, market.low, market.close)))
-

@@ -4,6 +4,7 @@ import math
 import re
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,13 +57,13 @@ FAULTS = [
     ("slippage left out of the costs", " + abs(order) * price * slippage", ""),
     (
         "stop filled at the stop through a gap",
-        "if open_ <= stop or open_ >= profit:\n            return open_",
-        "if open_ <= stop or open_ >= profit:\n            return stop if open_ <= stop else open_",
+        "return open_\n",
+        "return stop if side * (open_ - stop) <= 0.0 else open_\n",
     ),
     (
         "take-profit first when both are touched",
-        "if low <= stop:\n            return stop\n        if high >= profit:\n            return profit",
-        "if high >= profit:\n            return profit\n        if low <= stop:\n            return stop",
+        "if side * (worst - stop) <= 0.0:",
+        "if side * (worst - stop) <= 0.0 and side * (best - profit) < 0.0:",
     ),
     (
         "one free bar for shorts",
@@ -75,10 +76,22 @@ FAULTS = [
         "return prices[symbol, bar, CLOSE]",
     ),
     ("equity marked at the open", "close = prices[symbol, bar, CLOSE]", "close = prices[symbol, bar, OPEN]"),
-    ("entry price of the last fill only", "elif shares * target <= 0.0:", "elif shares * order > 0.0 or shares == 0.0:"),
-    ("largest position before costs", "(equity + costs_to_zero) / (fill * (1.0 + fraction * fee_rate))", "equity / fill"),
+    (
+        "entry price of the last fill only",
+        "elif shares * target <= 0.0:",
+        "elif shares * order > 0.0 or shares == 0.0:",
+    ),
+    (
+        "largest position before costs",
+        "(equity + costs_to_zero) / (fill * (1.0 + fraction * fee_rate))",
+        "equity / fill",
+    ),
     ("lots rounded to the nearest", "+ LOT_TOLERANCE", "+ 0.5"),
-    ("purchases before sales", 'holdings[a]["wish"] < 0.0:\n            value', 'holdings[a]["wish"] > 0.0:\n            value'),
+    (
+        "purchases before sales",
+        'holdings[a]["wish"] < 0.0:\n            value',
+        'holdings[a]["wish"] > 0.0:\n            value',
+    ),
     ("smallest purchase first", '["wish"] >= holdings[largest]["wish"]', '["wish"] <= holdings[largest]["wish"]'),
     ("a bankrupt account trades on", 'account["bankrupt"] = 1', 'account["bankrupt"] = 0'),
     ("turbulence ignored", 'stopped = turbulence[bar] >= rules["turbulence_stop"]', "stopped = False"),
@@ -91,7 +104,7 @@ def interpreted(source: str) -> types.ModuleType:
     source, found = re.subn(r"(?m)^compiled: Any = .*$", "compiled: Any = lambda function: function", source)
     assert found == 1
     module = types.ModuleType("interpreted_kernel")
-    exec(compile(source, "interpreted_kernel", "exec"), module.__dict__)
+    exec(compile(source, "interpreted_kernel", "exec"), module.__dict__)  # noqa: S102
     return module
 
 
@@ -100,7 +113,7 @@ def cases() -> list[Sequence]:
     chosen = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        scheme = ("discrete", "discrete", "weights", "shares")[seed % 4]
+        scheme: Any = ("discrete", "discrete", "weights", "shares")[seed % 4]
         calm = seed % 3 == 0
         config = TradingConfig(
             initial_cash=10_000.0,

@@ -57,7 +57,8 @@ def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
             raise ValueError(f"found the number {stamps.iloc[0]!r}")
         stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {error}; correct the rows") from None
+        reason = str(error).partition(". ")[0]
+        raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {reason}; correct the rows") from None
     if stamps.isna().any():
         row = int(np.argmax(stamps.isna()))
         raise UserError(f"{where}: timestamp is empty at row {row}; fill or remove it")

@@ -113,7 +113,7 @@ def register(runs: Runs, registry: Registry, bundle: Path, identity: str) -> str
     bars = read_table(paths.BARS)
     bars = bars[bars["symbol"].isin(model.pipeline.universe)]
     uri = log_serving_model(run, bundle, bars.groupby("symbol").tail(model.required_bars))
-    version = registry.register(uri, run.run_id, identity)
+    version = registry.register(uri, identity)
     run.finish(record)
     return version
 

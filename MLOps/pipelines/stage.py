@@ -14,7 +14,7 @@ from typing import Any, cast
 import pandas as pd
 import yaml
 
-from MLOps.artifacts import write_json
+from MLOps.artifacts import whole_file, write_json
 from MLOps.config import Params, load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import Record, hashes
@@ -61,7 +61,6 @@ class Stage:
         self._outputs = declared["outs"]
         self.record = new_record(self._declared_name, self._variant)
         os.environ["OMP_NUM_THREADS"] = str(params.threads)
-        self.record.folder.mkdir(parents=True, exist_ok=True)
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -75,9 +74,7 @@ class Stage:
 
     def artifact(self, name: str) -> Path:
         """Where to write a figure or report that the run shall show."""
-        path = self.record.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.record.folder / name
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -89,9 +86,8 @@ class Stage:
         write_json(paths.METRICS / f"{self.name}.json", self.record.metrics)
         if self.record.history:
             history = [{"step": step, **metrics} for step, metrics in self.record.history]
-            path = paths.HISTORY / f"{self.name}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(history).to_csv(path, index=False)
+            with whole_file(paths.HISTORY / f"{self.name}.csv") as temporary:
+                pd.DataFrame(history).to_csv(temporary, index=False)
         self.record.outputs = hashes([path for path in self._outputs if path != self.record.folder])
         self.record.save()
         self.run.finish(self.record)

@@ -134,8 +134,7 @@ def limited_order(wish, cash, shares, others_value, price, rules):
     """
     if wish == 0.0:
         return 0.0
-    buying = wish > 0.0
-    fill = price * (1.0 + rules["slippage"]) if buying else price * (1.0 - rules["slippage"])
+    fill = price * (1.0 + math.copysign(rules["slippage"], wish))
     fee_rate = rules["fee_rate"]
     target = shares + wish
     if not rules["allow_short"]:
@@ -151,7 +150,7 @@ def limited_order(wish, cash, shares, others_value, price, rules):
         size = min(size, max(largest, 0.0 if crossing else held))
         target = size if target > 0.0 else -size
     order = target - shares
-    if buying:
+    if wish > 0.0:
         affordable = (cash - rules["fee_fixed"]) / (fill * (1.0 + fee_rate))
         order = min(order, max(affordable, -shares, 0.0))
     lot = rules["lot_size"]
@@ -169,7 +168,7 @@ def limited_order(wish, cash, shares, others_value, price, rules):
 def fill_order(order, price, account, holding, rules):
     """Trade `order` shares at reference `price` worsened by slippage; pays the costs and returns the fill price."""
     slippage = rules["slippage"]
-    fill = price * (1.0 + slippage) if order > 0.0 else price * (1.0 - slippage)
+    fill = price * (1.0 + math.copysign(slippage, order))
     fee = rules["fee_rate"] * abs(order) * fill + rules["fee_fixed"]
     account["cash"] -= order * fill + fee
     account["costs"] += fee + abs(order) * price * slippage

@@ -53,7 +53,7 @@ def test_the_kernel_agrees_with_the_decimal_book_on_ten_thousand_sequences(case:
 FAULTS = [
     ("fee on the wrong side", "order * fill + fee", "order * fill - fee"),
     ("no fixed fee", '* fill + rules["fee_fixed"]', "* fill"),
-    ("slippage in favour of sales", "else price * (1.0 - slippage)", "else price * (1.0 + slippage)"),
+    ("slippage in favour of sales", "math.copysign(slippage, order)", "slippage"),
     ("slippage left out of the costs", " + abs(order) * price * slippage", ""),
     (
         "stop filled at the stop through a gap",

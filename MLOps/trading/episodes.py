@@ -45,6 +45,8 @@ class Episodes:
             self.action_shape = (n_accounts, market.n_symbols)
             self.holdings = np.zeros(self.action_shape, kernel.HOLDING)
             self.holdings["symbol"] = np.arange(market.n_symbols)
+        # Compiled code checks no bounds, so no account is ever outside an episode.
+        self.start()
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by its own generator."""
@@ -64,13 +66,17 @@ class Episodes:
         """Go on from a state that `get_state` returned, on the same market and with the same rules.
 
         Raises:
-            UserError: when the state is of other names or another number of accounts or symbols.
+            UserError: when the state has other names, another number of accounts or symbols, or lies off the market.
         """
         for name, present in self.get_state().items():
             found = state.get(name)
             if found is None or found.shape != present.shape or found.dtype != present.dtype:
                 kind = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise UserError(f"state: expected {name}, {present.dtype} of shape {present.shape}, found {kind}")
+        n_symbols, n_bars = self.block.observable.shape
+        bar, stop, symbol = state["account.bar"], state["account.stop"], state["holding.symbol"]
+        if bar.min() < 0 or (bar > stop).any() or stop.max() >= n_bars or symbol.min() < 0 or symbol.max() >= n_symbols:
+            raise UserError(f"state: it is of another market than this one of {n_symbols} symbols and {n_bars} bars")
         for name in kernel.ACCOUNT.names or ():
             self.accounts[name] = state[f"account.{name}"]
         for name in kernel.HOLDING.names or ():

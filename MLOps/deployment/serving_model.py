@@ -6,8 +6,11 @@ Nothing is unpickled: the model is this file, the package beside it, and a bundl
 import json
 import logging
 import math
+import os
 from pathlib import Path
 from typing import Any
+
+os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py; before the package is imported
 
 import pandas as pd
 from mlflow.exceptions import MlflowException

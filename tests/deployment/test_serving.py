@@ -213,7 +213,8 @@ def test_more_history_and_other_symbols_change_no_decision(bundle: Path, bars: p
     pd.testing.assert_frame_equal(more.drop("ZZZ"), short, check_exact=True)
 
 
-def test_nothing_in_the_registered_model_can_execute(model_folder: Path, bundle: Path) -> None:
+def test_nothing_in_the_registered_model_can_execute(model_folder: Path, url: str) -> None:
+    # Looked at after a server has worked from it, which may have left something.
     # MLflow writes its own description and requirements; the code is the package's.
     described = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json",
                  "serving_input_example.json", "serving_model.py", "registered_model_meta"}  # fmt: skip

@@ -10,7 +10,7 @@ UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
 
-.PHONY: help setup repro test test-all lint format ui serve lock deps
+.PHONY: help setup repro test test-all lint format ui serve lock readme deps
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ lock: $(VENV)/.installed-dev ## pin what requirements.in and requirements-dev.in
 	sed -i 's/+cpu$$//' requirements.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-dev.in --output-file requirements-dev.txt
+
+readme: $(VENV)/.installed-dev ## write the README's list of files, as their docstrings have it
+	python -m tests.contracts.readme
 
 deps: $(VENV)/.installed-dev ## write each stage's code dependencies into dvc.yaml, as its imports have them
 	python tests/contracts/imports.py

@@ -112,7 +112,8 @@ def _writable(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; check {path.parent} and its permissions") from None
+        reason = f"{error.strerror}; check {path.parent} and its permissions"
+        raise UserError(f"{path}: cannot be written: {reason}") from None
 
 
 def _existing(path: Path) -> Path:

@@ -181,7 +181,9 @@ def _commit() -> str:
     """The checked-out commit, marked where the working tree differs from it; "unknown" outside a repository."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        # DVC writes its lock after each stage; that is no change of the code.
+        status = ["git", "status", "--porcelain", "--", ".", ":(exclude)dvc.lock"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{head}-changed" if changed.strip() else head

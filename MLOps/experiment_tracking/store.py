@@ -53,7 +53,7 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
 
 def without_password(uri: str) -> str:
     """`uri` fit for a message: credentials are left out."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    return re.sub(r"//[^/]*@", "//***@", uri)
 
 
 def _require_answer(uri: str) -> None:

@@ -1,11 +1,11 @@
 """What every stage does around its work: its declared parameters, its MLflow run, its record, its errors in words."""
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pandas as pd
 import yaml
+from threadpoolctl import threadpool_limits
 
 from MLOps.artifacts import whole_file, write_json
 from MLOps.config import Params, load_params
@@ -60,7 +61,8 @@ class Stage:
         self.params = cast(Params, _Declared(params, self.name, declared["params"]))
         self._outputs = declared["outs"]
         self.record = new_record(self._declared_name, self._variant)
-        os.environ["OMP_NUM_THREADS"] = str(params.threads)
+        # The order in which BLAS adds depends on how many threads it adds with.
+        threadpool_limits(params.threads)
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -95,7 +97,8 @@ class Stage:
 
 def new_record(name: str, variant: str = "") -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    # The typed values, so that defaults are told too.
+    params = asdict(load_params())
     declared = _declaration(name, variant)
     stage = f"{name}/{variant}" if variant else name
     return Record(

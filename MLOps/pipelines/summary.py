@@ -32,9 +32,8 @@ def predictors() -> list[str]:
     lines = [f"{'Predictors, validation':24}{'log loss':>10}" + "".join(f"{'gain over ' + n:>30}" for n in names)]
     for verdict in verdicts:
         gains = "".join(f"{c['gain']:>12.4f} [{c['lower']:.4f}, {c['upper']:.4f}]" for c in verdict["comparisons"])
-        lines.append(
-            f"{verdict['predictor']:24}{verdict['log_loss']:>10.4f}{gains}  {'passed' if verdict['passed'] else 'failed'}"
-        )
+        passed = "passed" if verdict["passed"] else "failed"
+        lines.append(f"{verdict['predictor']:24}{verdict['log_loss']:>10.4f}{gains}  {passed}")
     for number, name in enumerate(names):
         lines.append(f"{name:24}{verdicts[0]['comparisons'][number]['baseline_log_loss']:>10.4f}")
     return lines
@@ -68,9 +67,7 @@ def _head(title: str) -> str:
 
 def _row(name: str, figures: dict[str, Any]) -> str:
     percent = ("total_return", "max_drawdown", "exposure")
-    return f"{name:24}" + "".join(
-        f"{figures[c]:>14.2%}" if c in percent else f"{figures[c]:>14.2f}" for c in COLUMNS
-    )
+    return f"{name:24}" + "".join(f"{figures[c]:>14.2%}" if c in percent else f"{figures[c]:>14.2f}" for c in COLUMNS)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ class Predictor(Protocol):
     """The contract. `fit` makes every choice (on validation rows where there is one); `refit` repeats the recipe with
     those choices on other rows, as the out-of-fold models need."""
 
-    lookback_bars: int
+    @property
+    def lookback_bars(self) -> int: ...
 
     @classmethod
     def fit(

@@ -105,7 +105,7 @@ class NetworkPredictor:
     @classmethod
     def load(cls, folder: Path) -> "NetworkPredictor":
         saved = read_json(folder / "predictor.json")
-        config = parse(CONFIGS[saved["config"]["kind"]], saved["config"], str(folder / "predictor.json"))
+        config: LSTMConfig = parse(CONFIGS[saved["config"]["kind"]], saved["config"], str(folder / "predictor.json"))
         scaler = Scaler.from_dict(saved["scaler"])
         network = NETWORKS[config.kind](len(scaler.mean), len(CLASSES), config)
         weights = read_arrays(folder / "weights.safetensors")

@@ -22,7 +22,7 @@ RAW = pd.read_csv(SAMPLE).query("symbol != 'FB'").groupby("symbol").head(100).re
         (lambda b: b.drop(columns="close"), ["close", "missing"]),
         (lambda b: b.head(0), ["no row"]),
         (lambda b: b.assign(low=b["low"].mask(b.index == 7, -3.0)), ["low must be positive", "first row 7", "-3"]),
-        (lambda b: b.assign(adj_close=b["adj_close"].mask(b.index == 9, 0.0)), ["adj_close", "positive", "first row 9"]),
+        (lambda b: b.assign(adj_close=b["adj_close"].mask(b.index == 9, 0.0)), ["adj_close", "positive", "row 9"]),
         (lambda b: b.iloc[::-1], ["sorted", "data.on_unsorted"]),
         (lambda b: pd.concat([b, b.tail(1)]), ["one bar a timestamp", "first row 400", "data.on_duplicate"]),
         (lambda b: b.assign(volume=b["volume"].astype(object).mask(b.index == 2, "many")), ["volume", "many"]),
@@ -32,9 +32,7 @@ RAW = pd.read_csv(SAMPLE).query("symbol != 'FB'").groupby("symbol").head(100).re
     ],
     ids=lambda value: value[0].replace(" ", "-") if isinstance(value, list) else None,
 )
-def test_rows_that_are_no_bars(
-    tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], words: list[str]
-) -> None:
+def test_rows_that_are_no_bars(tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], words: list[str]) -> None:
     spoil(RAW).to_csv(tmp_path / "bars.csv", index=False)
     with pytest.raises(UserError) as error:
         bars_from_csv(tmp_path / "bars.csv")

@@ -207,7 +207,7 @@ def test_more_history_and_other_symbols_change_no_decision(bundle: Path, bars: p
     until = bars["timestamp"].max()
     short = model.decide(history(bars, until, model.required_bars), 1e5, {}).set_index("symbol")
     long = model.decide(history(bars, until, model.required_bars + 80), 1e5, {}).set_index("symbol")
-    extra = bars[bars["symbol"] == "IBM"].assign(symbol="ZZZ", close=lambda b: b["close"] * 1.5, high=lambda b: b["high"] * 1.5)
+    extra = bars[bars["symbol"] == "IBM"].assign(symbol="ZZZ", high=lambda b: b["high"] * 1.5)
     more = model.decide(history(pd.concat([bars, extra]), until, model.required_bars), 1e5, {}).set_index("symbol")
     pd.testing.assert_frame_equal(long, short, check_exact=True)
     pd.testing.assert_frame_equal(more.drop("ZZZ"), short, check_exact=True)

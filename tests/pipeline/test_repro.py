@@ -71,7 +71,8 @@ def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:
     assert parents[0].data.tags["mlflow.runName"].startswith("dvc repro")
     children = [run for run in runs if "repro" not in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
-    assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(s.replace("@", "/") for s in ALL_STAGES)
+    names = [stage.replace("@", "/") for stage in ALL_STAGES]
+    assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(names)
     for run in children:
         assert run.info.status == "FINISHED"
         assert {"stage", "commit", "content_hash", "params_hash"} <= set(run.data.tags)
@@ -89,5 +90,6 @@ def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished:
         "dvc.yaml",
         "environment.json",
     }
+    assert run.inputs is not None and run.outputs is not None
     assert "features.parquet" in {given.dataset.name for given in run.inputs.dataset_inputs}
     assert [model.model_id for model in run.outputs.model_outputs], "the predictor is logged as a model"

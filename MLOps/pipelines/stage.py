@@ -97,8 +97,8 @@ class Stage:
 
 def new_record(name: str, variant: str = "") -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
-    # The typed values, so that defaults are told too.
-    params = asdict(load_params())
+    # The typed values, so that defaults are told too; as JSON has them, so that a restored record tells the same.
+    params = json.loads(json.dumps(asdict(load_params())))
     declared = _declaration(name, variant)
     stage = f"{name}/{variant}" if variant else name
     return Record(

@@ -160,7 +160,7 @@ def differences(case: Sequence, ledger: Ledger) -> list[str]:
 def close(right: float, got: float) -> bool:
     if np.isnan(right) or np.isnan(got):
         return bool(np.isnan(right) and np.isnan(got))
-    return abs(right - got) <= TOLERANCE * max(1.0, abs(right) / 1e3)
+    return abs(right - got) <= TOLERANCE
 
 
 def bar_of(market: Market, symbol: int, bar: int) -> Bar | None:

@@ -13,7 +13,7 @@ import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 
 from MLOps.config.params import TrackingConfig
 from MLOps.experiment_tracking.record import Record, flatten
@@ -22,6 +22,7 @@ from MLOps.experiment_tracking.store import connect
 FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
 BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
 PARAM_BATCH = 90
+CHANGED = "-changed"  # marks a commit that the working tree differs from
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
@@ -49,19 +50,23 @@ class Runs:
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
+        commit = _commit()
         tags = {
             MLFLOW_RUN_NAME: record.stage,
+            MLFLOW_SOURCE_NAME: f"MLOps.pipelines.{record.stage.replace('/', ' ')}",
+            MLFLOW_GIT_COMMIT: commit.removesuffix(CHANGED),
             "stage": record.stage.partition("/")[0],
             "variant": record.stage.partition("/")[2],
-            "commit": _commit(),
+            "commit": commit,
             "params_hash": record.params_hash,
             "restored": str(restored).lower(),
         }
-        if parent := self._parent():
+        parent = self._parent()
+        if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
         self._log_params(run.info.run_id, record)
-        return Run(self.client, run.info.run_id)
+        return Run(self.client, run.info.run_id, parent)
 
     def find(self, record: Record) -> str | None:
         """The id of the finished run with this record's content, if the store has one."""
@@ -95,17 +100,15 @@ class Runs:
         name = f"dvc {_subcommand(dvc)} {started}"
         tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": _commit()}
         run_id: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
-        # Nothing tells a stage that it is the last, so the parent counts as finished from its start.
-        self.client.set_terminated(run_id)
         return run_id
 
 
 class Run:
     """A stage's run while it computes."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, parent: str | None) -> None:
         self.run_id = run_id
-        self._client = client
+        self._client, self._parent = client, parent
         self._pending: list[Metric] = []
         self._flushed_at = time.monotonic()
 
@@ -151,12 +154,18 @@ class Run:
         self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
         # The content hash comes last: only a run that holds everything is ever found by it.
         self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
-        self._client.set_terminated(self.run_id)
+        self._end("FINISHED")
 
     def fail(self, reason: str) -> None:
         self._flush()
         self._client.set_tag(self.run_id, "failure", reason)
-        self._client.set_terminated(self.run_id, "FAILED")
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
+        self._client.set_terminated(self.run_id, status)
+        if self._parent is not None:
+            # Nothing tells a stage that it is the last, so the parent ends anew with each.
+            self._client.set_terminated(self._parent, status)
 
     def _flush(self) -> None:
         for i in range(0, len(self._pending), BATCH):
@@ -186,7 +195,7 @@ def _commit() -> str:
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{head}-changed" if changed.strip() else head
+    return f"{head}{CHANGED}" if changed.strip() else head
 
 
 def _dvc_ancestor() -> psutil.Process | None:

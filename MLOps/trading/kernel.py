@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from MLOps.compiled import CACHE
 from MLOps.config.trading import TradingConfig
 from MLOps.trading.market import CLOSE, HIGH, LOW, OPEN
 
@@ -68,7 +69,7 @@ RULES = np.dtype([(name, np.float64) for name in NUMBERS] + [(name, np.int64) fo
 
 # Without Numba's run time nothing compiled can allocate and no references are counted; that and inlining make it three
 # times faster.
-compiled: Any = njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
+compiled: Any = njit(cache=CACHE, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 HOLD, BUY_25, BUY_50, BUY_100, SELL_25, SELL_50, SELL_100, CLOSE_POSITION, REVERSE = range(9)
 # By action: the fraction of the cash that is spent, and the fraction of the position that is sold.

@@ -22,10 +22,10 @@ repro: setup ## run the whole pipeline, then say what came of it
 	@python -m MLOps.pipelines.summary
 
 test: $(VENV)/.installed-dev lint ## everything CI runs
-	pytest -m "not slow"
+	pytest -m "not slow" --numprocesses 2
 
 test-all: $(VENV)/.installed-dev lint ## the long tests too
-	pytest
+	pytest --numprocesses 2
 
 lint: $(VENV)/.installed-dev ## ruff, mypy, and the layers of the package
 	ruff check .

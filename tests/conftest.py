@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.project import SMALL, Project
 
@@ -12,13 +13,19 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small pipeline after a real `dvc repro`. Shared: look, do not touch."""
-    project = Project.copy(tmp_path_factory.mktemp("finished"))
-    project.update(SMALL)
-    project.repro("--force")
-    project.commit()
-    return project
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The small pipeline after a real `dvc repro`. Shared, by the workers too: look, do not touch."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / ".git" / "finished").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            project = Project.copy(folder)
+            project.update(SMALL)
+            project.repro("--force")
+            project.commit()
+            (folder / ".git" / "finished").touch()
+    return Project(folder)
 
 
 @pytest.fixture

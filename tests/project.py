@@ -48,6 +48,7 @@ class Project:
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+        folder.mkdir(parents=True, exist_ok=True)
         project = cls(folder)
         project.git("init", "--quiet")
         return project

@@ -220,8 +220,10 @@ def test_nothing_in_the_registered_model_can_execute(model_folder: Path, url: st
                  "serving_input_example.json", "serving_model.py", "registered_model_meta"}  # fmt: skip
     for path in (p for p in model_folder.rglob("*") if p.is_file()):
         inside = path.relative_to(model_folder)
-        if inside.parts[0] == "code":
-            assert path.suffix in {".py", ".pyc"} or path.name == "py.typed", inside
+        if "__pycache__" in inside.parts:
+            assert path.suffix == ".pyc", inside
+        elif inside.parts[0] == "code":
+            assert path.suffix == ".py", inside
         elif inside.parts[0] == "artifacts":
             assert path.suffix in {".json", ".safetensors"}, inside
         else:

@@ -5,6 +5,10 @@ import numpy as np
 from MLOps.trading import Ledger
 
 
+# Returns that differ by rounding alone do not vary; dividing by such a deviation would make a ratio of 1e16.
+NO_VARIATION = 1e-12
+
+
 def portfolio_equity(ledger: Ledger) -> np.ndarray:
     """Sum of all accounts' equity at each close, (bars,)."""
     return ledger.equity.sum(axis=0)
@@ -18,7 +22,7 @@ def bar_returns(equity: np.ndarray) -> np.ndarray:
 def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
     """Annualised mean over standard deviation, riskless rate 0 (Sharpe, 1994); 0 where nothing varies."""
     deviation = returns.std(ddof=1)
-    return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > 0 else 0.0
+    return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
 
 
 def max_drawdown(equity: np.ndarray) -> float:
@@ -50,7 +54,7 @@ def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
         "cagr": cagr,
         "volatility": float(returns.std(ddof=1) * np.sqrt(bars_per_year)),
         "sharpe": sharpe(returns, bars_per_year),
-        "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > 0 else 0.0,
+        "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > NO_VARIATION else 0.0,
         "calmar": cagr / drawdown if drawdown > 0 else 0.0,
         "max_drawdown": drawdown,
         "turnover": float(traded / equity.mean() / years),

@@ -17,8 +17,11 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import read_json
+from MLOps.config import load_params
 from MLOps.data.bars import COLUMNS
+from MLOps.data.splits import Splits
 from MLOps.deployment.trading_model import TradingModel
+from MLOps.evaluation.performance import performance
 from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
 from MLOps.trading import Account, Action
 from tests.project import Project
@@ -266,3 +269,12 @@ def test_input_example_is_a_request_that_works(model_folder: Path, bundle: Path)
     assert list(bars.columns) == list(COLUMNS)
     assert len(TradingModel.load(bundle).decide(bars, 1e5, {})) == bars["symbol"].nunique()
     assert np.isfinite(bars["close"]).all()
+
+
+def test_a_bundle_traded_again_gives_its_own_backtest(finished: Project, bundle: Path, bars: pd.DataFrame) -> None:
+    """So a champion can be compared over any span: what it earned is recomputed, not remembered."""
+    splits = Splits.from_dict(read_json(finished.folder / "data/processed/splits.json"))
+    params = load_params(finished.folder / "params.yaml")
+    ledger = TradingModel.load(bundle).backtest(bars, splits.test, params.trading)
+    figures = read_json(finished.folder / "reports/backtest.json")["figures"]["agent"]
+    assert performance(ledger, params.backtest.bars_per_year) == figures

@@ -1,0 +1,77 @@
+"""The gate: each line of the rule refuses by itself, with a reason; when all hold, nothing is said."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from MLOps.config.params import GateConfig
+from MLOps.evaluation.bootstrap import mean_interval
+from MLOps.evaluation.gate import refusals
+
+RULE = GateConfig(
+    min_total_return=0.0,
+    min_sharpe=0.5,
+    max_drawdown=0.3,
+    beat_buy_and_hold=True,
+    random_quantile=0.95,
+    beat_champion=True,
+)
+GOOD: dict[str, Any] = {
+    "figures": {"agent": {"total_return": 0.2, "sharpe": 1.0, "max_drawdown": 0.1}},
+    "advantage": {"buy_and_hold": {"mean": 1e-4, "lower": 1e-5, "upper": 2e-4}},
+    "random_total_returns": np.linspace(-0.2, 0.1, 100).tolist(),
+}
+
+
+def changed(*path: str, value: float) -> dict[str, Any]:
+    result = copy.deepcopy(GOOD)
+    place = result
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return result
+
+
+def test_a_good_candidate_passes() -> None:
+    assert refusals(GOOD, None, RULE) == []
+    assert refusals(GOOD, 0.9, RULE) == []
+
+
+@pytest.mark.parametrize(
+    ("backtest", "champion", "word"),
+    [
+        (changed("figures", "agent", "sharpe", value=0.4), None, "Sharpe"),
+        (changed("figures", "agent", "max_drawdown", value=0.31), None, "drawdown"),
+        (changed("advantage", "buy_and_hold", "lower", value=0.0), None, "buy-and-hold"),
+        (changed("figures", "agent", "total_return", value=0.05), None, "random"),
+        (GOOD, 1.0, "champion"),
+    ],
+)
+def test_one_failing_line_is_one_reason(backtest: dict[str, Any], champion: float | None, word: str) -> None:
+    (reason,) = refusals(backtest, champion, RULE)
+    assert word in reason
+
+
+def test_every_failing_line_is_told() -> None:
+    bad = changed("figures", "agent", "total_return", value=-0.3)
+    bad["figures"]["agent"] |= {"sharpe": -1.0, "max_drawdown": 0.5}
+    bad["advantage"]["buy_and_hold"]["lower"] = -1.0
+    assert len(refusals(bad, 2.0, RULE)) == 6
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    """Of dependent series (AR(1), 0.3), whose mean is 0; 90 % intervals, 200 series."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for number in range(200):
+        noise = generator.normal(size=400)
+        series = np.empty(400)
+        series[0] = noise[0]
+        for t in range(1, 400):
+            series[t] = 0.3 * series[t - 1] + noise[t]
+        _, lower, upper = mean_interval(series, 0.9, samples=200, block_bars=10, seed=number)
+        covered += lower <= 0 <= upper
+    # Binomial, 200 draws at 0.9: 4 standard deviations are 17.
+    assert 0.9 * 200 - 17 - 8 <= covered <= 0.9 * 200 + 17, covered

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from MLOps.config.predictors import PredictorConfig
 from MLOps.config.schema import parse, section
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
@@ -17,11 +18,12 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 @section
 class TrackingConfig:
-    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`."""
+    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`. `tensorboard` writes event files besides."""
 
     uri: str
     experiment: str
     registered_model: str
+    tensorboard: bool
 
 
 @section
@@ -86,31 +88,6 @@ class LabelConfig:
 
     smoothing_k: Positive
     threshold_delta: Annotated[float, Field(gt=0, lt=1)]
-
-
-@section
-class LSTMConfig:
-    kind: Literal["lstm"]
-    lookback_bars: Positive
-    hidden_size: Positive
-    layers: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    batch_size: Positive
-    max_epochs: Positive
-    patience_epochs: Positive
-    gradient_clip: Annotated[float, Field(gt=0)]
-
-
-@section
-class LogisticConfig:
-    kind: Literal["logistic"]
-    lookback_bars: Positive
-    regularisation_c: Annotated[float, Field(gt=0)]
-
-
-PredictorConfig = Annotated[LSTMConfig | LogisticConfig, Field(discriminator="kind")]
 
 
 @section

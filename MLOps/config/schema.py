@@ -14,10 +14,12 @@ from MLOps.errors import UserError
 T = TypeVar("T")
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
     """Decorate a section of params.yaml: frozen, every key known and typed, nothing converted silently."""
-    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)
+    return pydantic_dataclass(
+        frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    )(cls)
 
 
 def parse(kind: type[T], values: Any, where: str) -> T:

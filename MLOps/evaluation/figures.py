@@ -29,6 +29,7 @@ STYLE = {
     "legend.frameon": False,
 }
 CALIBRATION_BINS = 10
+PANELS_A_ROW = 3
 MIN_PER_BIN = 20  # fewer forecasts make a point of noise
 
 
@@ -50,8 +51,12 @@ def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Pa
     panels: dict[str, list[str]] = {}
     for column in table.columns:
         panels.setdefault(column.removeprefix("train_").removeprefix("validation_"), []).append(column)
-    with _figure(path, 1, len(panels), (4.2 * len(panels), 3.2)) as axes:
-        for axis, (quantity, columns) in zip(axes[0], panels.items(), strict=True):
+    columns_shown = min(len(panels), PANELS_A_ROW)
+    rows_shown = -(-len(panels) // columns_shown)
+    with _figure(path, rows_shown, columns_shown, (4.2 * columns_shown, 3.2 * rows_shown)) as axes:
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (quantity, columns) in zip(axes.flat, panels.items(), strict=False):
             for column in columns:
                 known = table[column].dropna()
                 axis.plot(known.index, known, marker="o", markersize=3, label=column.replace("_", " "))
@@ -72,6 +77,22 @@ def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame
             axis.set_xlabel("forecast probability")
             axis.set_ylabel("observed frequency")
             axis.legend()
+
+
+def confusion_figure(counts: np.ndarray, path: Path) -> None:
+    """What happened (rows) against what was forecast (columns); numbers are counts, colours shares of the row."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with _figure(path, 1, 1, (4.2, 3.8)) as axes:
+        axis = axes[0, 0]
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(CLASSES)), CLASSES)
+        axis.set_yticks(range(len(CLASSES)), CLASSES)
+        axis.set_xlabel("forecast")
+        axis.set_ylabel("happened")
+        axis.grid(visible=False)
 
 
 def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:

@@ -11,10 +11,11 @@ from MLOps.config.params import ValidationConfig
 from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.bootstrap import mean_interval
-from MLOps.evaluation.classification import judged, log_losses
+from MLOps.evaluation.classification import judged
 from MLOps.features.labels import CLASSES
 from MLOps.predictors import Forecast, Predictor
 from MLOps.predictors.baselines import class_prior, persist, persistence
+from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.signals import PROBABILITIES
 
 

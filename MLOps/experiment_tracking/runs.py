@@ -1,6 +1,7 @@
 """One MLflow run for each stage that computes, under one parent run for each `dvc repro`."""
 
 import json
+import logging
 import subprocess
 import time
 from collections.abc import Mapping
@@ -12,12 +13,15 @@ import mlflow
 import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
+from mlflow.system_metrics import system_metrics_monitor
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from MLOps.config.params import TrackingConfig
 from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.experiment_tracking.store import connect
+from MLOps.experiment_tracking.tensorboard import Board
 
 FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
 BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
@@ -45,6 +49,7 @@ class Runs:
     """The runs of one experiment."""
 
     def __init__(self, config: TrackingConfig) -> None:
+        self._tensorboard = config.tensorboard
         self.client: MlflowClient = connect(config)
         self.experiment_id: str = self.client.get_experiment_by_name(config.experiment).experiment_id
 
@@ -62,7 +67,8 @@ class Runs:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
         self._log_params(run.info.run_id, record)
-        return Run(self.client, run.info.run_id)
+        board = Board(record.stage) if self._tensorboard and not restored else None
+        return Run(self.client, run.info.run_id, board)
 
     def find(self, record: Record) -> str | None:
         """The id of the finished run with this record's content, if the store has one."""
@@ -104,7 +110,9 @@ class Runs:
 class Run:
     """A stage's run while it computes."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, board: Board | None = None) -> None:
+        self._board = board
+        self._monitor: SystemMetricsMonitor | None = None
         self.run_id = run_id
         self._client = client
         self._pending: list[Metric] = []
@@ -114,8 +122,17 @@ class Run:
         """Metrics of one step; sent in batches."""
         now = int(time.time() * 1000)
         self._pending += [Metric(name, value, now, step) for name, value in metrics.items()]
+        if self._board:
+            self._board.log(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
+
+    def watch_system(self) -> None:
+        """Log the machine's load and memory until the run ends. They go to this run alone: a record holds no clocks."""
+        # MLflow reads the run back after each sample, which a store under heavy use would feel at shorter intervals.
+        self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=5)
+        logging.getLogger(system_metrics_monitor.__name__).setLevel(logging.WARNING)
+        self._monitor.start()
 
     def log_model(
         self, name: str, code: Path, artifacts: Mapping[str, Path], signature: ModelSignature, input_example: Any
@@ -142,6 +159,7 @@ class Run:
     def finish(self, record: Record) -> None:
         """Send what is left of `record` (final metrics, inputs, artifacts, content hash) and end the run well."""
         self.log(0, record.metrics)
+        self._stop_watching()
         self._flush()
         self._client.log_inputs(self.run_id, [_dataset(path, digest) for path, digest in record.inputs.items()])
         for path in record.artifacts():
@@ -154,9 +172,16 @@ class Run:
         self._client.set_terminated(self.run_id)
 
     def fail(self, reason: str) -> None:
+        self._stop_watching()
         self._flush()
         self._client.set_tag(self.run_id, "failure", reason)
         self._client.set_terminated(self.run_id, "FAILED")
+
+    def _stop_watching(self) -> None:
+        if self._monitor:
+            self._monitor.finish()
+        if self._board:
+            self._board.close()
 
     def _flush(self) -> None:
         for i in range(0, len(self._pending), BATCH):

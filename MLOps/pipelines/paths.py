@@ -9,6 +9,7 @@ LABELS = Path("data/processed/labels.parquet")
 SPLITS = Path("data/processed/splits.json")
 FEATURE_PIPELINE = Path("data/processed/feature_pipeline.json")
 PREDICTORS = Path("models/predictors")
+CHECKPOINTS = Path(".cache/training")  # no stage's output: what DVC deletes before a run is not there to resume
 PREDICTOR_SIGNALS = Path("data/processed/signals")
 VERDICTS = Path("reports/verdicts.json")
 SIGNALS = Path("data/processed/signals.parquet")

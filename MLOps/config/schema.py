@@ -63,6 +63,8 @@ def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
     """
     path, known = [], []
     for part in loc:
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
         members = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
         if len(members) > 1:
             kind = next(k for k in members if part in typing.get_args(typing.get_type_hints(k)["kind"]))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from MLOps.config.predictors import PredictorConfig
+from MLOps.config.predictors import PredictorConfig, SearchConfig
 from MLOps.config.schema import parse, section
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
@@ -92,11 +92,15 @@ class LabelConfig:
 
 @section
 class ValidationConfig:
-    """A predictor passes when it beats every baseline's log loss at this confidence, by a stationary block bootstrap."""
+    """A predictor passes when it beats every baseline's log loss at this confidence, by a stationary block bootstrap.
+
+    `ensemble` says how those that pass become one; see `Ensemble.fit`.
+    """
 
     confidence: Share
     bootstrap_samples: Annotated[int, Field(ge=100)]
     block_bars: Positive
+    ensemble: Literal["mean", "weighted", "stacking"]
 
 
 @section
@@ -157,6 +161,7 @@ class Params:
     features: FeatureConfig
     labels: LabelConfig
     predictors: Annotated[dict[str, PredictorConfig], Field(min_length=1)]
+    search: SearchConfig
     validation: ValidationConfig
     trading: TradingConfig
     agents: Annotated[dict[str, AgentConfig], Field(min_length=1)]

@@ -95,6 +95,24 @@ def confusion_figure(counts: np.ndarray, path: Path) -> None:
         axis.grid(visible=False)
 
 
+def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -> None:
+    """One bar a name, the greatest on top."""
+    ordered = sorted(importances.items(), key=lambda item: item[1])
+    with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(ordered))) as axes:
+        axes[0, 0].barh([name for name, _ in ordered], [value for _, value in ordered])
+        axes[0, 0].set_xlabel(unit)
+
+
+def search_figure(losses: Sequence[float], path: Path) -> None:
+    """Each trial's validation loss, and the best so far."""
+    with _figure(path, 1, 1, (6, 3.5)) as axes:
+        axes[0, 0].scatter(range(len(losses)), losses, s=12, label="trial")
+        axes[0, 0].step(range(len(losses)), np.minimum.accumulate(losses), where="post", label="best so far")
+        axes[0, 0].set_xlabel("trial")
+        axes[0, 0].set_ylabel("validation loss")
+        axes[0, 0].legend()
+
+
 def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:
     """Equity relative to its start, and drawdown; the first curve is the one that matters and is drawn on top."""
     with _figure(path, 2, 1, (9, 6)) as axes:

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,17 @@ class Run:
             self._board.log(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
+
+    def nest(self, name: str, params: Mapping[str, Any], steps: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Write a finished run below this one, as a trial of a search is: its parameters, and its metrics by step."""
+        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": "trial"}
+        experiment_id = self._client.get_run(self.run_id).info.experiment_id
+        below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id)
+        self._client.log_batch(below.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        for step, metrics in steps:
+            below.log(step, metrics)
+        below._flush()
+        self._client.set_terminated(below.run_id)
 
     def watch_system(self) -> None:
         """Log the machine's load and memory until the run ends. They go to this run alone: a record holds no clocks."""

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from MLOps.artifacts import read_json, read_table, whole_folder, write_table
+from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.deployment.logged import log_predictor
 from MLOps.determinism import repeat_torch
@@ -23,7 +24,8 @@ def main() -> None:
     name = sys.argv[1]
     with Stage("train_predictor", name) as stage:
         stage.run.watch_system()
-        config = stage.params.predictors[name]
+        tuned = paths.TUNED / f"{name}.json"
+        config = parse_predictor(read_json(tuned), str(tuned))
         features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))

@@ -47,18 +47,7 @@ def train_with_signals(
     Raises:
         UserError: no window fits, or a class does not occur in a set of rows to learn from.
     """
-    windows = Windows(features, names, config.lookback_bars)
-    targets = Targets(
-        labels["label"].to_numpy(),
-        labels["forward_return"].to_numpy(),
-        labels["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
-        len(CLASSES),
-    )
-    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
-    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
-    _require_classes(targets, train_rows, "the training span")
-    if not len(validation_rows):
-        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+    windows, targets, train_rows, validation_rows = learning_data(config.lookback_bars, features, labels, names, splits)
     model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch, checkpoints)
 
     in_training = splits.train.rows(labels["timestamp"])
@@ -74,6 +63,29 @@ def train_with_signals(
             fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold, checkpoints)
             tables.append(_signals(fold_model, windows, labels, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
+
+
+def learning_data(
+    lookback_bars: int, features: pd.DataFrame, labels: pd.DataFrame, names: tuple[str, ...], splits: Splits
+) -> tuple[Windows, Targets, np.ndarray, np.ndarray]:
+    """What `Predictor.fit` learns from: windows, targets, and the labelled rows of the training and validation span.
+
+    Raises:
+        UserError: no window fits, or a class does not occur in the training span.
+    """
+    windows = Windows(features, names, lookback_bars)
+    targets = Targets(
+        labels["label"].to_numpy(),
+        labels["forward_return"].to_numpy(),
+        labels["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
+        len(CLASSES),
+    )
+    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
+    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
+    _require_classes(targets, train_rows, "the training span")
+    if not len(validation_rows):
+        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+    return windows, targets, train_rows, validation_rows
 
 
 def signal_table(keys: pd.DataFrame, given: Forecast) -> pd.DataFrame:

@@ -31,12 +31,16 @@ TRAINING: dict[str, Any] = {
 }
 NETWORKS: dict[str, dict[str, Any]] = {
     "lstm": {"kind": "lstm", "hidden_size": 12, "layers": 1, **TRAINING},
-    "lstm_sequence": {"kind": "lstm", "hidden_size": 12, "layers": 1, "mode": "sequence", "sequence_bars": 64, **TRAINING},
+    "lstm_sequence": {
+        "kind": "lstm", "hidden_size": 12, "layers": 1, "mode": "sequence", "sequence_bars": 64, **TRAINING,
+    },
     "gru": {"kind": "gru", "hidden_size": 12, "layers": 1, **TRAINING},
     "bilstm": {"kind": "bilstm", "hidden_size": 8, "layers": 1, **TRAINING},
     "dlstm": {"kind": "dlstm", "hidden_size": 8, "layers": 1, "trend_bars": 3, **TRAINING},
     "cnn_lstm": {"kind": "cnn_lstm", "filters": [8, 8], "kernels": [3, 3], "hidden_size": 8, "heads": 2, **TRAINING},
-    "hybrid": {"kind": "hybrid", "filters": [4, 4, 4, 4], "kernels": [3, 5, 7, 11], "hidden_size": 8, "heads": 2, **TRAINING},
+    "hybrid": {
+        "kind": "hybrid", "filters": [4, 4, 4, 4], "kernels": [3, 5, 7, 11], "hidden_size": 8, "heads": 2, **TRAINING,
+    },
 }  # fmt: skip
 BASELINES: dict[str, dict[str, Any]] = {
     "class_prior": {"kind": "class_prior"},
@@ -52,7 +56,7 @@ BASELINES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class SmallMarket:
-    """Features, targets and the rows of two spans of a synthetic market; `best` are the best probabilities (rows, 3)."""
+    """Features, targets and two spans' rows of a synthetic market; `best` are the best probabilities (rows, 3)."""
 
     features: pd.DataFrame
     targets: Targets

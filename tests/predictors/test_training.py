@@ -19,6 +19,7 @@ from MLOps.predictors.windows import Windows
 from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
 
 MARKET = small_market(100.0, symbols=2, bars=400)
+MONITOR = "validation_sharpe_per_bar"
 QUICK = {**NETWORKS["lstm"], "hidden_size": 4, "max_epochs": 3, "batch_size": 64}
 
 
@@ -101,8 +102,8 @@ def test_schedules_go_by_their_formulas() -> None:
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best_epoch() -> None:
-    config = parse_predictor({**QUICK, "max_epochs": 99, "patience_epochs": 2, "monitor": "validation_sharpe_per_bar"}, "test")  # fmt: skip
-    history = [{"validation_sharpe_per_bar": value} for value in (0.1, 0.3, 0.2, 0.3)]
+    config = parse_predictor({**QUICK, "patience_epochs": 2, "max_epochs": 99, "monitor": MONITOR}, "test")
+    history = [{MONITOR: value} for value in (0.1, 0.3, 0.2, 0.3)]
     assert engine.best_epoch(history, config.monitor) == 2
     assert schedule(config, history[:3]) is not None
     assert schedule(config, history) is None

@@ -103,6 +103,19 @@ def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -
         axes[0, 0].set_xlabel(unit)
 
 
+def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: str, path: Path) -> None:
+    """Values (rows, bars) as colours; bars are counted back from the newest, 0, to the right."""
+    bars = values.shape[1]
+    with _figure(path, 1, 1, (7, 1.5 + 0.16 * len(rows))) as axes:
+        axis = axes[0, 0]
+        image = axis.imshow(values, aspect="auto", cmap="viridis", extent=(0.5 - bars, 0.5, len(rows) - 0.5, -0.5))
+        axis.set_yticks(range(len(rows)), rows, fontsize=7)
+        axis.set_xlabel("bars before the newest")
+        axis.set_ylabel(row_label)
+        axis.grid(visible=False)
+        axis.figure.colorbar(image, ax=axis, label=unit)
+
+
 def search_figure(losses: Sequence[float], path: Path) -> None:
     """Each trial's validation loss, and the best so far."""
     with _figure(path, 1, 1, (6, 3.5)) as axes:

@@ -34,9 +34,7 @@ class Forecast:
         All is computed in float64 and rounded once: the last bits of a float64, which vary with batch shape and
         processor, do not survive the rounding, so a forecast served alone equals the one made in a batch.
         """
-        return cls(
-            probabilities.astype(np.float32), expected_return.astype(np.float32), uncertainty.astype(np.float32)
-        )
+        return cls(probabilities.astype(np.float32), expected_return.astype(np.float32), uncertainty.astype(np.float32))
 
 
 def relative_entropy(probabilities: np.ndarray) -> np.ndarray:

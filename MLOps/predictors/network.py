@@ -99,9 +99,7 @@ class NetworkPredictor:
         return self._trained(training, targets, self.learning_rates)
 
     @classmethod
-    def _trained(
-        cls, training: Training, targets: Targets, learning_rates: tuple[float, ...]
-    ) -> "NetworkPredictor":
+    def _trained(cls, training: Training, targets: Targets, learning_rates: tuple[float, ...]) -> "NetworkPredictor":
         config, rows = training.config, training.rows
         network = _network(config, len(training.scaler.mean), targets.class_count, training.best)
         return_classes = None

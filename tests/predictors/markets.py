@@ -69,9 +69,7 @@ class SmallMarket:
 
 
 def small_market(edge_bps: float, seed: int = 3, symbols: int = 4, bars: int = 1500) -> SmallMarket:
-    market = SyntheticConfig(
-        symbols=symbols, bars=bars, volatility_bps=100.0, edge_bps=edge_bps, regime_bars=20
-    )
+    market = SyntheticConfig(symbols=symbols, bars=bars, volatility_bps=100.0, edge_bps=edge_bps, regime_bars=20)
     data = DataConfig(
         source="synthetic", csv=CsvConfig(path="none"), synthetic=market, on_duplicate="error", on_unsorted="error",
         quality_threshold=0.5,

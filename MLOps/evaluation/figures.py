@@ -62,6 +62,7 @@ def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Pa
                 axis.plot(known.index, known, marker="o", markersize=3, label=column.replace("_", " "))
             axis.set_title(quantity.replace("_", " "))
             axis.set_xlabel("step")
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
             axis.legend()
 
 
@@ -96,10 +97,10 @@ def confusion_figure(counts: np.ndarray, path: Path) -> None:
 
 
 def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -> None:
-    """One bar a name, the greatest on top."""
-    ordered = sorted(importances.items(), key=lambda item: item[1])
-    with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(ordered))) as axes:
-        axes[0, 0].barh([name for name, _ in ordered], [value for _, value in ordered])
+    """One bar a name, in the order given, the first on top."""
+    with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(importances))) as axes:
+        axes[0, 0].barh(list(importances), list(importances.values()))
+        axes[0, 0].invert_yaxis()
         axes[0, 0].set_xlabel(unit)
 
 
@@ -111,6 +112,7 @@ def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: st
         image = axis.imshow(values, aspect="auto", cmap="viridis", extent=(0.5 - bars, 0.5, len(rows) - 0.5, -0.5))
         axis.set_yticks(range(len(rows)), rows, fontsize=7)
         axis.set_xlabel("bars before the newest")
+        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         axis.set_ylabel(row_label)
         axis.grid(visible=False)
         axis.figure.colorbar(image, ax=axis, label=unit)

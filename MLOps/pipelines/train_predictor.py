@@ -100,7 +100,8 @@ def explain(stage: Stage, predictor: NetworkPredictor, windows: Windows, rows: n
     map_figure(parts.T, windows.names, "feature", "mean |integrated gradient|", stage.artifact("attribution.png"))
     by_feature, by_bar = permutation_importance(predictor, chosen, classes[rows], stage.params.seed)
     unit = "log loss gained by shuffling, nats"
-    features = dict(zip(windows.names, by_feature, strict=True))
+    order = np.argsort(-by_feature)
+    features = {windows.names[number]: by_feature[number] for number in order}
     importance_figure(features, unit, stage.artifact("importance_features.png"))
     lags = {str(bar - len(by_bar) + 1): value for bar, value in enumerate(by_bar)}
     importance_figure(lags, unit, stage.artifact("importance_bars.png"))

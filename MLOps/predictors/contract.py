@@ -9,7 +9,7 @@ import numpy as np
 
 from MLOps.predictors.windows import Windows
 
-FORECAST_BATCH = 1024
+FORECAST_BATCH = 512
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 

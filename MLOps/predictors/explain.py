@@ -74,7 +74,7 @@ def permutation_importance(
 
 
 def attention_maps(predictor: NetworkPredictor, windows: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean attention of each bar (rows) to each bar (columns), (bars, bars), by the name of the layer; empty without."""
+    """Mean attention of each bar (rows) to each bar (columns), (bars, bars), by layer; empty where there is none."""
     network = copy.deepcopy(predictor.network).double().eval()
     maps: dict[str, np.ndarray] = {}
 

@@ -19,7 +19,7 @@ from MLOps.predictors.training import Training, best_epoch, split_outputs
 from MLOps.predictors.uncertainty import disagreement, thinned
 from MLOps.predictors.windows import Windows
 
-PREDICT_BATCH = 512
+PREDICT_BATCH = 128  # in float64 a recurrent layer takes 64 times its input, for a moment
 
 
 @dataclass(frozen=True)

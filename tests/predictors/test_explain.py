@@ -70,5 +70,5 @@ def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         exporting, "_onnx", lambda module, path, windows: [np.zeros((len(windows), 3)), np.zeros(len(windows))]
     )
-    with pytest.raises(UserError, match="network.onnx: expected the predictor's own forecasts within 1e-05"):
+    with pytest.raises(UserError, match=r"network\.onnx: expected the predictor's own forecasts within 1e-05"):
         export(predictor, ("onnx",), tmp_path, windows_of(predictor)[0])

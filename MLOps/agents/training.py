@@ -76,7 +76,7 @@ class _ToHistory(KVWriter):
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         # Its clock would make two equal runs differ.
-        kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and np.isscalar(v)}
+        kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and isinstance(v, int | float)}
         self._on_step(step, kept)
 
     def close(self) -> None:

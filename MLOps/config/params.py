@@ -23,7 +23,7 @@ class TrackingConfig:
     uri: str
     experiment: str
     registered_model: str
-    tensorboard: bool
+    tensorboard: bool = False
 
 
 @section
@@ -92,7 +92,7 @@ class LabelConfig:
 
 @section
 class ValidationConfig:
-    """A predictor passes when it beats every baseline's log loss at this confidence, by a stationary block bootstrap.
+    """A predictor passes when it beats each baseline's log loss at this confidence, by a stationary block bootstrap.
 
     `ensemble` says how those that pass become one; see `Ensemble.fit`.
     """

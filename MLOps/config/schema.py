@@ -17,7 +17,7 @@ T = TypeVar("T")
 @typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
     """Decorate a section of params.yaml: frozen, every key known and typed, nothing converted silently."""
-    return pydantic_dataclass(
+    return pydantic_dataclass(  # type: ignore[return-value]
         frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     )(cls)
 

@@ -43,7 +43,8 @@ def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
         _refuse(bars, values < 0 if name == "volume" else values <= 0, where, f"{name} must be positive", name)
     follows = bars["symbol"].eq(bars["symbol"].shift())
     step = bars["timestamp"].diff()
-    _refuse(bars, bars.duplicated(list(KEYS)).to_numpy(), where, "a symbol has one bar a timestamp", "timestamp", hint)
+    repeated = bars.duplicated(list(KEYS)).to_numpy()
+    _refuse(bars, repeated, where, "a symbol has one bar a timestamp", "timestamp", hint)
     unsorted = (follows & (step < pd.Timedelta(0))) | (bars["symbol"] < bars["symbol"].shift())
     _refuse(bars, unsorted.to_numpy(), where, "rows must be sorted by symbol, then timestamp", "timestamp", hint)
     return bars
@@ -56,7 +57,8 @@ def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
             raise ValueError(f"found the number {stamps.iloc[0]!r}")
         stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {error}; correct the rows") from None
+        reason = str(error).partition(". ")[0]
+        raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {reason}; correct the rows") from None
     if stamps.isna().any():
         row = int(np.argmax(stamps.isna()))
         raise UserError(f"{where}: timestamp is empty at row {row}; fill or remove it")
@@ -68,7 +70,8 @@ def _refuse(bars: pd.DataFrame, faulty: np.ndarray, where: str, rule: str, colum
         return
     row = int(np.argmax(faulty))
     first = bars.iloc[row]
+    example = f"{first['symbol']} {first['timestamp'].isoformat()}, {column} {first[column]}"
     raise UserError(
-        f"{where}: {rule}; {int(faulty.sum())} rows are not, first row {row} "
-        f"({first['symbol']} {first['timestamp'].isoformat()}, {column} {first[column]}); correct or remove them {hint}".rstrip()
+        f"{where}: {rule}; {int(faulty.sum())} rows are not, first row {row} ({example}); "
+        f"correct or remove them {hint}".rstrip()
     )

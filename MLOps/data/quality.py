@@ -40,7 +40,9 @@ class QualityReport:
 
     def sentence(self) -> str:
         """What is wrong, worst first, in one line."""
-        return "; ".join(f"{f.count} {f.check} ({f.severity}), first {f.rows[0]}" for f in self.findings) or "no finding"
+        return (
+            "; ".join(f"{f.count} {f.check} ({f.severity}), first {f.rows[0]}" for f in self.findings) or "no finding"
+        )
 
 
 def assess(bars: pd.DataFrame) -> QualityReport:
@@ -57,7 +59,9 @@ def assess(bars: pd.DataFrame) -> QualityReport:
     missing = missing_bars(bars)
     if len(missing):
         findings.append(
-            _finding("missing bar", "warning", missing, "ask the source again, or leave out the symbol's life before it")
+            _finding(
+                "missing bar", "warning", missing, "ask the source again, or leave out the symbol's life before it"
+            )
         )
     expected = len(bars) + len(missing)
     order = {"error": 0, "warning": 1, "info": 2}

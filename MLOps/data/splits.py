@@ -27,7 +27,7 @@ class Span:
         return ((timestamps >= self.start) & (timestamps < self.end)).to_numpy()
 
     def labelled(self, labels: pd.DataFrame) -> np.ndarray:
-        """Mask of the rows that may be learnt from or judged: the bar and all that its label looks at lie in the span."""
+        """Mask of the rows to learn from or to judge: the bar and all that its label looks at lie in the span."""
         return self.rows(labels["timestamp"]) & (labels["label_end"] < self.end).to_numpy()
 
 
@@ -48,10 +48,7 @@ class Splits:
     @classmethod
     def from_dict(cls, values: dict[str, dict[str, str]]) -> "Splits":
         return cls(
-            **{
-                name: Span(pd.Timestamp(span["start"]), pd.Timestamp(span["end"]))
-                for name, span in values.items()
-            }
+            **{name: Span(pd.Timestamp(span["start"]), pd.Timestamp(span["end"])) for name, span in values.items()}
         )
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 from MLOps.agents.policy import Agent
 
 
-class AgentModel(mlflow.pyfunc.PythonModel):
+class AgentModel(PythonModel):
     """Observations (n, columns) float32 to actions (n,)."""
 
     def load_context(self, context: Any) -> None:
@@ -19,4 +20,4 @@ class AgentModel(mlflow.pyfunc.PythonModel):
         return self._agent.decide(model_input)
 
 
-mlflow.models.set_model(AgentModel())
+set_model(AgentModel())

@@ -47,12 +47,14 @@ def serving_signature(facts: dict[str, dict[str, float]]) -> ModelSignature:
     """Bars in, decisions out; the cash and the positions that the decision shall assume as parameters."""
     return ModelSignature(
         inputs=Schema(
-            [ColSpec(DataType.string, name) for name in KEYS] + [ColSpec(DataType.double, name) for name in VALUES]
+            [*(ColSpec(DataType.string, name) for name in KEYS), *(ColSpec(DataType.double, name) for name in VALUES)]
         ),
         outputs=Schema(
-            [ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")]
-            + [ColSpec(DataType.double, name) for name in ("target_position", *PROBABILITIES, "uncertainty")]
-            + [ColSpec(DataType.string, "bundle")]
+            [
+                *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")),
+                *(ColSpec(DataType.double, name) for name in ("target_position", *PROBABILITIES, "uncertainty")),
+                ColSpec(DataType.string, "bundle"),
+            ]
         ),
         params=ParamSchema(
             [

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 from MLOps.predictors import load_predictor
 
 
-class PredictorModel(mlflow.pyfunc.PythonModel):
+class PredictorModel(PythonModel):
     """Raw feature windows (n, lookback_bars, features) float32 to class probabilities (n, classes)."""
 
     def load_context(self, context: Any) -> None:
@@ -19,4 +20,4 @@ class PredictorModel(mlflow.pyfunc.PythonModel):
         return self._predictor.predict(model_input).probabilities
 
 
-mlflow.models.set_model(PredictorModel())
+set_model(PredictorModel())

@@ -6,13 +6,17 @@ Nothing is unpickled: the model is this file, the package beside it, and a bundl
 import json
 import logging
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-import mlflow
+os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py; before the package is imported
+
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel
 
 from MLOps.config.schema import parse, section
 from MLOps.deployment.trading_model import TradingModel
@@ -34,7 +38,7 @@ class Position:
     holding_bars: int = 0
 
 
-class ServingModel(mlflow.pyfunc.PythonModel):
+class ServingModel(PythonModel):
     """Answers bars with a decision for each symbol; see `TradingModel.decide`."""
 
     def load_context(self, context: Any) -> None:
@@ -59,9 +63,9 @@ def _accounts(text: str, cash: float) -> dict[str, Account]:
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise UserError(f"positions: expected JSON, as {{\"AAPL\": 10}}, found {text!r}: {error}") from None
+        raise UserError(f'positions: expected JSON, as {{"AAPL": 10}}, found {text!r}: {error}') from None
     if not isinstance(values, dict):
-        raise UserError(f"positions: expected a JSON object by symbol, found {text!r}; write {{\"AAPL\": 10}}")
+        raise UserError(f'positions: expected a JSON object by symbol, found {text!r}; write {{"AAPL": 10}}')
     accounts = {}
     for symbol, value in values.items():
         given = parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
@@ -87,4 +91,4 @@ def _bad_request(sentence: str) -> MlflowException:
     return MlflowException(sentence, error_code=INVALID_PARAMETER_VALUE)
 
 
-mlflow.models.set_model(ServingModel())
+set_model(ServingModel())

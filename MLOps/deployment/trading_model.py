@@ -88,7 +88,7 @@ class TradingModel:
             raise UserError(f"positions: {unknown[0]} has no bars in the request; send its bars or leave it out")
         newest = bars["timestamp"].max()
         features = self.pipeline.compute(bars)
-        signals = self._signals(features, (features["timestamp"] == newest).to_numpy())
+        signals = self.signals(features, (features["timestamp"] == newest).to_numpy())
         view = self.agent.view.observe(features[features["timestamp"] == newest], signals)
         closes = bars[bars["timestamp"] == newest].set_index("symbol")["close"]
         own = signals[signals["predictor"] == ENSEMBLE].set_index("symbol")
@@ -114,11 +114,12 @@ class TradingModel:
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
         """Trade a span of `bars`, from their own history, under the given rules."""
         features = self.pipeline.compute(bars)
-        signals = self._signals(features, span.rows(features["timestamp"]))
+        signals = self.signals(features, span.rows(features["timestamp"]))
         market = Market.from_tables(bars, self.agent.view.observe(features, signals))
         return simulate(self.agent.policy, market.between(span.start, span.end), trading)
 
-    def _signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
+    def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
+        """Forecasts of the members and the ensemble for the masked rows of a feature table."""
         tables = {}
         for name, predictor in self.predictors.items():
             windows = Windows(features, self.pipeline.names, predictor.lookback_bars)

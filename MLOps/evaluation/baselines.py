@@ -56,7 +56,10 @@ def predictor_sign(signals: pd.DataFrame, market: Market) -> Policy:
     """Long while the ensemble gives a rise more probability than a fall, flat otherwise."""
     own = signals[signals["predictor"] == ENSEMBLE]
     return _long_while(
-        {str(symbol): (rows["p_rise"] > rows["p_fall"]).set_axis(rows["timestamp"]) for symbol, rows in own.groupby("symbol")},
+        {
+            str(symbol): (rows["p_rise"] > rows["p_fall"]).set_axis(rows["timestamp"])
+            for symbol, rows in own.groupby("symbol")
+        },
         market,
     )
 

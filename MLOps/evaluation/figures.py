@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.ticker
@@ -19,7 +20,7 @@ from MLOps.evaluation.classification import judged
 from MLOps.features.labels import CLASSES
 from MLOps.predictors.signals import PROBABILITIES
 
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110,
     "font.size": 9,
     "axes.spines.top": False,

@@ -114,9 +114,7 @@ def judge(
     for baseline, forecast in baselines(labels, splits).items():
         theirs = log_losses(forecast(rows), classes)
         by_bar = pd.Series(theirs - own).groupby(rows["timestamp"]).mean().to_numpy()
-        gain, lower, upper = mean_interval(
-            by_bar, config.confidence, config.bootstrap_samples, config.block_bars, seed
-        )
+        gain, lower, upper = mean_interval(by_bar, config.confidence, config.bootstrap_samples, config.block_bars, seed)
         comparisons.append(Comparison(baseline, float(theirs.mean()), gain, lower, upper))
         if lower <= 0:
             reasons.append(

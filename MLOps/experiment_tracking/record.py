@@ -14,7 +14,7 @@ from MLOps.artifacts import content_hash, read_json, value_hash, write_json
 
 @dataclass
 class Record:
-    """`history` holds (step, metrics) in order; `inputs` and `outputs` map paths to SHA-256; `figures` lie in `folder`."""
+    """`history` holds (step, metrics) in order; `inputs` and `outputs` map paths to SHA-256; `folder` keeps figures."""
 
     stage: str
     folder: Path

@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.system_metrics import system_metrics_monitor
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 
 from MLOps.config.params import TrackingConfig
 from MLOps.experiment_tracking.record import Record, flatten
@@ -26,6 +26,7 @@ from MLOps.experiment_tracking.tensorboard import Board
 FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
 BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
 PARAM_BATCH = 90
+CHANGED = "-changed"  # marks a commit that the working tree differs from
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
@@ -50,25 +51,28 @@ class Runs:
 
     def __init__(self, config: TrackingConfig) -> None:
         self._tensorboard = config.tensorboard
-        self.client: MlflowClient = connect(config)
-        self.experiment_id: str = self.client.get_experiment_by_name(config.experiment).experiment_id
+        self.client, self.experiment_id = connect(config)
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
+        commit = _commit()
         tags = {
             MLFLOW_RUN_NAME: record.stage,
+            MLFLOW_SOURCE_NAME: f"MLOps.pipelines.{record.stage.replace('/', ' ')}",
+            MLFLOW_GIT_COMMIT: commit.removesuffix(CHANGED),
             "stage": record.stage.partition("/")[0],
             "variant": record.stage.partition("/")[2],
-            "commit": _commit(),
+            "commit": commit,
             "params_hash": record.params_hash,
             "restored": str(restored).lower(),
         }
-        if parent := self._parent():
+        parent = self._parent()
+        if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
         self._log_params(run.info.run_id, record)
         board = Board(record.stage) if self._tensorboard and not restored else None
-        return Run(self.client, run.info.run_id, board)
+        return Run(self.client, run.info.run_id, parent, board)
 
     def find(self, record: Record) -> str | None:
         """The id of the finished run with this record's content, if the store has one."""
@@ -102,19 +106,17 @@ class Runs:
         name = f"dvc {_subcommand(dvc)} {started}"
         tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": _commit()}
         run_id: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
-        # Nothing tells a stage that it is the last, so the parent counts as finished from its start.
-        self.client.set_terminated(run_id)
         return run_id
 
 
 class Run:
     """A stage's run while it computes."""
 
-    def __init__(self, client: MlflowClient, run_id: str, board: Board | None = None) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, parent: str | None, board: Board | None = None) -> None:
         self._board = board
         self._monitor: SystemMetricsMonitor | None = None
         self.run_id = run_id
-        self._client = client
+        self._client, self._parent = client, parent
         self._pending: list[Metric] = []
         self._flushed_at = time.monotonic()
 
@@ -131,7 +133,7 @@ class Run:
         """Write a finished run below this one, as a trial of a search is: its parameters, and its metrics by step."""
         tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": "trial"}
         experiment_id = self._client.get_run(self.run_id).info.experiment_id
-        below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id)
+        below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id, parent=None)
         self._client.log_batch(below.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         for step, metrics in steps:
             below.log(step, metrics)
@@ -153,10 +155,10 @@ class Run:
         Returns:
             The model's URI.
         """
-        import mlflow.pyfunc  # a second, for the stages that have a model to log
+        from mlflow import pyfunc  # a second, for the stages that have a model to log
 
         with mlflow.start_run(run_id=self.run_id):
-            info = mlflow.pyfunc.log_model(
+            info = pyfunc.log_model(
                 name=name,
                 python_model=str(code),
                 artifacts={key: str(path) for key, path in artifacts.items()},
@@ -174,19 +176,26 @@ class Run:
         self._flush()
         self._client.log_inputs(self.run_id, [_dataset(path, digest) for path, digest in record.inputs.items()])
         for path in record.artifacts():
-            self._client.log_artifact(self.run_id, str(path), f"report/{path.parent.relative_to(record.folder)}".rstrip("/."))
+            folder = f"report/{path.parent.relative_to(record.folder)}".rstrip("/.")
+            self._client.log_artifact(self.run_id, str(path), folder)
         self._client.log_artifact(self.run_id, "params.yaml", "configuration")
         self._client.log_artifact(self.run_id, "dvc.yaml", "configuration")
         self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
         # The content hash comes last: only a run that holds everything is ever found by it.
         self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
-        self._client.set_terminated(self.run_id)
+        self._end("FINISHED")
 
     def fail(self, reason: str) -> None:
         self._stop_watching()
         self._flush()
         self._client.set_tag(self.run_id, "failure", reason)
-        self._client.set_terminated(self.run_id, "FAILED")
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
+        self._client.set_terminated(self.run_id, status)
+        if self._parent is not None:
+            # Nothing tells a stage that it is the last, so the parent ends anew with each.
+            self._client.set_terminated(self._parent, status)
 
     def _stop_watching(self) -> None:
         if self._monitor:
@@ -217,10 +226,12 @@ def _commit() -> str:
     """The checked-out commit, marked where the working tree differs from it; "unknown" outside a repository."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        # DVC writes its lock after each stage; that is no change of the code.
+        status = ["git", "status", "--porcelain", "--", ".", ":(exclude)dvc.lock"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{head}-changed" if changed.strip() else head
+    return f"{head}{CHANGED}" if changed.strip() else head
 
 
 def _dvc_ancestor() -> psutil.Process | None:
@@ -237,6 +248,6 @@ def _subcommand(process: psutil.Process) -> str | None:
     except psutil.Error:
         return None
     for i, word in enumerate(words[:4]):
-        if Path(word).name == "dvc" and (i == 0 or i == 1 or words[i - 1] == "-m"):
-            return " ".join(words[i + 1 : i + 3]) if words[i + 1 : i + 2] == ["exp"] else " ".join(words[i + 1 : i + 2])
+        if Path(word).name == "dvc" and (i < 2 or words[i - 1] == "-m"):
+            return " ".join(words[i + 1 : i + 3] if words[i + 1 : i + 2] == ["exp"] else words[i + 1 : i + 2])
     return None

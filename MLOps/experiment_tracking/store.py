@@ -30,8 +30,8 @@ def store_uri(config: TrackingConfig) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
 
 
-def connect(config: TrackingConfig) -> MlflowClient:
-    """A client of the configured store, made the process's default; the first call creates a local one.
+def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
+    """A client of the configured store, made the process's default, and the experiment's id; a local one is created.
 
     Raises:
         UserError: the store does not answer, or its folder cannot be written.
@@ -41,21 +41,19 @@ def connect(config: TrackingConfig) -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     try:
         client = MlflowClient()
-        if client.get_experiment_by_name(config.experiment) is None:
-            client.create_experiment(config.experiment)
+        experiment_id: str = mlflow.set_experiment(config.experiment).experiment_id
     except (MlflowException, OSError) as error:
         raise _unreachable(uri, str(error)) from None
     except Exception as error:  # SQLAlchemy's errors have no common public base that is worth importing it for
         if type(error).__module__.startswith("sqlalchemy"):
             raise _unreachable(uri, str(error)) from None
         raise
-    mlflow.set_experiment(config.experiment)
-    return client
+    return client, experiment_id
 
 
 def without_password(uri: str) -> str:
     """`uri` fit for a message: credentials are left out."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    return re.sub(r"//[^/]*@", "//***@", uri)
 
 
 def _require_answer(uri: str) -> None:
@@ -67,7 +65,7 @@ def _require_answer(uri: str) -> None:
             raise _unreachable(uri, f"{target.absolute()} is missing or not writable")
     elif uri.startswith(("http://", "https://")):
         try:
-            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S):
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S):  # noqa: S310 (is http)
                 pass
         except urllib.error.HTTPError:
             pass  # it answers; what it says of /health is between it and its proxy
@@ -81,3 +79,9 @@ def _unreachable(uri: str, reason: str) -> UserError:
         f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "
         "start it, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
     )
+
+
+if __name__ == "__main__":
+    from MLOps.config import load_params
+
+    print(store_uri(load_params().tracking))

@@ -8,8 +8,10 @@ import numpy as np
 import talib
 from numba import njit
 
+from MLOps.compiled import CACHE
 
-@njit(cache=True)
+
+@njit(cache=CACHE)
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Mean of the last `window` values; NaN before there are that many."""
     result = np.full(len(values), np.nan)
@@ -21,7 +23,7 @@ def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
-@njit(cache=True)
+@njit(cache=CACHE)
 def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
     """Sample standard deviation (n - 1) of the last `window` values, in two passes."""
     result = np.full(len(values), np.nan)
@@ -37,7 +39,7 @@ def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
-@njit(cache=True)
+@njit(cache=CACHE)
 def rolling_correlation(x: np.ndarray, y: np.ndarray, window: int) -> np.ndarray:
     """Pearson correlation of the last `window` pairs, in two passes; NaN where one side does not vary."""
     result = np.full(len(x), np.nan)
@@ -66,7 +68,9 @@ def lagged_log_return(values: np.ndarray, lag: int) -> np.ndarray:
     return result
 
 
-def windowed_talib(name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int) -> np.ndarray:
+def windowed_talib(
+    name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int
+) -> np.ndarray:
     """TA-Lib's indicator `name`, begun afresh on each window of `window` bars: its last value there.
 
     TA-Lib's recursive indicators (RSI, ADX, MACD, …) remember every bar since their start. Begun afresh, their value

@@ -42,19 +42,9 @@ class Registry:
         uri = f"models:/{self.name}/{version}/artifacts/bundle"
         return Path(mlflow.artifacts.download_artifacts(uri))
 
-    def register(self, model_uri: str, run_id: str, identity: str) -> str:
+    def register(self, model_uri: str, identity: str) -> str:
         """Make a version of a logged model."""
-        if not self.client.search_registered_models(f"name = '{self.name}'"):
-            self.client.create_registered_model(self.name)
-        source = mlflow.get_logged_model(model_uri.removeprefix("models:/")).artifact_location
-        version = self.client.create_model_version(
-            self.name,
-            source,
-            run_id,
-            tags={BUNDLE_TAG: identity},
-            model_id=model_uri.removeprefix("models:/"),
-        )
-        return str(version.version)
+        return str(mlflow.register_model(model_uri, self.name, tags={BUNDLE_TAG: identity}).version)
 
     def tag(self, version: str, tags: dict[str, str]) -> bool:
         """Set `tags` where they differ; whether any did."""

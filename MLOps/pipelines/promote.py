@@ -35,7 +35,8 @@ def main() -> None:
             version = register(runs, registry, bundle, identity)
         champion = registry.version_at(CHAMPION)
         rival = champion if champion != version else None
-        reasons = refusals(backtest, rival and champion_sharpe(registry, rival, params), params.gate)
+        rival_sharpe = None if rival is None else champion_sharpe(registry, rival, params)
+        reasons = refusals(backtest, rival_sharpe, params.gate)
         changed |= registry.tag(
             version,
             {
@@ -112,7 +113,7 @@ def register(runs: Runs, registry: Registry, bundle: Path, identity: str) -> str
     bars = read_table(paths.BARS)
     bars = bars[bars["symbol"].isin(model.pipeline.universe)]
     uri = log_serving_model(run, bundle, bars.groupby("symbol").tail(model.required_bars))
-    version = registry.register(uri, run.run_id, identity)
+    version = registry.register(uri, identity)
     run.finish(record)
     return version
 

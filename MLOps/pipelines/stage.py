@@ -1,11 +1,11 @@
-"""What every stage does around its work: the parameters it declared, its MLflow run, its record, its errors in words."""
+"""What every stage does around its work: its declared parameters, its MLflow run, its record, its errors in words."""
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import pandas as pd
 import yaml
+from threadpoolctl import threadpool_limits
 
-from MLOps.artifacts import write_json
+from MLOps.artifacts import whole_file, write_json
 from MLOps.config import Params, load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import Record, hashes
@@ -60,8 +61,8 @@ class Stage:
         self.params = cast(Params, _Declared(params, self.name, declared["params"]))
         self._outputs = declared["outs"]
         self.record = new_record(self._declared_name, self._variant)
-        os.environ["OMP_NUM_THREADS"] = str(params.threads)
-        self.record.folder.mkdir(parents=True, exist_ok=True)
+        # The order in which BLAS adds depends on how many threads it adds with.
+        threadpool_limits(params.threads)
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -75,9 +76,7 @@ class Stage:
 
     def artifact(self, name: str) -> Path:
         """Where to write a figure or report that the run shall show."""
-        path = self.record.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.record.folder / name
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -89,9 +88,8 @@ class Stage:
         write_json(paths.METRICS / f"{self.name}.json", self.record.metrics)
         if self.record.history:
             history = [{"step": step, **metrics} for step, metrics in self.record.history]
-            path = paths.HISTORY / f"{self.name}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(history).to_csv(path, index=False)
+            with whole_file(paths.HISTORY / f"{self.name}.csv") as temporary:
+                pd.DataFrame(history).to_csv(temporary, index=False)
         self.record.outputs = hashes([path for path in self._outputs if path != self.record.folder])
         self.record.save()
         self.run.finish(self.record)
@@ -99,7 +97,8 @@ class Stage:
 
 def new_record(name: str, variant: str = "") -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    # The typed values, so that defaults are told too; as JSON has them, so that a restored record tells the same.
+    params = json.loads(json.dumps(asdict(load_params())))
     declared = _declaration(name, variant)
     stage = f"{name}/{variant}" if variant else name
     return Record(
@@ -167,5 +166,3 @@ def mistakes_told(stage: str) -> Iterator[None]:
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-

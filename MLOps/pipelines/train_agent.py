@@ -27,9 +27,7 @@ def main() -> None:
         splits = Splits.from_dict(read_json(paths.SPLITS))
         ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
         repeat_torch(stage.params.seed, stage.params.threads)
-        view = MarketView.fit(
-            config.observe, ensemble.forecasters, features, splits.train.rows(features["timestamp"])
-        )
+        view = MarketView.fit(config.observe, ensemble.forecasters, features, splits.train.rows(features["timestamp"]))
         market = Market.from_tables(bars, view.observe(features, signals))
         validation = market.between(splits.validation.start, splits.validation.end)
         agent, reward = train(

@@ -26,9 +26,9 @@ class ExportedNetwork(nn.Module):
         # A copy, for the exporters leave traces in what they trace.
         self.network, self.config = copy.deepcopy(predictor.network), predictor.config
         self.scales: Scales = predictor.scales
-        for name in ("median", "mean", "std"):
-            self.register_buffer(name, torch.from_numpy(getattr(self.scales.scaler, name)))
-        self.register_buffer("class_returns", torch.from_numpy(self.scales.class_returns).float())
+        scaler = self.scales.scaler
+        self.median, self.mean, self.std = map(torch.from_numpy, (scaler.median, scaler.mean, scaler.std))
+        self.class_returns = torch.from_numpy(self.scales.class_returns).float()
 
     def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         # Written with comparisons alone, for not every runtime knows isfinite.

@@ -84,7 +84,7 @@ class Account:
 
 
 def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray[np.float32]:
-    """What the policy of a discrete account sees at one bar, as in training: (F + 4,) in order of `observation_columns`.
+    """What the policy of a discrete account sees at one bar: (F + 4,) in the order of `observation_columns`.
 
     Args:
         row: (F,) the market's observations at the bar.

@@ -47,9 +47,12 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         """Carry out `action` and move to the next bar's close.
 
         Raises:
-            UserError: for an action of the wrong shape or outside the action space.
+            UserError: for an action of the wrong shape or outside the action space, or when the episode is over.
         """
         episodes = self._episodes
+        account = episodes.accounts[0]
+        if account["bankrupt"] or account["bar"] >= account["stop"]:
+            raise UserError("the episode is over; call reset before the next step")
         actions = as_actions(np.asarray(action)[None], episodes.action_shape, episodes.discrete)
         if not kernel.valid(actions):
             raise UserError(f"expected an action in {self.action_space}, found {action}")
@@ -64,7 +67,6 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
             episodes.rules,
             self._reward,
         )
-        account = episodes.accounts[0]
         terminated = bool(account["bankrupt"])
         truncated = not terminated and bool(account["bar"] >= account["stop"])
         return self._observation(), float(self._reward[0]), terminated, truncated, self._info()

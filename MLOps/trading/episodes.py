@@ -45,6 +45,8 @@ class Episodes:
             self.action_shape = (n_accounts, market.n_symbols)
             self.holdings = np.zeros(self.action_shape, kernel.HOLDING)
             self.holdings["symbol"] = np.arange(market.n_symbols)
+        # Compiled code checks no bounds, so no account is ever outside an episode.
+        self.start()
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by its own generator."""
@@ -64,13 +66,17 @@ class Episodes:
         """Go on from a state that `get_state` returned, on the same market and with the same rules.
 
         Raises:
-            UserError: when the state is of other names or another number of accounts or symbols.
+            UserError: when the state has other names, another number of accounts or symbols, or lies off the market.
         """
         for name, present in self.get_state().items():
             found = state.get(name)
             if found is None or found.shape != present.shape or found.dtype != present.dtype:
                 kind = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise UserError(f"state: expected {name}, {present.dtype} of shape {present.shape}, found {kind}")
+        n_symbols, n_bars = self.block.observable.shape
+        bar, stop, symbol = state["account.bar"], state["account.stop"], state["holding.symbol"]
+        if bar.min() < 0 or (bar > stop).any() or stop.max() >= n_bars or symbol.min() < 0 or symbol.max() >= n_symbols:
+            raise UserError(f"state: it is of another market than this one of {n_symbols} symbols and {n_bars} bars")
         for name in kernel.ACCOUNT.names or ():
             self.accounts[name] = state[f"account.{name}"]
         for name in kernel.HOLDING.names or ():
@@ -80,12 +86,14 @@ class Episodes:
 def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     """Every episode the market allows: (E, 3) symbol, first and last bar.
 
-    An episode of one symbol stays within a run of tradable bars, and of a run shorter than `episode_bars` is the whole.
-    An episode of a portfolio runs from any bar at which at least one symbol can be traded.
+    An episode of one symbol stays within a run of observable bars; a run shorter than `episode_bars` is one episode.
+    An episode of a portfolio runs from any bar at or after which at least one symbol can be traded.
     """
-    tradable = market.observable[:, :-1] & market.alive[:, 1:]
+    # The last bar must be observable too: what follows it is valued by what is seen there.
+    tradable = market.observable[:, :-1] & market.observable[:, 1:]
     if config.scheme != "discrete":
-        # A portfolio waits out the bars at which nothing can be traded, so what can be traded later counts too.
+        # A portfolio waits out the bars at which nothing can be traded.
+        tradable = market.observable[:, :-1] & market.alive[:, 1:]
         tradable = np.logical_or.accumulate(np.asarray(tradable.any(axis=0))[::-1])[::-1][None]
     rows = []
     for symbol, allowed in enumerate(tradable):

@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from MLOps.compiled import CACHE
 from MLOps.config.trading import TradingConfig
 from MLOps.trading.market import CLOSE, HIGH, LOW, OPEN
 
@@ -57,21 +58,18 @@ HOLDING = np.dtype(
         ("exit_price", np.float64),
     ]
 )
-RULES = np.dtype(
-    [
-        (name, np.float64)
-        for name in (
-            "initial_cash fee_rate fee_fixed slippage borrow_rate lot_size max_position max_order_shares stop_loss "
-            "take_profit turbulence_stop scale clip cost_penalty drawdown_penalty sharpe_bonus sharpe_weight "
-            "return_weight drawdown_weight cost_weight adaptation"
-        ).split()
-    ]
-    + [(name, np.int64) for name in ("scheme", "reward_scheme", "fill_at_close", "allow_short")]
+NUMBERS = (
+    *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position"),
+    *("max_order_shares", "stop_loss", "take_profit", "turbulence_stop"),
+    *("scale", "clip", "cost_penalty", "drawdown_penalty", "sharpe_bonus"),
+    *("sharpe_weight", "return_weight", "drawdown_weight", "cost_weight", "adaptation"),
 )
+CHOICES = ("scheme", "reward_scheme", "fill_at_close", "allow_short")
+RULES = np.dtype([(name, np.float64) for name in NUMBERS] + [(name, np.int64) for name in CHOICES])
 
 # Without Numba's run time nothing compiled can allocate and no references are counted; that and inlining make it three
 # times faster.
-compiled: Any = njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
+compiled: Any = njit(cache=CACHE, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 HOLD, BUY_25, BUY_50, BUY_100, SELL_25, SELL_50, SELL_100, CLOSE_POSITION, REVERSE = range(9)
 # By action: the fraction of the cash that is spent, and the fraction of the position that is sold.
@@ -87,7 +85,7 @@ PNL, WEIGHTED, DIFFERENTIAL_SHARPE = range(3)
 HOLDING_COLUMNS = 3
 # Bars after which `holding_bars` stops growing in the observation, where it is divided by this number.
 HOLDING_BARS_SCALE = 100
-# An order worth less money than this is rounding dust and not placed.
+# An order worth less money than this is rounding dust and not placed; what would be left of a position likewise goes.
 MIN_ORDER_VALUE = 1e-6
 # Part of a lot that is forgiven before rounding down, so that 10 shares computed as 9.999999999 stay 10.
 LOT_TOLERANCE = 1e-9
@@ -98,7 +96,7 @@ MIN_VARIANCE = 1e-12
 def rules_of(config: TradingConfig) -> NDArray[Any]:
     """The configuration as a (1,) array of `RULES`; a limit that is not set is infinitely far."""
     rules = np.zeros(1, RULES)
-    values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in RULES.names or ()}
+    values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in (*NUMBERS, *CHOICES)}
     values |= {
         "fee_rate": config.fee_bps / 10_000,
         "slippage": config.slippage_bps / 10_000,
@@ -137,8 +135,7 @@ def limited_order(wish, cash, shares, others_value, price, rules):
     """
     if wish == 0.0:
         return 0.0
-    buying = wish > 0.0
-    fill = price * (1.0 + rules["slippage"]) if buying else price * (1.0 - rules["slippage"])
+    fill = price * (1.0 + math.copysign(rules["slippage"], wish))
     fee_rate = rules["fee_rate"]
     target = shares + wish
     if not rules["allow_short"]:
@@ -154,15 +151,16 @@ def limited_order(wish, cash, shares, others_value, price, rules):
         size = min(size, max(largest, 0.0 if crossing else held))
         target = size if target > 0.0 else -size
     order = target - shares
-    if buying:
+    if wish > 0.0:
         affordable = (cash - rules["fee_fixed"]) / (fill * (1.0 + fee_rate))
         order = min(order, max(affordable, -shares, 0.0))
     lot = rules["lot_size"]
-    closing = order == -shares
-    if lot > 0.0 and not closing:
+    if lot > 0.0 and order != -shares:
         whole = math.floor(abs(order) / lot + LOT_TOLERANCE) * lot
         order = whole if order > 0.0 else -whole
-    if not closing and abs(order) * fill < MIN_ORDER_VALUE:
+    if abs(shares + order) * fill < MIN_ORDER_VALUE:
+        return -shares
+    if abs(order) * fill < MIN_ORDER_VALUE:
         return 0.0
     return order
 
@@ -171,7 +169,7 @@ def limited_order(wish, cash, shares, others_value, price, rules):
 def fill_order(order, price, account, holding, rules):
     """Trade `order` shares at reference `price` worsened by slippage; pays the costs and returns the fill price."""
     slippage = rules["slippage"]
-    fill = price * (1.0 + slippage) if order > 0.0 else price * (1.0 - slippage)
+    fill = price * (1.0 + math.copysign(slippage, order))
     fee = rules["fee_rate"] * abs(order) * fill + rules["fee_fixed"]
     account["cash"] -= order * fill + fee
     account["costs"] += fee + abs(order) * price * slippage
@@ -229,7 +227,7 @@ def reference_price(prices, symbol, bar, rules):
 
 @compiled
 def place_portfolio(action, account, holdings, prices, observable, bar, stopped, rules):
-    """Fill the portfolio `action` (A,), decided at `bar`: first what is sold, then what is bought, the largest first."""
+    """Fill the portfolio `action` (A,), decided at `bar`: what is sold, then what is bought, the largest first."""
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
@@ -316,24 +314,16 @@ def exit_price(shares, entry_price, open_, high, low, rules):
 
     A price jumped over by the open fills at the open; when the bar touches both, the stop-loss is taken to be first.
     """
-    if shares > 0.0:
-        stop = entry_price * (1.0 - rules["stop_loss"])
-        profit = entry_price * (1.0 + rules["take_profit"])
-        if open_ <= stop or open_ >= profit:
-            return open_
-        if low <= stop:
-            return stop
-        if high >= profit:
-            return profit
-    else:
-        stop = entry_price * (1.0 + rules["stop_loss"])
-        profit = entry_price * (1.0 - rules["take_profit"])
-        if open_ >= stop or open_ <= profit:
-            return open_
-        if high >= stop:
-            return stop
-        if low <= profit:
-            return profit
+    side = 1.0 if shares > 0.0 else -1.0
+    worst, best = (low, high) if shares > 0.0 else (high, low)
+    stop = entry_price * (1.0 - side * rules["stop_loss"])
+    profit = entry_price * (1.0 + side * rules["take_profit"])
+    if side * (open_ - stop) <= 0.0 or side * (open_ - profit) >= 0.0:
+        return open_
+    if side * (worst - stop) <= 0.0:
+        return stop
+    if side * (best - profit) >= 0.0:
+        return profit
     return math.nan
 
 
@@ -431,7 +421,7 @@ def running_sharpe(account):
 
 @compiled
 def advance(i, actions, accounts, all_holdings, prices, observable, turbulence, rules):
-    """Move account `i` from its bar's close, where its action is decided, to the next bar's close; returns the reward."""
+    """Move account `i` from the close at which its action is decided to the next; returns the reward."""
     account, holdings = accounts[i], all_holdings[i]
     bar = account["bar"]
     account["bar"] = bar + 1

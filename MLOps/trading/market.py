@@ -117,11 +117,14 @@ class Market:
         symbols = np.unique(bars["symbol"].to_numpy(dtype=str))
         clock = np.unique(_utc(bars["timestamp"]))
         prices = np.full((len(symbols), len(clock), len(OHLC)), np.nan)
-        prices[_places(bars, symbols, clock, "bars")] = bars[OHLC].to_numpy(dtype=np.float64)
+        places = _places(bars, symbols, clock, "bars")
+        prices[places] = bars[OHLC].to_numpy(dtype=np.float64)
+        present = np.zeros((len(symbols), len(clock)), dtype=bool)
+        present[places] = True
         block = np.full((len(symbols), len(clock), len(names)), np.nan, dtype=np.float32)
         places = _places(observations, symbols, clock, "observations")
-        if np.isnan(prices[places][:, CLOSE]).any():
-            first = observations.loc[np.isnan(prices[places][:, CLOSE]), KEYS].iloc[0]
+        if not present[places].all():
+            first = observations.loc[~present[places], KEYS].iloc[0]
             raise UserError(f"market: an observation of {first['symbol']} at {first['timestamp']} has no bar")
         block[places] = observations[names].to_numpy(dtype=np.float32)
         on_clock = None

@@ -37,6 +37,8 @@ class Ledger:
             included; 0 and NaN where nothing was filled.
         exit_shares, exit_price: (S, B) the same of stop-loss, take-profit and liquidation, later in the same bar.
         position: (S, B) shares held at the bar's close.
+        entry_price: (S, B) average price of what is held, slippage included; stale where nothing is.
+        holding_bars: (S, B) closes that the position has lived through.
         cash, equity: (N, B) money at the bar's close; equity = cash + sum of position × close, with the last close of
             a symbol whose life has ended.
         costs: (N, B) money lost in the bar to commission, fixed fees, slippage and borrowing.
@@ -52,6 +54,8 @@ class Ledger:
     exit_shares: NDArray[np.float64]
     exit_price: NDArray[np.float64]
     position: NDArray[np.float64]
+    entry_price: NDArray[np.float64]
+    holding_bars: NDArray[np.int64]
     cash: NDArray[np.float64]
     equity: NDArray[np.float64]
     costs: NDArray[np.float64]
@@ -64,7 +68,8 @@ class Ledger:
             "timestamp": pd.DatetimeIndex(np.tile(self.timestamps, shape[0])).tz_localize("UTC"),
             "symbol": np.repeat(np.array(self.symbols, dtype=object), shape[1]),
         }
-        for name in ("close", "actions", "order_shares", "order_price", "exit_shares", "exit_price", "position"):
+        by_symbol = ("close", "actions", "order_shares", "order_price", "exit_shares", "exit_price", "position")
+        for name in (*by_symbol, "entry_price", "holding_bars"):
             columns[name] = getattr(self, name).ravel()
         for name in ("cash", "equity", "costs", "rewards"):
             columns[name] = np.broadcast_to(getattr(self, name), shape).ravel()
@@ -103,7 +108,8 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
         timestamps=market.timestamps,
         close=market.close,
         actions=np.full(shape, np.nan, np.float32) if portfolio else np.full(shape, NO_ACTION, np.int8),
-        **{name: np.zeros(shape) for name in ("order_shares", "exit_shares", "position")},
+        holding_bars=np.zeros(shape, np.int64),
+        **{name: np.zeros(shape) for name in ("order_shares", "exit_shares", "position", "entry_price")},
         **{name: np.full(shape, np.nan) for name in ("order_price", "exit_price")},
         **{name: np.zeros((n_accounts, shape[1])) for name in ("cash", "equity", "costs", "rewards")},
     )
@@ -123,7 +129,7 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
         kernel.advance_all(
             actions, accounts, holdings, block.prices, block.observable, block.turbulence, rules, rewards
         )
-        for name in ("order_shares", "order_price", "exit_shares", "exit_price"):
+        for name in ("order_shares", "order_price", "exit_shares", "exit_price", "entry_price", "holding_bars"):
             getattr(ledger, name)[:, bar + 1] = holdings[name].ravel()
         ledger.position[:, bar + 1] = holdings["shares"].ravel()
         for name in ("cash", "equity"):

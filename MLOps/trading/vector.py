@@ -1,6 +1,5 @@
 """N trading environments in one compiled call, in stable-baselines3's form."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -77,7 +76,7 @@ class TradingVecEnv(VecEnv):
         if n_done < 0:
             raise UserError(f"expected every action in {self.action_space}, found {self._actions.tolist()}")
         if n_done or self._with_info:
-            self._tell(np.flatnonzero(dones).tolist())
+            self._tell(np.flatnonzero(dones))
         return observations, rewards, dones, self._infos
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -114,17 +113,28 @@ class TradingVecEnv(VecEnv):
         self._episodes.observe(observations)
         return observations
 
-    def _tell(self, done: Sequence[int]) -> None:
+    def _tell(self, done: NDArray[np.intp]) -> None:
         """Write the infos of the episodes that ended, and take away those of the step before."""
+        infos = self._infos
         for i in self._with_info:
-            self._infos[i] = {}
-        for i in done:
-            account = self._finished[i]
-            self._infos[i] = {
-                "terminal_observation": self._terminal_observations[i].copy(),
-                "TimeLimit.truncated": not account["bankrupt"],
-                "episode": {"r": float(account["reward_sum"]), "l": int(account["bar"] - account["start"])},
-                "equity": float(account["equity"]),
-                "costs": float(account["costs"]),
+            infos[i] = {}
+        self._with_info = done.tolist()
+        accounts = self._finished[done]
+        columns = zip(
+            self._with_info,
+            self._terminal_observations[done],
+            (accounts["bankrupt"] == 0).tolist(),
+            accounts["reward_sum"].tolist(),
+            (accounts["bar"] - accounts["start"]).tolist(),
+            accounts["equity"].tolist(),
+            accounts["costs"].tolist(),
+            strict=True,
+        )
+        for i, observation, truncated, reward, length, equity, costs in columns:
+            infos[i] = {
+                "terminal_observation": observation,
+                "TimeLimit.truncated": truncated,
+                "episode": {"r": reward, "l": length},
+                "equity": equity,
+                "costs": costs,
             }
-        self._with_info = list(done)

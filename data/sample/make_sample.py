@@ -1,4 +1,4 @@
-"""Remake bars.csv.gz from the package that carries it: `pip install bokeh_sampledata && python data/sample/make_sample.py`."""
+"""Remake bars.csv.gz: `pip install bokeh_sampledata && python data/sample/make_sample.py`."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """Explanations point at what matters, and exports answer as the predictor does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ TASKS = {"lstm": (1.0, 0.0), "gru": (0.0, 1.0), "bilstm": (1.0, 0.0), "dlstm": (
 
 
 def trained(name: str, folder: Path, epochs: int) -> NetworkPredictor:
-    weights = {"class_loss_weight": TASKS[name][0], "return_loss_weight": TASKS[name][1]}
+    weights: dict[str, Any] = {"class_loss_weight": TASKS[name][0], "return_loss_weight": TASKS[name][1]}
     predictor = fit(NETWORKS[name], MARKET, folder, max_epochs=epochs, **weights)
     assert isinstance(predictor, NetworkPredictor)
     return predictor

@@ -7,13 +7,18 @@ the market are read as the shortest decimal that stands for them.
 import math
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 
 from MLOps.config.trading import TradingConfig
 from MLOps.trading import Action
 
+# Reference prices by symbol: a Decimal, or None where the symbol cannot trade.
+Prices = list[Any]
+
 ZERO, ONE = Decimal(0), Decimal(1)
+MILLIONTH, BILLIONTH = Decimal("1e-6"), Decimal("1e-9")
 DIGITS = 40
 
 
@@ -65,7 +70,9 @@ class Book:
 
     # One step, from a close to the next -------------------------------------------------------------------------
 
-    def step(self, action, now: list[Bar | None], then: list[Bar | None], observable, turbulence: float) -> Decimal:
+    def step(
+        self, action: Any, now: list[Bar | None], then: list[Bar | None], observable: list[bool], turbulence: float
+    ) -> Decimal:
         """Carry `action`, decided at the bars `now`, through the bars `then`; returns the reward."""
         with localcontext() as context:
             context.prec = DIGITS
@@ -102,18 +109,18 @@ class Book:
 
     def wish_of(self, action: int, price: Decimal) -> Decimal:
         shares = self.positions[0].shares
-        spent = {Action.BUY_25: "0.25", Action.BUY_50: "0.5", Action.BUY_100: "1"}
+        spent: dict[int, str] = {Action.BUY_25: "0.25", Action.BUY_50: "0.5", Action.BUY_100: "1"}
         if action in spent:
             money = self.cash * Decimal(spent[action]) - self.fixed
             return max(ZERO, money / (self.worsened(price, ONE) * (ONE + self.fee)))
-        sold = {Action.SELL_25: "0.25", Action.SELL_50: "0.5", Action.SELL_100: "1", Action.CLOSE: "1"}
+        sold: dict[int, str] = {Action.SELL_25: "0.25", Action.SELL_50: "0.5", Action.SELL_100: "1", Action.CLOSE: "1"}
         if action in sold:
             return -shares * Decimal(sold[action])
         if action == Action.REVERSE:
             return -shares * (2 if self.config.allow_short else 1)
         return ZERO
 
-    def rebalance(self, action, prices, observable, alarm: bool) -> None:
+    def rebalance(self, action: Any, prices: Prices, observable: list[bool], alarm: bool) -> None:
         wishes: dict[int, Decimal] = {}
         dealt = [s for s, price in enumerate(prices) if price is not None and (alarm or observable[s])]
         if alarm:
@@ -151,7 +158,7 @@ class Book:
         kept = [min(max(size - lowered, ZERO), cap) for size in sizes]
         return [size.copy_sign(w) for size, w in zip(kept, raw, strict=True)]
 
-    def trade(self, symbol: int, wish: Decimal, prices) -> None:
+    def trade(self, symbol: int, wish: Decimal, prices: Prices) -> None:
         """Fill what the limits leave of a wish."""
         if wish == 0:
             return
@@ -182,8 +189,11 @@ class Book:
         if config.scheme == "shares":
             lot = max(lot, ONE)
         if lot > 0 and not closes:
-            order = (abs(order) / lot).to_integral_value("ROUND_FLOOR") * lot * (1 if order > 0 else -1)
-        if order == 0 or (not closes and abs(order) * price < Decimal("0.000001")):
+            lots = (abs(order) / lot + BILLIONTH).to_integral_value("ROUND_FLOOR")
+            order = (lots * lot).copy_sign(order)
+        if abs(held + order) * price < MILLIONTH:
+            order, closes = -held, True
+        if order == 0 or (not closes and abs(order) * price < MILLIONTH):
             return
         self.orders.append(self.fill(symbol, order, prices[symbol]))
 

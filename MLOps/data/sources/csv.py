@@ -1,4 +1,4 @@
-"""`data.source: csv`: one CSV file, many symbols, in the columns of the bars contract; `adj_close` may come with them."""
+"""`data.source: csv`: one CSV file of many symbols, in the columns of the bars contract and perhaps `adj_close`."""
 
 from pathlib import Path
 

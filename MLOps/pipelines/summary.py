@@ -1,0 +1,74 @@
+"""What the pipeline came to, in a page of text: predictors, agents, the test span, the gate, and what to do next."""
+
+from typing import Any
+
+from MLOps.artifacts import read_json
+from MLOps.config import load_params
+from MLOps.experiment_tracking.runs import Runs
+from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import mistakes_told
+
+COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
+
+
+def main() -> None:
+    with mistakes_told("summary"):
+        params = load_params()
+        print("\n".join([*predictors(), "", *agents(list(params.agents)), "", *test_span(), ""]))
+        registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
+        candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
+        if candidate is not None:
+            tags = registry.tags(candidate)
+            print(f"Gate: {tags['gate']}. {tags['gate_reasons']}.")
+        print(f"{registry.name}: candidate is version {candidate}, champion is {champion or 'nobody'}.")
+        print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
+
+
+def predictors() -> list[str]:
+    """Log loss on validation, and what was gained over the baselines."""
+    verdicts = read_json(paths.VERDICTS)["verdicts"]
+    names = [comparison["baseline"] for comparison in verdicts[0]["comparisons"]]
+    lines = [f"{'Predictors, validation':24}{'log loss':>10}" + "".join(f"{'gain over ' + n:>30}" for n in names)]
+    for verdict in verdicts:
+        gains = "".join(f"{c['gain']:>12.4f} [{c['lower']:.4f}, {c['upper']:.4f}]" for c in verdict["comparisons"])
+        passed = "passed" if verdict["passed"] else "failed"
+        lines.append(f"{verdict['predictor']:24}{verdict['log_loss']:>10.4f}{gains}  {passed}")
+    for number, name in enumerate(names):
+        lines.append(f"{name:24}{verdicts[0]['comparisons'][number]['baseline_log_loss']:>10.4f}")
+    return lines
+
+
+def agents(names: list[str]) -> list[str]:
+    """Each agent on validation."""
+    lines = [_head("Agents, validation")]
+    for name in names:
+        metrics = read_json(paths.METRICS / "train_agent" / f"{name}.json")
+        lines.append(_row(name, {column: metrics[f"validation_{column}"] for column in COLUMNS}))
+    return lines
+
+
+def test_span() -> list[str]:
+    """The chosen agent and the baselines on the test span."""
+    backtest = read_json(paths.BACKTEST)
+    span = backtest["span"]
+    lines = [_head(f"Test {span['start'][:10]} to {span['end'][:10]}")]
+    for name, figures in backtest["figures"].items():
+        lines.append(_row(f"{name} ({backtest['agent']})" if name == "agent" else name, figures))
+    draws = backtest["random_total_returns"]
+    lines.append(f"{'random, median draw':24}{draws[len(draws) // 2]:>14.2%}")
+    lines.append(f"The agent earns more than {backtest['random_rank']:.0%} of {len(draws)} random draws.")
+    return lines
+
+
+def _head(title: str) -> str:
+    return f"{title:24}" + "".join(f"{column.replace('_', ' '):>14}" for column in COLUMNS)
+
+
+def _row(name: str, figures: dict[str, Any]) -> str:
+    percent = ("total_return", "max_drawdown", "exposure")
+    return f"{name:24}" + "".join(f"{figures[c]:>14.2%}" if c in percent else f"{figures[c]:>14.2f}" for c in COLUMNS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""No forecast that an agent trains on was made by a model that saw its answer, or a label overlapping it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from MLOps.artifacts import read_json
+from MLOps.config.params import LabelConfig, SplitConfig
+from MLOps.data.sources.csv import bars_from_csv
+from MLOps.data.splits import Splits, split
+from MLOps.features.labels import make_labels
+from MLOps.predictors.contract import Forecast, Targets
+from MLOps.predictors.signals import FULL_MODEL, train_with_signals
+from MLOps.predictors.windows import Windows
+from tests.project import ROOT, Project
+
+CONFIG = SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=5, folds=5)
+
+
+@dataclass
+class Memoriser:
+    """Knows nothing but which rows it was shown."""
+
+    rows: np.ndarray
+    lookback_bars: int = 1
+    asked: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
+
+    @classmethod
+    def fit(cls, config: Any, windows: Windows, targets: Targets, train_rows: np.ndarray, *rest: Any) -> "Memoriser":
+        return cls(train_rows)
+
+    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> "Memoriser":
+        return Memoriser(rows)
+
+    def predict(self, windows: np.ndarray) -> Forecast:
+        # The one feature is the row's own number.
+        Memoriser.asked.append((self.rows, windows[:, -1, 0].astype(int)))
+        n = len(windows)
+        return Forecast(np.full((n, 3), 1 / 3, np.float32), np.zeros(n, np.float32), np.ones(n, np.float32))
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path) -> "Memoriser":
+        raise NotImplementedError
+
+
+def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() -> None:
+    bars = bars_from_csv(ROOT / "data/sample/bars.csv.gz")
+    labels = make_labels(bars, LabelConfig(smoothing_k=5, threshold_delta=0.01))
+    splits = split(bars["timestamp"], CONFIG)
+    features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
+    Memoriser.asked.clear()
+    _, signals = train_with_signals(
+        Memoriser,
+        SimpleNamespace(lookback_bars=1),
+        features,
+        labels,
+        ("row",),
+        splits,
+        CONFIG,
+        0,
+        lambda *_: None,
+        Path("unused"),
+    )
+    times = np.sort(bars["timestamp"].unique())
+    starts = labels["timestamp"].to_numpy()
+    ends = labels["label_end"].fillna(labels["timestamp"]).to_numpy()
+    in_training = splits.train.rows(labels["timestamp"])
+    forecast = np.zeros(len(labels), dtype=int)
+    for learnt, asked in Memoriser.asked:
+        forecast[asked] += 1
+        if not in_training[asked].any():
+            assert ends[learnt].max() < starts[asked].min()
+            continue
+        first, last = starts[asked].min(), ends[asked].max()
+        overlapping = (starts[learnt] <= last) & (ends[learnt] >= first)
+        assert not overlapping.any()
+        later = starts[learnt][starts[learnt] > last]
+        if len(later):
+            embargo = np.searchsorted(times, later.min()) - np.searchsorted(times, last)
+            assert embargo > CONFIG.embargo_bars
+    assert (forecast == 1).all(), "every row is forecast exactly once"
+    folds = signals.set_index(["timestamp", "symbol"])["fold"].to_numpy()
+    assert (folds[in_training] >= 0).all()
+    assert (folds[~in_training] == FULL_MODEL).all()
+
+
+def test_the_pipelines_signals_say_which_model_spoke(finished: Project) -> None:
+    splits = Splits.from_dict(read_json(finished.folder / "data/processed/splits.json"))
+    for name in ("lstm", "logistic"):
+        signals = pd.read_parquet(finished.folder / f"data/processed/signals/{name}.parquet")
+        in_training = splits.train.rows(signals["timestamp"])
+        assert set(signals.loc[in_training, "fold"]) == set(range(5))
+        assert set(signals.loc[~in_training, "fold"]) == {FULL_MODEL}

@@ -1,0 +1,12 @@
+"""The README names every file of the package, with the sentence that the file says of itself."""
+
+from tests.contracts.readme import ROOT, file_list, rewrite
+
+
+def test_every_file_has_its_line() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert rewrite(text) == text, "run `make readme` and commit README.md"
+
+
+def test_every_file_says_what_it_does() -> None:
+    assert "|  |" not in file_list()

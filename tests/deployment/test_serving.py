@@ -1,0 +1,268 @@
+"""The registered model: what it answers, that it answers like the backtest, and what it refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from MLOps.artifacts import read_json
+from MLOps.data.bars import COLUMNS
+from MLOps.deployment.trading_model import TradingModel
+from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
+from MLOps.trading import Account, Action
+from tests.project import Project
+
+START_TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def model_folder(finished: Project) -> Path:
+    version = finished.client().get_model_version_by_alias("trading-agent", "candidate")
+    return Path(finished.client().get_model_version_download_uri("trading-agent", version.version))
+
+
+@pytest.fixture(scope="module")
+def bundle(model_folder: Path) -> Path:
+    return model_folder / "artifacts" / "bundle"
+
+
+@pytest.fixture(scope="module")
+def bars(finished: Project) -> pd.DataFrame:
+    return pd.read_parquet(finished.folder / "data/raw/bars.parquet")
+
+
+@pytest.fixture(scope="module")
+def ledger(finished: Project) -> pd.DataFrame:
+    """The agent's ledger of the backtest, where it was asked for a decision."""
+    ledger = pd.read_parquet(finished.folder / "data/processed/ledgers.parquet")
+    return ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
+
+
+@pytest.fixture(scope="module")
+def url(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`mlflow models serve` in an empty folder, where neither this repository nor a variable leads to its code."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MLFLOW"))}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{finished.folder}/mlflow.db"
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--model-uri", "models:/trading-agent@candidate"]
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        give_up = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
+                    break
+            except OSError:
+                if server.poll() is not None or time.monotonic() > give_up:
+                    raise AssertionError((folder / "log").read_text()[-4000:]) from None
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(timeout=30)
+
+
+def ask(url: str, bars: pd.DataFrame, params: dict[str, Any] | None = None) -> tuple[int, Any]:
+    """POST bars; the status and the answer."""
+    body: dict[str, Any] = {"dataframe_split": json.loads(bars.to_json(orient="split", index=False, date_format="iso"))}
+    if params is not None:
+        body["params"] = params
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)["predictions"]
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)["message"]
+
+
+def history(bars: pd.DataFrame, until: pd.Timestamp, count: int) -> pd.DataFrame:
+    """The last `count` bars up to `until`, of each symbol that has as many."""
+    recent = bars[bars["timestamp"] <= until].groupby("symbol").tail(count)
+    return recent[recent.groupby("symbol")["close"].transform("size") >= count]
+
+
+def account_json(row: Any) -> dict[str, Any]:
+    names = {"cash": row.cash, "shares": row.position, "entry_price": row.entry_price}
+    return {**names, "holding_bars": int(row.holding_bars)}
+
+
+def test_every_bar_of_the_test_span_is_decided_as_in_the_backtest(
+    bundle: Path, bars: pd.DataFrame, ledger: pd.DataFrame
+) -> None:
+    model = TradingModel.load(bundle)
+    differing, decided = [], 0
+    for timestamp, rows in ledger.groupby("timestamp"):
+        accounts = {
+            row.symbol: Account(row.cash, row.position, row.entry_price, int(row.holding_bars))
+            for row in rows.itertuples()
+        }
+        sent = history(bars, timestamp, model.required_bars)
+        # A symbol listed lately trades in the backtest once its features are warm, and is served once its history is.
+        accounts = {symbol: account for symbol, account in accounts.items() if symbol in set(sent["symbol"])}
+        answer = model.decide(sent, 0.0, accounts).set_index("symbol")["action"]
+        for row in rows.itertuples():
+            if row.symbol in accounts:
+                decided += 1
+                if answer[row.symbol] != Action(row.actions).name:
+                    differing.append((timestamp, row.symbol))
+    assert decided > 0.95 * len(ledger)
+    assert differing == []
+
+
+def test_the_server_decides_as_the_backtest(url: str, bundle: Path, bars: pd.DataFrame, ledger: pd.DataFrame) -> None:
+    required = TradingModel.load(bundle).required_bars
+    stamps = ledger["timestamp"].unique()
+    for timestamp in stamps[:: len(stamps) // 12]:
+        rows = ledger[ledger["timestamp"] == timestamp]
+        sent = history(bars, timestamp, required)
+        positions = {row.symbol: account_json(row) for row in rows.itertuples() if row.symbol in set(sent["symbol"])}
+        status, answer = ask(url, sent, {"positions": json.dumps(positions)})
+        assert status == 200, answer
+        decided = {row["symbol"]: row["action"] for row in answer}
+        expected = {row.symbol: Action(row.actions).name for row in rows.itertuples() if row.symbol in positions}
+        assert decided == expected
+
+
+def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> None:
+    model = TradingModel.load(bundle)
+    status, answer = ask(url, history(bars, bars["timestamp"].max(), model.required_bars), {"cash": 5000})
+    assert status == 200
+    assert [row["symbol"] for row in answer] == sorted(bars["symbol"].unique())
+    for row in answer:
+        assert row["action"] in Action.__members__
+        assert row["p_fall"] + row["p_stationary"] + row["p_rise"] == pytest.approx(1, abs=1e-5)
+        assert 0 <= row["uncertainty"] <= 1
+        assert row["bundle"] == verify_bundle(bundle)
+        close = bars[bars["symbol"] == row["symbol"]]["close"].iloc[-1]
+        assert abs(row["target_position"]) * close <= 5000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "params", "words"),
+    [
+        (lambda b, n: b.drop(columns="close"), None, ["close"]),
+        (lambda b, n: b.groupby("symbol").tail(n - 1), None, ["at least", "bars of each symbol"]),
+        (lambda b, n: b.iloc[::-1], None, ["sorted"]),
+        (lambda b, n: pd.concat([b, b.tail(1)]), None, ["one bar a timestamp"]),
+        (lambda b, n: b.assign(close=b["close"].where(b.index != b.index[3])), None, ["close", "finite"]),
+        (lambda b, n: b.assign(open=-b["open"]), None, ["open must be positive"]),
+        (lambda b, n: b[b["symbol"] == "IBM"], None, ["AAPL", "missing"]),
+        (lambda b, n: b.head(0), None, ["no row"]),
+        (lambda b, n: b.assign(timestamp="yesterday"), None, ["timestamp", "ISO 8601"]),
+        (lambda b, n: b, {"leverage": 3}, ["leverage"]),
+        (lambda b, n: b, {"cash": -1}, ["cash"]),
+        (lambda b, n: b, {"positions": "[1]"}, ["positions"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"share": 1}}'}, ["share", "did you mean"]),
+        (lambda b, n: b, {"positions": '{"XYZ": 1}'}, ["XYZ"]),
+    ],
+    ids=[
+        "missing column",
+        "too few bars",
+        "unsorted",
+        "duplicate",
+        "not finite",
+        "negative",
+        "universe",
+        "empty",
+        "time",
+        "unknown parameter",
+        "negative cash",
+        "positions no object",
+        "positions unknown key",
+        "positions unknown symbol",
+    ],
+)
+def test_a_bad_request_is_answered_with_400_and_a_sentence(
+    url: str, bundle: Path, bars: pd.DataFrame, spoil: Any, params: dict[str, Any] | None, words: list[str]
+) -> None:
+    required = TradingModel.load(bundle).required_bars
+    good = history(bars, bars["timestamp"].max(), required)
+    status, message = ask(url, spoil(good, required), params)
+    assert status == 400, message
+    assert all(word in message for word in words), message
+    assert "Traceback" not in message
+
+
+def test_more_history_and_other_symbols_change_no_decision(bundle: Path, bars: pd.DataFrame) -> None:
+    model = TradingModel.load(bundle)
+    until = bars["timestamp"].max()
+    short = model.decide(history(bars, until, model.required_bars), 1e5, {}).set_index("symbol")
+    long = model.decide(history(bars, until, model.required_bars + 80), 1e5, {}).set_index("symbol")
+    extra = bars[bars["symbol"] == "IBM"].assign(symbol="ZZZ", high=lambda b: b["high"] * 1.5)
+    more = model.decide(history(pd.concat([bars, extra]), until, model.required_bars), 1e5, {}).set_index("symbol")
+    pd.testing.assert_frame_equal(long, short, check_exact=True)
+    pd.testing.assert_frame_equal(more.drop("ZZZ"), short, check_exact=True)
+
+
+def test_nothing_in_the_registered_model_can_execute(model_folder: Path, url: str) -> None:
+    # Looked at after a server has worked from it, which may have left something.
+    # MLflow writes its own description and requirements; the code is the package's.
+    described = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json",
+                 "serving_input_example.json", "serving_model.py", "registered_model_meta"}  # fmt: skip
+    for path in (p for p in model_folder.rglob("*") if p.is_file()):
+        inside = path.relative_to(model_folder)
+        if "__pycache__" in inside.parts:
+            assert path.suffix == ".pyc", inside
+        elif inside.parts[0] == "code":
+            assert path.suffix == ".py", inside
+        elif inside.parts[0] == "artifacts":
+            assert path.suffix in {".json", ".safetensors"}, inside
+        else:
+            assert path.name in described, inside
+        head = path.read_bytes()[:4]
+        # Pickles of protocol 2 and up begin so, and so do the archives that carry them.
+        assert not (head[:1] == b"\x80" and head[1:2] <= b"\x05"), inside
+        assert not head.startswith(b"PK"), inside
+
+
+def test_requirements_are_exact(model_folder: Path) -> None:
+    lines = (model_folder / "requirements.txt").read_text().split()
+    assert lines
+    assert all(line.count("==") == 1 for line in lines), lines
+
+
+def test_an_altered_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    facts = read_json(bundle / "facts.json")
+    names = [p.name for p in bundle.iterdir() if p.name not in {MANIFEST, "facts.json"}]
+    identity = build_bundle(tmp_path / "copy", {name: bundle / name for name in names}, facts)
+    assert identity == verify_bundle(bundle), "the same content has the same identity"
+    weights = tmp_path / "copy" / "agent" / "policy.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(Exception, match=r"agent/policy\.safetensors"):
+        TradingModel.load(tmp_path / "copy")
+
+
+def test_a_file_that_is_not_data_keeps_out_of_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04N.")
+    with pytest.raises(Exception, match=r"model\.pkl"):
+        build_bundle(tmp_path / "bundle", {"model.pkl": tmp_path / "model.pkl"}, {})
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_input_example_is_a_request_that_works(model_folder: Path, bundle: Path) -> None:
+    example = json.loads((model_folder / "input_example.json").read_text())
+    bars = pd.DataFrame(example["data"], columns=example["columns"])
+    assert list(bars.columns) == list(COLUMNS)
+    assert len(TradingModel.load(bundle).decide(bars, 1e5, {})) == bars["symbol"].nunique()
+    assert np.isfinite(bars["close"]).all()

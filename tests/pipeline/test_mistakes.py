@@ -1,0 +1,111 @@
+"""A user's mistake ends a stage with one sentence, a status that is not 0, and nothing half-written."""
+
+import shutil
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from MLOps.artifacts import write_json, write_table
+from MLOps.data.sources.csv import bars_from_csv
+from tests.project import ROOT, Project
+
+BARS = pd.read_csv(ROOT / "data/sample/bars.csv.gz").query("symbol != 'FB'").groupby("symbol").head(400)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.copy(tmp_path_factory.mktemp("mistakes"))
+    project.update({"data.source": "csv", "data.csv.path": "bars.csv"})
+    return project
+
+
+@pytest.fixture
+def project(copy: Project) -> Iterator[Project]:
+    """A project that has not run yet; params.yaml is put back afterwards."""
+    for top in ("data/raw", "data/processed", "reports"):
+        shutil.rmtree(copy.folder / top, ignore_errors=True)
+    params = (copy.folder / "params.yaml").read_text()
+    BARS.to_csv(copy.folder / "bars.csv", index=False)
+    yield copy
+    (copy.folder / "params.yaml").write_text(params)
+
+
+def sentence(project: Project, *stage: str) -> str:
+    """What the stage says, having checked how it says it."""
+    done = project.run(f"MLOps.pipelines.{stage[0]}", *stage[1:], check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage[0]}: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def ingest(project: Project, bars: pd.DataFrame) -> None:
+    """As the stage leaves them, without starting a process for it."""
+    bars.to_csv(project.folder / "bars.csv", index=False)
+    write_table(project.folder / "data/raw/bars.parquet", bars_from_csv(project.folder / "bars.csv"))
+
+
+def test_a_negative_price(project: Project) -> None:
+    BARS.assign(low=BARS["low"].mask(BARS.index == BARS.index[7], -3.0)).to_csv(
+        project.folder / "bars.csv", index=False
+    )
+    told = sentence(project, "ingest")
+    assert all(word in told for word in ["bars.csv", "low must be positive", "first row 7", "-3"]), told
+    assert project.outputs() == {}
+    runs = project.client().search_runs(["1"])
+    assert runs[0].info.status == "FAILED"
+    assert "low must be positive" in runs[0].data.tags["failure"]
+
+
+def test_one_symbol_where_features_compare_symbols(project: Project) -> None:
+    ingest(project, BARS.query("symbol == 'IBM'"))
+    write_json(project.folder / "reports/quality.json", {})
+    told = sentence(project, "features")
+    assert all(word in told for word in ["two or more", "IBM", "rank_5"]), told
+    assert not (project.folder / "data/processed").exists()
+
+
+def test_bars_of_poor_quality_stop_the_pipeline(project: Project) -> None:
+    ingest(project, BARS.assign(volume=0))
+    told = sentence(project, "validate_data")
+    assert all(word in told for word in ["0.8", "0.0000", "bar without volume", "data.quality_threshold"]), told
+    assert not (project.folder / "reports/quality.json").exists()
+
+
+def test_an_unknown_key(project: Project) -> None:
+    path = project.folder / "params.yaml"
+    path.write_text(path.read_text().replace("quality_threshold", "quality_treshold"))
+    told = sentence(project, "ingest")
+    assert "unknown key 'data.quality_treshold'; did you mean 'quality_threshold'?" in told
+
+
+def test_a_missing_input_names_the_way_to_it(project: Project) -> None:
+    assert "data/raw/bars.parquet" in (told := sentence(project, "validate_data"))
+    assert "dvc repro" in told
+
+
+def test_a_folder_that_cannot_be_written(project: Project) -> None:
+    (project.folder / "data/raw").symlink_to("/proc")
+    told = sentence(project, "ingest")
+    (project.folder / "data/raw").unlink()
+    assert "data/raw/bars.parquet: cannot be written" in told
+
+
+@pytest.mark.parametrize("uri", ["http://someone:secret@127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
+def test_a_store_that_cannot_be_reached(project: Project, uri: str) -> None:
+    project.update({"tracking.uri": uri})
+    told = sentence(project, "ingest")
+    assert "cannot be reached" in told
+    assert "tracking.uri" in told
+    assert "secret" not in told
+    assert project.outputs() == {}
+
+
+def test_dvc_tells_it_too(project: Project) -> None:
+    (project.folder / "bars.csv").write_text("")
+    done = project.run("dvc", "repro", "ingest", check=False)
+    assert done.returncode != 0
+    assert "bars.csv" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,95 @@
+"""Laws of the pipeline as a whole, held against the real DVC and a real MLflow store."""
+
+import shutil
+from pathlib import Path
+
+from tests.project import Project
+
+ALL_STAGES = [
+    "ingest",
+    "validate_data",
+    "features",
+    "train_predictor@lstm",
+    "train_predictor@logistic",
+    "validate_predictors",
+    "train_agent@ppo",
+    "backtest",
+    "promote",
+]
+
+
+def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> None:
+    before = finished.outputs()
+    assert own.repro("--force") == ALL_STAGES
+    after = own.outputs()
+    assert before.keys() == after.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_a_second_run_only_looks_at_the_registry(own: Project) -> None:
+    runs_before = len(own.client().search_runs(["1"]))
+    assert own.repro() == ["promote"]
+    versions = own.client().search_model_versions("name = 'trading-agent'")
+    assert [v.version for v in versions] == [1]
+    assert len(own.client().search_runs(["1"])) == runs_before, "a promotion that changes nothing is no run"
+
+
+def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
+    own.set(agents__ppo__gamma=0.9)
+    assert own.repro() == ["train_agent@ppo", "backtest", "promote"]
+
+
+def test_a_new_predictor_trains_that_one(own: Project) -> None:
+    own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "regularisation_c": 0.01}})
+    ran = own.repro()
+    assert [stage for stage in ran if stage.startswith("train_predictor")] == ["train_predictor@second"]
+    assert ran[:2] == ["train_predictor@second", "validate_predictors"]
+
+
+def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path / "clone")
+    finished.git("clone", "--quiet", str(finished.folder), str(clone.folder))
+    shutil.copytree(finished.folder / ".dvc" / "cache", clone.folder / ".dvc" / "cache")
+    clone.run("dvc", "checkout")
+    assert clone.repro() == ["promote"]
+    runs = clone.client().search_runs(["1"], "tags.restored = 'true'")
+    restored = {run.data.tags["mlflow.runName"]: run for run in runs}
+    assert set(restored) == {stage.replace("@", "/") for stage in ALL_STAGES if stage != "promote"}
+    original = {
+        run.data.tags["mlflow.runName"]: run for run in finished.client().search_runs(["1"], "tags.restored = 'false'")
+    }
+    for name, run in restored.items():
+        assert run.data.metrics == original[name].data.metrics, name
+        assert run.data.params == original[name].data.params, name
+        assert run.data.tags["content_hash"] == original[name].data.tags["content_hash"], name
+
+
+def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:
+    runs = finished.client().search_runs(["1"])
+    parents = [run for run in runs if "repro" in run.data.tags]
+    assert len(parents) == 1
+    assert parents[0].data.tags["mlflow.runName"].startswith("dvc repro")
+    children = [run for run in runs if "repro" not in run.data.tags]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+    names = [stage.replace("@", "/") for stage in ALL_STAGES]
+    assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(names)
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert {"stage", "commit", "content_hash", "params_hash"} <= set(run.data.tags)
+
+
+def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished: Project) -> None:
+    client = finished.client()
+    (run,) = client.search_runs(["1"], "tags.stage = 'train_predictor' and tags.variant = 'lstm'")
+    assert run.data.params["predictor.hidden_size"] == "8"
+    history = client.get_metric_history(run.info.run_id, "validation_loss")
+    assert [point.step for point in history] == [1, 2]
+    assert {f.path for f in client.list_artifacts(run.info.run_id, "report")} == {"report/training.png"}
+    assert {f.path.rpartition("/")[2] for f in client.list_artifacts(run.info.run_id, "configuration")} == {
+        "params.yaml",
+        "dvc.yaml",
+        "environment.json",
+    }
+    assert run.inputs is not None and run.outputs is not None
+    assert "features.parquet" in {given.dataset.name for given in run.inputs.dataset_inputs}
+    assert [model.model_id for model in run.outputs.model_outputs], "the predictor is logged as a model"

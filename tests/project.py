@@ -1,0 +1,109 @@
+"""A copy of this repository with a small configuration, for tests that run the real pipeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.tracking import MlflowClient
+
+ROOT = Path(__file__).parents[1]
+
+# Real data, and every stage real; only the training is cut short.
+SMALL = {
+    "predictors.lstm.hidden_size": 8,
+    "predictors.lstm.lookback_bars": 10,
+    "predictors.lstm.max_epochs": 2,
+    "agents.ppo.total_timesteps": 4096,
+    "agents.ppo.evaluate_every_steps": 4096,
+    "agents.ppo.environments": 8,
+    "agents.ppo.net_arch": [16],
+    "backtest.random_draws": 20,
+}
+
+
+@dataclass
+class Project:
+    """A working copy in a folder of its own."""
+
+    folder: Path
+
+    @classmethod
+    def copy(cls, folder: Path) -> "Project":
+        """The tracked files of this repository as they stand, as the first commit of a new one."""
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for name in listed:
+            # A lock belongs to the configuration it was made with, and the tests are not what is tested there.
+            if name == "dvc.lock" or name.startswith(("tests/", "docs/")) or not (ROOT / name).is_file():
+                continue
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+        folder.mkdir(parents=True, exist_ok=True)
+        project = cls(folder)
+        project.git("init", "--quiet")
+        return project
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", "as is")
+
+    def git(self, *words: str) -> None:
+        subprocess.run(["git", *words], cwd=self.folder, check=True)
+
+    def set(self, **values: Any) -> None:
+        """Set dotted keys of params.yaml; dots are written as double underscores."""
+        self.update({key.replace("__", "."): value for key, value in values.items()})
+
+    def update(self, values: dict[str, Any]) -> None:
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            section = params
+            for name in sections:
+                section = section[name]
+            section[last] = value
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def run(self, *words: str, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run `python -m WORDS` as a user would in the activated environment."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def repro(self, *options: str) -> list[str]:
+        """`dvc repro`; the stages that it ran."""
+        output = self.run("dvc", "repro", *options).stdout
+        return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+    def outputs(self) -> dict[str, bytes]:
+        """Every file that stages made, by its name."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for top in ("data/raw", "data/processed", "models", "reports")
+            for path in sorted((self.folder / top).rglob("*"))
+            if path.is_file() and path.name != ".gitignore"
+        }
+
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder}/mlflow.db")

@@ -36,7 +36,17 @@ def train(folder: Path, pause_s: float, begun: Event) -> None:
         time.sleep(pause_s)
 
     engine.Training._save = slow_save  # type: ignore[method-assign]
-    fit(CONFIG, MARKET, folder / "checkpoints").save(folder / "model")
+    train_and_refit(folder)
+
+
+def train_and_refit(folder: Path) -> None:
+    """What a stage does: the model of all training rows, and one of some of them, as a fold's is."""
+    predictor = fit(CONFIG, MARKET, folder / "checkpoints")
+    windows = Windows(MARKET.features, FEATURES, predictor.lookback_bars)
+    rows = MARKET.rows("train", windows)[100:]
+    fold = predictor.refit(windows, MARKET.targets, rows, 8, folder / "checkpoints")
+    fold.save(folder / "fold")
+    predictor.save(folder / "model")
 
 
 def result(folder: Path) -> tuple[bytes, bytes]:
@@ -46,7 +56,7 @@ def result(folder: Path) -> tuple[bytes, bytes]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     folder = tmp_path_factory.mktemp("whole")
-    fit(CONFIG, MARKET, folder / "checkpoints").save(folder / "model")
+    train_and_refit(folder)
     return result(folder)
 
 
@@ -72,6 +82,8 @@ def test_twenty_kills_change_nothing(uninterrupted: tuple[bytes, bytes], tmp_pat
     assert kills == KILLS
     assert len(set(steps)) > 3, "the kills must fall on different batches"
     assert result(tmp_path) == uninterrupted
+    train_and_refit(tmp_path / "whole")
+    assert content_hash(tmp_path / "fold") == content_hash(tmp_path / "whole" / "fold")
 
 
 class KilledError(Exception):

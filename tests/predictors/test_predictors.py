@@ -1,6 +1,7 @@
 """The contract that every kind keeps, and what single kinds promise."""
 
 import copy
+import itertools
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,13 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from MLOps.artifacts import content_hash
+from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
 from MLOps.predictors import PREDICTORS, Predictor, load_predictor
 from MLOps.predictors.contract import Targets, forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.metrics import log_losses
-from MLOps.predictors.signals import PROBABILITIES, signal_table
+from MLOps.predictors.signals import PROBABILITIES, learning_data, signal_table
 from MLOps.predictors.solved import flattened
 from MLOps.predictors.windows import Windows
 from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market
@@ -151,6 +153,20 @@ def test_thinned_networks_give_an_uncertainty_and_leave_the_forecast_alone(fitte
 def test_persistence_names_a_feature_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown feature 'return_5'; did you mean 'return_1'"):
         fit({**BASELINES["persistence"], "feature": "return_5"}, market(), tmp_path)
+
+
+def test_a_class_that_never_occurs_in_training_is_named() -> None:
+    features = market().features
+    labels = features[["timestamp", "symbol"]].assign(
+        label=np.where(market().targets.classes == 2, 1, market().targets.classes),
+        forward_return=market().targets.returns,
+        label_end=features["timestamp"],
+    )
+    times = features["timestamp"]
+    cuts = [times.iloc[0], times.iloc[400], times.iloc[500], times.iloc[599]]
+    splits = Splits(*(Span(start, end) for start, end in itertools.pairwise(cuts)))
+    with pytest.raises(UserError, match="every class must occur in the training span; rise never does"):
+        learning_data(8, features, labels, FEATURES, splits)
 
 
 def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from MLOps.config.predictors import PredictorConfig, SearchConfig
 from MLOps.config.schema import parse, section
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
@@ -17,11 +18,12 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 @section
 class TrackingConfig:
-    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`."""
+    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`. `tensorboard` writes event files besides."""
 
     uri: str
     experiment: str
     registered_model: str
+    tensorboard: bool = False
 
 
 @section
@@ -89,37 +91,16 @@ class LabelConfig:
 
 
 @section
-class LSTMConfig:
-    kind: Literal["lstm"]
-    lookback_bars: Positive
-    hidden_size: Positive
-    layers: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    batch_size: Positive
-    max_epochs: Positive
-    patience_epochs: Positive
-    gradient_clip: Annotated[float, Field(gt=0)]
-
-
-@section
-class LogisticConfig:
-    kind: Literal["logistic"]
-    lookback_bars: Positive
-    regularisation_c: Annotated[float, Field(gt=0)]
-
-
-PredictorConfig = Annotated[LSTMConfig | LogisticConfig, Field(discriminator="kind")]
-
-
-@section
 class ValidationConfig:
-    """A predictor passes when it beats each baseline's log loss at this confidence, by a stationary block bootstrap."""
+    """A predictor passes when it beats each baseline's log loss at this confidence, by a stationary block bootstrap.
+
+    `ensemble` says how those that pass become one; see `Ensemble.fit`.
+    """
 
     confidence: Share
     bootstrap_samples: Annotated[int, Field(ge=100)]
     block_bars: Positive
+    ensemble: Literal["mean", "weighted", "stacking"]
 
 
 @section
@@ -180,6 +161,7 @@ class Params:
     features: FeatureConfig
     labels: LabelConfig
     predictors: Annotated[dict[str, PredictorConfig], Field(min_length=1)]
+    search: SearchConfig
     validation: ValidationConfig
     trading: TradingConfig
     agents: Annotated[dict[str, AgentConfig], Field(min_length=1)]

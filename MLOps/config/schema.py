@@ -14,10 +14,12 @@ from MLOps.errors import UserError
 T = TypeVar("T")
 
 
-@typing.dataclass_transform(frozen_default=True)
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
     """Decorate a section of params.yaml: frozen, every key known and typed, nothing converted silently."""
-    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)  # type: ignore[return-value]
+    return pydantic_dataclass(  # type: ignore[return-value]
+        frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    )(cls)
 
 
 def parse(kind: type[T], values: Any, where: str) -> T:
@@ -61,6 +63,8 @@ def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
     """
     path, known = [], []
     for part in loc:
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
         members = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
         if len(members) > 1:
             kind = next(k for k in members if part in typing.get_args(typing.get_type_hints(k)["kind"]))

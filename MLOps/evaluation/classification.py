@@ -1,32 +1,47 @@
-"""How well class probabilities foresee classes."""
+"""How well a predictor's signals foresee what its labels say."""
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, f1_score
 
 from MLOps.data.bars import KEYS
+from MLOps.predictors import metrics
 from MLOps.predictors.signals import PROBABILITIES
 
 
 def judged(signals: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """The rows that have both a forecast and a label, in time's order."""
-    both = signals.merge(labels[[*KEYS, "label", "past_label"]], on=list(KEYS), validate="one_to_one")
+    told = labels[[*KEYS, "label", "past_label", "forward_return"]]
+    both = signals.merge(told, on=list(KEYS), validate="one_to_one")
     return both.sort_values(list(KEYS), ignore_index=True)
 
 
-def log_losses(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """-ln of the probability given to what happened, (n,), in nats."""
-    chosen = probabilities[np.arange(len(classes)), classes]
-    return -np.log(np.maximum(chosen, 1e-12))
-
-
 def classification_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: str = "") -> dict[str, float]:
-    """Log loss (nats), accuracy and macro F1 over the rows that have both a forecast and a label."""
+    """`metrics.classification_metrics` over the rows that have both a forecast and a label."""
     rows = judged(signals, labels)
     probabilities, classes = rows[list(PROBABILITIES)].to_numpy(float), rows["label"].to_numpy(int)
-    predicted = probabilities.argmax(axis=1)
-    return {
-        f"{prefix}log_loss": float(log_losses(probabilities, classes).mean()),
-        f"{prefix}accuracy": float(accuracy_score(classes, predicted)),
-        f"{prefix}f1_macro": float(f1_score(classes, predicted, average="macro")),
+    return {f"{prefix}{name}": value for name, value in metrics.classification_metrics(probabilities, classes).items()}
+
+
+def forecast_metrics(
+    signals: pd.DataFrame, labels: pd.DataFrame, bars_per_year: int, prefix: str = ""
+) -> dict[str, float]:
+    """All that is measured of a forecast: its classes, its expected returns, both distributions, implied positions."""
+    rows = judged(signals, labels)
+    expected, actual = rows["expected_return"].to_numpy(float), rows["forward_return"].to_numpy(float)
+    earned = metrics.implied_returns(expected, actual, rows["timestamp"].to_numpy())
+    figures = {
+        **metrics.regression_metrics(expected, actual),
+        **{f"expected_return_{name}": value for name, value in metrics.distribution(expected).items()},
+        **{f"forward_return_{name}": value for name, value in metrics.distribution(actual).items()},
+        **{f"implied_{name}": value for name, value in metrics.trading_metrics(earned, bars_per_year).items()},
     }
+    return {
+        **classification_metrics(signals, labels, prefix),
+        **{f"{prefix}{name}": value for name, value in figures.items()},
+    }
+
+
+def confusion(signals: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
+    """`metrics.confusion` over the rows that have both a forecast and a label."""
+    rows = judged(signals, labels)
+    return metrics.confusion(rows["label"].to_numpy(int), rows["class"].to_numpy(int), len(PROBABILITIES))

@@ -30,6 +30,7 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 CALIBRATION_BINS = 10
+PANELS_A_ROW = 3
 MIN_PER_BIN = 20  # fewer forecasts make a point of noise
 
 
@@ -51,13 +52,18 @@ def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Pa
     panels: dict[str, list[str]] = {}
     for column in table.columns:
         panels.setdefault(column.removeprefix("train_").removeprefix("validation_"), []).append(column)
-    with _figure(path, 1, len(panels), (4.2 * len(panels), 3.2)) as axes:
-        for axis, (quantity, columns) in zip(axes[0], panels.items(), strict=True):
+    columns_shown = min(len(panels), PANELS_A_ROW)
+    rows_shown = -(-len(panels) // columns_shown)
+    with _figure(path, rows_shown, columns_shown, (4.2 * columns_shown, 3.2 * rows_shown)) as axes:
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (quantity, columns) in zip(axes.flat, panels.items(), strict=False):
             for column in columns:
                 known = table[column].dropna()
                 axis.plot(known.index, known, marker="o", markersize=3, label=column.replace("_", " "))
             axis.set_title(quantity.replace("_", " "))
             axis.set_xlabel("step")
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
             axis.legend()
 
 
@@ -73,6 +79,54 @@ def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame
             axis.set_xlabel("forecast probability")
             axis.set_ylabel("observed frequency")
             axis.legend()
+
+
+def confusion_figure(counts: np.ndarray, path: Path) -> None:
+    """What happened (rows) against what was forecast (columns); numbers are counts, colours shares of the row."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with _figure(path, 1, 1, (4.2, 3.8)) as axes:
+        axis = axes[0, 0]
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(CLASSES)), CLASSES)
+        axis.set_yticks(range(len(CLASSES)), CLASSES)
+        axis.set_xlabel("forecast")
+        axis.set_ylabel("happened")
+        axis.grid(visible=False)
+
+
+def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -> None:
+    """One bar a name, in the order given, the first on top."""
+    with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(importances))) as axes:
+        axes[0, 0].barh(list(importances), list(importances.values()))
+        axes[0, 0].invert_yaxis()
+        axes[0, 0].set_xlabel(unit)
+
+
+def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: str, path: Path) -> None:
+    """Values (rows, bars) as colours; bars are counted back from the newest, 0, to the right."""
+    bars = values.shape[1]
+    with _figure(path, 1, 1, (7, 1.5 + 0.16 * len(rows))) as axes:
+        axis = axes[0, 0]
+        image = axis.imshow(values, aspect="auto", cmap="viridis", extent=(0.5 - bars, 0.5, len(rows) - 0.5, -0.5))
+        axis.set_yticks(range(len(rows)), rows, fontsize=7)
+        axis.set_xlabel("bars before the newest")
+        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        axis.set_ylabel(row_label)
+        axis.grid(visible=False)
+        axis.figure.colorbar(image, ax=axis, label=unit)
+
+
+def search_figure(losses: Sequence[float], path: Path) -> None:
+    """Each trial's validation loss, and the best so far."""
+    with _figure(path, 1, 1, (6, 3.5)) as axes:
+        axes[0, 0].scatter(range(len(losses)), losses, s=12, label="trial")
+        axes[0, 0].step(range(len(losses)), np.minimum.accumulate(losses), where="post", label="best so far")
+        axes[0, 0].set_xlabel("trial")
+        axes[0, 0].set_ylabel("validation loss")
+        axes[0, 0].legend()
 
 
 def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:

@@ -11,10 +11,11 @@ from MLOps.config.params import ValidationConfig
 from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.bootstrap import mean_interval
-from MLOps.evaluation.classification import judged, log_losses
+from MLOps.evaluation.classification import judged
 from MLOps.features.labels import CLASSES
 from MLOps.predictors import Forecast, Predictor
 from MLOps.predictors.baselines import class_prior, persist, persistence
+from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.signals import PROBABILITIES
 
 
@@ -42,6 +43,9 @@ class Verdict:
     def passed(self) -> bool:
         return not self.reasons
 
+    def gain_over(self, baseline: str) -> float:
+        return next(c.gain for c in self.comparisons if c.baseline == baseline)
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
 
@@ -55,8 +59,16 @@ def probe(predictor: Predictor, windows: np.ndarray, name: str) -> None:
     Raises:
         UserError: probabilities, expected return or uncertainty are missing, of another shape, or no such thing.
     """
-    forecast: Forecast = predictor.predict(windows)
-    n = len(windows)
+    _check(predictor.predict(windows), len(windows), name)
+
+
+def check_signals(signals: pd.DataFrame, name: str) -> None:
+    """The same of a forecast that lies in a table of signals, as an ensemble's does."""
+    parts = (signals[list(PROBABILITIES)], signals["expected_return"], signals["uncertainty"])
+    _check(Forecast(*(part.to_numpy() for part in parts)), len(signals), name)
+
+
+def _check(forecast: Forecast, n: int, name: str) -> None:
     shapes = {
         "probabilities": (forecast.probabilities, (n, len(CLASSES))),
         "expected_return": (forecast.expected_return, (n,)),

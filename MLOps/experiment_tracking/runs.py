@@ -1,9 +1,10 @@
 """One MLflow run for each stage that computes, under one parent run for each `dvc repro`."""
 
 import json
+import logging
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import mlflow
 import psutil
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
+from mlflow.system_metrics import system_metrics_monitor
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 
 from MLOps.config.params import TrackingConfig
 from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.experiment_tracking.store import connect
+from MLOps.experiment_tracking.tensorboard import Board
 
 FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
 BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
@@ -31,8 +35,10 @@ MODEL_REQUIREMENTS = (
     "numba",
     "numpy",
     "pandas",
+    "psutil",
     "pydantic",
     "PyYAML",
+    "rich",
     "safetensors",
     "scipy",
     "stable-baselines3",
@@ -46,6 +52,7 @@ class Runs:
     """The runs of one experiment."""
 
     def __init__(self, config: TrackingConfig) -> None:
+        self._tensorboard = config.tensorboard
         self.client, self.experiment_id = connect(config)
 
     def start(self, record: Record, restored: bool = False) -> "Run":
@@ -66,7 +73,8 @@ class Runs:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
         self._log_params(run.info.run_id, record)
-        return Run(self.client, run.info.run_id, parent)
+        board = Board(record.stage) if self._tensorboard and not restored else None
+        return Run(self.client, run.info.run_id, parent, board)
 
     def find(self, record: Record) -> str | None:
         """The id of the finished run with this record's content, if the store has one."""
@@ -106,7 +114,9 @@ class Runs:
 class Run:
     """A stage's run while it computes."""
 
-    def __init__(self, client: MlflowClient, run_id: str, parent: str | None) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, parent: str | None, board: Board | None = None) -> None:
+        self._board = board
+        self._monitor: SystemMetricsMonitor | None = None
         self.run_id = run_id
         self._client, self._parent = client, parent
         self._pending: list[Metric] = []
@@ -116,8 +126,28 @@ class Run:
         """Metrics of one step; sent in batches."""
         now = int(time.time() * 1000)
         self._pending += [Metric(name, value, now, step) for name, value in metrics.items()]
+        if self._board:
+            self._board.log(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
+
+    def nest(self, name: str, params: Mapping[str, Any], steps: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Write a finished run below this one, as a trial of a search is: its parameters, and its metrics by step."""
+        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": "trial"}
+        experiment_id = self._client.get_run(self.run_id).info.experiment_id
+        below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id, parent=None)
+        self._client.log_batch(below.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        for step, metrics in steps:
+            below.log(step, metrics)
+        below._flush()
+        self._client.set_terminated(below.run_id)
+
+    def watch_system(self) -> None:
+        """Log the machine's load and memory until the run ends. They go to this run alone: a record holds no clocks."""
+        # MLflow reads the run back after each sample, which a store under heavy use would feel at shorter intervals.
+        self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=5)
+        logging.getLogger(system_metrics_monitor.__name__).setLevel(logging.WARNING)
+        self._monitor.start()
 
     def log_model(
         self, name: str, code: Path, artifacts: Mapping[str, Path], signature: ModelSignature, input_example: Any
@@ -144,6 +174,7 @@ class Run:
     def finish(self, record: Record) -> None:
         """Send what is left of `record` (final metrics, inputs, artifacts, content hash) and end the run well."""
         self.log(0, record.metrics)
+        self._stop_watching()
         self._flush()
         self._client.log_inputs(self.run_id, [_dataset(path, digest) for path, digest in record.inputs.items()])
         for path in record.artifacts():
@@ -157,6 +188,7 @@ class Run:
         self._end("FINISHED")
 
     def fail(self, reason: str) -> None:
+        self._stop_watching()
         self._flush()
         self._client.set_tag(self.run_id, "failure", reason)
         self._end("FAILED")
@@ -166,6 +198,12 @@ class Run:
         if self._parent is not None:
             # Nothing tells a stage that it is the last, so the parent ends anew with each.
             self._client.set_terminated(self._parent, status)
+
+    def _stop_watching(self) -> None:
+        if self._monitor:
+            self._monitor.finish()
+        if self._board:
+            self._board.close()
 
     def _flush(self) -> None:
         for i in range(0, len(self._pending), BATCH):

@@ -60,6 +60,7 @@ def stage_names(params: Params) -> list[str]:
         "ingest",
         "validate_data",
         "features",
+        *(f"tune/{name}" for name in params.predictors),
         *(f"train_predictor/{name}" for name in params.predictors),
         "validate_predictors",
         *(f"train_agent/{name}" for name in params.agents),

@@ -7,7 +7,7 @@ from MLOps.data.splits import Splits
 from MLOps.determinism import repeat_torch
 from MLOps.evaluation.classification import classification_metrics
 from MLOps.evaluation.figures import calibration_figure
-from MLOps.evaluation.verdicts import judge, probe
+from MLOps.evaluation.verdicts import check_signals, judge, probe
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -44,10 +44,12 @@ def main() -> None:
                 stage.report({f"{comparison.baseline}_log_loss": comparison.baseline_log_loss})
 
         train = labels[splits.train.labelled(labels)]
-        ensemble = Ensemble(
-            members=tuple(name for name, verdict in verdicts.items() if verdict.passed),
-            prior=class_prior(train["label"].to_numpy(int)),
-            prior_return=float(train["forward_return"].mean()),
+        ensemble = Ensemble.fit(
+            stage.params.validation.ensemble,
+            {name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.passed},
+            tables,
+            train,
+            class_prior(train["label"].to_numpy(int)),
         )
         signals = ensemble.combine(features[features[pipeline.names[0]].notna()], tables)
         write_table(paths.SIGNALS, signals)
@@ -57,6 +59,7 @@ def main() -> None:
         )
         validation = labels[splits.validation.labelled(labels)]
         combined = signals[signals["predictor"] == ENSEMBLE]
+        check_signals(combined.head(PROBE_WINDOWS), ENSEMBLE)
         stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})
         calibration_figure(
             {**{n: tables[n] for n in verdicts}, ENSEMBLE: combined}, validation, stage.artifact("calibration.png")

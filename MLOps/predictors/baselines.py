@@ -5,27 +5,27 @@ import numpy as np
 from MLOps.features.labels import CLASSES, UNKNOWN
 
 
-def class_prior(train_classes: np.ndarray) -> np.ndarray:
+def class_prior(train_classes: np.ndarray, class_count: int = len(CLASSES)) -> np.ndarray:
     """The share of each class in training, (classes,)."""
-    return _shares(train_classes)
+    return _shares(train_classes, class_count)
 
 
-def persistence(train_past: np.ndarray, train_classes: np.ndarray) -> np.ndarray:
+def persistence(train_past: np.ndarray, train_classes: np.ndarray, class_count: int = len(CLASSES)) -> np.ndarray:
     """The share of each class given the newest class known at the bar, (classes + 1, classes).
 
     Row c answers for bars whose newest known class is c; the last row, the class prior, for bars that know none. A
     class in itself is no probability: these are the shares in training, as for a first-order Markov chain.
     """
-    rows = [_shares(train_classes[train_past == c]) for c in range(len(CLASSES))]
-    return np.stack([*rows, _shares(train_classes)])
+    rows = [_shares(train_classes[train_past == c], class_count) for c in range(class_count)]
+    return np.stack([*rows, _shares(train_classes, class_count)])
 
 
 def persist(transitions: np.ndarray, past: np.ndarray) -> np.ndarray:
     """Probabilities (n, classes) for bars with the newest known classes `past` (n,)."""
-    return transitions[np.where(past == UNKNOWN, len(CLASSES), past)]
+    return transitions[np.where(past == UNKNOWN, len(transitions) - 1, past)]
 
 
-def _shares(classes: np.ndarray) -> np.ndarray:
+def _shares(classes: np.ndarray, class_count: int) -> np.ndarray:
     # One imagined example of each class keeps a class unseen so far from being called impossible (Laplace).
-    counts = np.bincount(classes, minlength=len(CLASSES)) + 1.0
+    counts = np.bincount(classes, minlength=class_count) + 1.0
     return counts / counts.sum()

@@ -7,8 +7,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from MLOps.features.labels import CLASSES
 from MLOps.predictors.windows import Windows
+
+FORECAST_BATCH = 512
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -23,35 +24,43 @@ class Forecast:
 
     @classmethod
     def from_probabilities(cls, probabilities: np.ndarray, class_returns: np.ndarray) -> "Forecast":
-        """From float64 probabilities (n, classes) and each class's mean return in training.
+        """From float64 probabilities (n, classes) and each class's mean return in training."""
+        return cls.rounded(probabilities, probabilities @ class_returns, relative_entropy(probabilities))
 
-        Uncertainty is the entropy of the probabilities as a share of its largest value, ln(classes). All is computed
-        in float64 and rounded once: the last bits of a float64, which vary with batch shape and processor, do not
-        survive the rounding, so a forecast served alone equals the one made in a batch.
+    @classmethod
+    def rounded(cls, probabilities: np.ndarray, expected_return: np.ndarray, uncertainty: np.ndarray) -> "Forecast":
+        """From float64 parts.
+
+        All is computed in float64 and rounded once: the last bits of a float64, which vary with batch shape and
+        processor, do not survive the rounding, so a forecast served alone equals the one made in a batch.
         """
-        entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), axis=1)
-        return cls(
-            probabilities=probabilities.astype(np.float32),
-            expected_return=(probabilities @ class_returns).astype(np.float32),
-            uncertainty=(entropy / np.log(probabilities.shape[1])).astype(np.float32),
-        )
+        return cls(probabilities.astype(np.float32), expected_return.astype(np.float32), uncertainty.astype(np.float32))
+
+
+def relative_entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Entropy of each row of (…, classes) as a share of its largest value, ln(classes)."""
+    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), axis=-1)
+    return entropy / np.log(probabilities.shape[-1])
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the windows' rows lead to: class (n,) int, -1 where unknown, and next-bar return (n,)."""
+    """What n rows lead to, each (n,): class below `class_count`, -1 where unknown; next-bar return; and when (int)."""
 
     classes: np.ndarray
     returns: np.ndarray
+    timestamps: np.ndarray
+    class_count: int
 
     def class_returns(self, rows: np.ndarray) -> np.ndarray:
         """Mean return of each class over `rows`, (classes,); 0 for a class that does not occur."""
-        return np.array([_mean(self.returns[rows][self.classes[rows] == c]) for c in range(len(CLASSES))])
+        return np.array([_mean(self.returns[rows][self.classes[rows] == c]) for c in range(self.class_count)])
 
 
 class Predictor(Protocol):
     """The contract. `fit` makes every choice (on validation rows where there is one); `refit` repeats the recipe with
-    those choices on other rows, as the out-of-fold models need."""
+    those choices on other rows, as the out-of-fold models need. What takes long keeps its progress in `checkpoints`,
+    and, called again with the same arguments after a kill, ends in the same bytes."""
 
     @property
     def lookback_bars(self) -> int: ...
@@ -66,9 +75,10 @@ class Predictor(Protocol):
         validation_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
+        checkpoints: Path,
     ) -> Self: ...
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int) -> Self: ...
+    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> Self: ...
 
     def predict(self, windows: np.ndarray) -> Forecast:
         """Forecast from raw feature windows (n, lookback_bars, features) float32, oldest bar first."""
@@ -78,6 +88,17 @@ class Predictor(Protocol):
 
     @classmethod
     def load(cls, folder: Path) -> Self: ...
+
+
+def forecast(predictor: Predictor, windows: Windows, rows: np.ndarray) -> Forecast:
+    """The predictor's forecast for the windows that end at `rows`; only a batch of them is ever copied."""
+    batches = np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
+    parts = [predictor.predict(windows.ending_at(batch)) for batch in batches]
+    return Forecast(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.expected_return for part in parts]),
+        np.concatenate([part.uncertainty for part in parts]),
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,24 +1,83 @@
-"""Several predictors as one: the mean of those that passed validation, or the class prior when none did."""
+"""Several predictors as one: those that passed validation, averaged or stacked; the class prior when none did."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from MLOps.data.bars import KEYS
 from MLOps.predictors.contract import Forecast
-from MLOps.predictors.signals import PROBABILITIES, signal_table
+from MLOps.predictors.signals import FULL_MODEL, PROBABILITIES, signal_table
 
 ENSEMBLE = "ensemble"
+LEAST_PROBABILITY = 1e-6  # a member's certainty must not become an infinite log
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Multinomial logistic regression on the members' log probabilities (stacking; Wolpert, 1992).
+
+    `coefficients` are (classes, members * classes), `intercepts` (classes,).
+    """
+
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+
+    @classmethod
+    def fit(cls, members: list[pd.DataFrame], classes: np.ndarray) -> "Stack":
+        """From the members' signals on the same rows, in one order, and the classes (rows,) that came."""
+        # scikit-learn takes a second to import and a served model never fits.
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(max_iter=1000).fit(_log_probabilities(members), classes)
+        return cls(model.coef_, model.intercept_)
+
+    def probabilities(self, members: list[pd.DataFrame]) -> np.ndarray:
+        return softmax(_log_probabilities(members) @ self.coefficients.T + self.intercepts, axis=1)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """`members` passed validation; `prior` (classes,) and `prior_return` are what training knew without any feature."""
+    """`members` passed validation and count by `weights` (members,), which sum to 1; with a `stack` it gives the
+    probabilities. `prior` (classes,) and `prior_return` are what training knew without any feature."""
 
     members: tuple[str, ...]
+    weights: tuple[float, ...]
+    stack: Stack | None
     prior: np.ndarray
     prior_return: float
+
+    @classmethod
+    def fit(
+        cls,
+        kind: str,
+        gains: Mapping[str, float],
+        signals: Mapping[str, pd.DataFrame],
+        train_labels: pd.DataFrame,
+        prior: np.ndarray,
+    ) -> "Ensemble":
+        """Put those that passed together.
+
+        Args:
+            kind: `mean` counts all alike, `weighted` by what each gained over the class prior on validation, and
+                `stacking` learns from the out-of-fold signals of the training span, and from no others.
+            gains: of each member, nats.
+            signals: of each member, with the column `fold`.
+            train_labels: of the rows to learn from.
+        """
+        total = sum(gains.values())
+        weights = tuple(gain / total if kind == "weighted" else 1 / len(gains) for gain in gains.values())
+        stack = None
+        if kind == "stacking" and gains:
+            known = train_labels.loc[:, [*KEYS, "label"]]
+            for name in gains:
+                own = signals[name]
+                known = known.merge(own.loc[own["fold"] != FULL_MODEL, list(KEYS)], on=list(KEYS))
+            stack = Stack.fit([known.merge(signals[name], on=list(KEYS)) for name in gains], known["label"].to_numpy())
+        return cls(tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
 
     @property
     def forecasters(self) -> tuple[str, ...]:
@@ -36,13 +95,21 @@ class Ensemble:
         for name in self.members:
             keys = keys.merge(members[name].loc[:, list(KEYS)], on=list(KEYS))
         aligned = {name: keys.merge(members[name], on=list(KEYS), validate="one_to_one") for name in self.members}
-        forecasts = [_forecast(table) for table in aligned.values()]
-        forecast = _mean(forecasts) if forecasts else self._prior_forecast(len(keys))
+        forecast = self._forecast(list(aligned.values())) if aligned else self._prior_forecast(len(keys))
         tables = {**aligned, ENSEMBLE: signal_table(keys, forecast)}
         return pd.concat(
             [table.drop(columns="fold", errors="ignore").assign(predictor=name) for name, table in tables.items()],
             ignore_index=True,
         )
+
+    def _forecast(self, members: list[pd.DataFrame]) -> Forecast:
+        def mean(columns: list[str]) -> np.ndarray:
+            # Added in float64 in the members' order, and rounded once.
+            parts = (table[columns].to_numpy(np.float64) for table in members)
+            return np.sum([weight * part for weight, part in zip(self.weights, parts, strict=True)], axis=0)
+
+        probabilities = self.stack.probabilities(members) if self.stack else mean(list(PROBABILITIES))
+        return Forecast.rounded(probabilities, mean(["expected_return"])[:, 0], mean(["uncertainty"])[:, 0])
 
     def _prior_forecast(self, n: int) -> Forecast:
         # Entropy and rounding as for any forecast; the class returns are weighted so that they mean `prior_return`.
@@ -50,33 +117,32 @@ class Ensemble:
             np.tile(self.prior, (n, 1)), np.full(len(self.prior), self.prior_return, dtype=np.float64)
         )
 
-    def to_dict(self) -> dict[str, object]:
-        return {"members": list(self.members), "prior": self.prior.tolist(), "prior_return": self.prior_return}
+    def to_dict(self) -> dict[str, Any]:
+        stack = self.stack and {
+            "coefficients": self.stack.coefficients.tolist(),
+            "intercepts": self.stack.intercepts.tolist(),
+        }
+        return {
+            "members": list(self.members),
+            "weights": list(self.weights),
+            "stack": stack,
+            "prior": self.prior.tolist(),
+            "prior_return": self.prior_return,
+        }
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> "Ensemble":
-        return cls(tuple(values["members"]), np.asarray(values["prior"]), float(values["prior_return"]))  # type: ignore[arg-type]
+    def from_dict(cls, values: dict[str, Any]) -> "Ensemble":
+        stack = values["stack"] and Stack(**{name: np.asarray(array) for name, array in values["stack"].items()})
+        return cls(
+            tuple(values["members"]),
+            tuple(values["weights"]),
+            stack,
+            np.asarray(values["prior"]),
+            float(values["prior_return"]),
+        )
 
 
-def _mean(forecasts: list[Forecast]) -> Forecast:
-    """Every part's mean, added in float64 in the order given."""
-
-    def mean(parts: list[np.ndarray]) -> np.ndarray:
-        total = parts[0].astype(np.float64)
-        for part in parts[1:]:
-            total = total + part
-        return (total / len(parts)).astype(np.float32)
-
-    return Forecast(
-        mean([f.probabilities for f in forecasts]),
-        mean([f.expected_return for f in forecasts]),
-        mean([f.uncertainty for f in forecasts]),
-    )
-
-
-def _forecast(signals: pd.DataFrame) -> Forecast:
-    return Forecast(
-        signals[list(PROBABILITIES)].to_numpy(np.float32),
-        signals["expected_return"].to_numpy(np.float32),
-        signals["uncertainty"].to_numpy(np.float32),
-    )
+def _log_probabilities(members: list[pd.DataFrame]) -> np.ndarray:
+    """The members' log probabilities side by side, (rows, members * classes)."""
+    each = [table[list(PROBABILITIES)].to_numpy(np.float64) for table in members]
+    return np.log(np.maximum(np.concatenate(each, axis=1), LEAST_PROBABILITY))

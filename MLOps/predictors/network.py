@@ -1,39 +1,68 @@
-"""The training engine: any network of this room as a predictor."""
+"""Any network of this room as a predictor."""
 
 import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
-from MLOps.config.params import LSTMConfig
-from MLOps.config.schema import parse
-from MLOps.features.labels import CLASSES
+from MLOps.config.predictors import NetworkConfig, parse_predictor
 from MLOps.features.scaler import Scaler
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets
-from MLOps.predictors.lstm import LSTM
+from MLOps.predictors.calibration import ReturnClasses
+from MLOps.predictors.contract import Forecast, OnEpoch, Targets, relative_entropy
+from MLOps.predictors.networks import NETWORKS
+from MLOps.predictors.training import Training, best_epoch, split_outputs
+from MLOps.predictors.uncertainty import disagreement, thinned
 from MLOps.predictors.windows import Windows
 
-NETWORKS: dict[str, type[nn.Module]] = {"lstm": LSTM}
-CONFIGS: dict[str, type] = {"lstm": LSTMConfig}
-
-PREDICT_BATCH = 512
+PREDICT_BATCH = 128  # in float64 a recurrent layer takes 64 times its input, for a moment
 
 
-@dataclass
-class NetworkPredictor:
-    """A network with the scaler it was trained behind; `epochs` is how long it was trained for its best weights."""
+@dataclass(frozen=True)
+class Scales:
+    """What turns a network's outputs into a forecast: the scaler of its inputs, each class's mean return, the return's
+    mean and standard deviation, and, for a network that foretells no class, how returns tell classes."""
 
-    config: LSTMConfig
-    network: nn.Module
     scaler: Scaler
     class_returns: np.ndarray
-    epochs: int
+    return_mean: float
+    return_std: float
+    return_classes: ReturnClasses | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "scaler": self.scaler.to_dict(),
+            "class_returns": self.class_returns.tolist(),
+            "return_mean": self.return_mean,
+            "return_std": self.return_std,
+            "return_classes": self.return_classes and self.return_classes.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Scales":
+        return cls(
+            Scaler.from_dict(values["scaler"]),
+            np.asarray(values["class_returns"]),
+            values["return_mean"],
+            values["return_std"],
+            values["return_classes"] and ReturnClasses.from_dict(values["return_classes"]),
+        )
+
+
+@dataclass(frozen=True)
+class NetworkPredictor:
+    """A trained network. `learning_rates` (one an epoch, as many as its best weights took) and `batch_size` are the
+    choices that `refit` repeats."""
+
+    config: NetworkConfig
+    network: nn.Module
+    scales: Scales
+    learning_rates: tuple[float, ...]
+    batch_size: int
 
     @property
     def lookback_bars(self) -> int:
@@ -42,52 +71,79 @@ class NetworkPredictor:
     @classmethod
     def fit(
         cls,
-        config: LSTMConfig,
+        config: NetworkConfig,
         windows: Windows,
         targets: Targets,
         train_rows: np.ndarray,
         validation_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
+        checkpoints: Path,
     ) -> "NetworkPredictor":
-        """Train with early stopping on the validation log loss; the best epoch's weights are kept."""
-        trainer = _Trainer(config, windows, targets, train_rows, seed)
-        best_loss, best_epoch, best_weights = np.inf, 0, trainer.weights()
-        bar = tqdm(range(1, config.max_epochs + 1), desc=f"{config.kind} epochs", leave=False)
-        for epoch in bar:
-            train_loss, gradient_norm = trainer.epoch()
-            loss, accuracy = trainer.evaluate(validation_rows)
-            on_epoch(
-                epoch,
-                {
-                    "train_loss": train_loss,
-                    "validation_loss": loss,
-                    "validation_accuracy": accuracy,
-                    "gradient_norm": gradient_norm,
-                },
-            )
-            bar.set_postfix(train=f"{train_loss:.4f}", validation=f"{loss:.4f}")
-            if loss < best_loss:
-                best_loss, best_epoch, best_weights = loss, epoch, trainer.weights()
-            elif epoch - best_epoch >= config.patience_epochs:
-                break
-        trainer.network.load_state_dict(best_weights)
-        return cls(config, trainer.network, trainer.scaler, targets.class_returns(train_rows), best_epoch)
+        """Train with early stopping on validation; the weights of the best epoch are kept.
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int) -> "NetworkPredictor":
-        """Train afresh on `rows`, for the epochs that `fit` found best: no other rows are looked at."""
-        trainer = _Trainer(self.config, windows, targets, rows, seed)
-        for _ in range(self.epochs):
-            trainer.epoch()
-        return NetworkPredictor(self.config, trainer.network, trainer.scaler, targets.class_returns(rows), self.epochs)
+        Raises:
+            UserError: see `Training`.
+        """
+        training = Training(config, windows, targets, train_rows, seed, config.batch_size)
+        training.fit(validation_rows, on_epoch, checkpoints)
+        epochs = training.history[: best_epoch(training.history, config.monitor)]
+        return cls._trained(training, targets, tuple(metrics["learning_rate"] for metrics in epochs))
+
+    def refit(
+        self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path
+    ) -> "NetworkPredictor":
+        """Train afresh on `rows`, at the learning rates that `fit` went through: no other rows are looked at."""
+        training = Training(self.config, windows, targets, rows, seed, self.batch_size)
+        training.repeat(self.learning_rates, checkpoints)
+        return self._trained(training, targets, self.learning_rates)
+
+    @classmethod
+    def _trained(cls, training: Training, targets: Targets, learning_rates: tuple[float, ...]) -> "NetworkPredictor":
+        config, rows = training.config, training.rows
+        network = _network(config, len(training.scaler.mean), targets.class_count, training.best)
+        return_classes = None
+        if not config.class_loss_weight:
+            training.network.load_state_dict({k: torch.from_numpy(v) for k, v in training.best.items()})
+            expected = training.outputs(rows)[:, -1].double().cpu().numpy() * training.returns_std
+            return_classes = ReturnClasses.fit(
+                expected + training.returns_mean, targets.classes[rows], targets.class_count
+            )
+        scales = Scales(
+            training.scaler, training.class_returns, training.returns_mean, training.returns_std, return_classes
+        )
+        return cls(config, network, scales, learning_rates, training.batch_size)
 
     def predict(self, windows: np.ndarray) -> Forecast:
-        """See `Predictor.predict`. Runs in float64, so that neither batch shape nor processor shows in the result."""
-        network = copy.deepcopy(self.network).double().eval()
-        scaled = torch.from_numpy(self.scaler.transform(windows)).double()
+        """See `Predictor.predict`. Runs in float64 on the CPU, whatever device the network was trained on.
+
+        Probabilities and return are the whole network's; the uncertainty is their entropy, or, where the configuration
+        asks for samples, the disagreement of so many networks thinned by dropout.
+        """
+        network = copy.deepcopy(self.network).double()
+        inputs = torch.from_numpy(self.scales.scaler.transform(windows)).double()
+        probabilities, expected = self._forecast(network, inputs)
+        if not self.config.uncertainty_samples:
+            return Forecast.rounded(probabilities, expected, relative_entropy(probabilities))
+        samples = []
+        for seed in range(self.config.uncertainty_samples):
+            with thinned(network, seed):
+                samples.append(self._forecast(network, inputs)[0])
+        return Forecast.rounded(probabilities, expected, disagreement(np.stack(samples)))
+
+    def _forecast(self, network: nn.Module, inputs: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, classes) and expected returns (n,), float64."""
         with torch.inference_mode():
-            batches = [network(batch).softmax(dim=1).numpy() for batch in scaled.split(PREDICT_BATCH)]
-        return Forecast.from_probabilities(np.concatenate(batches), self.class_returns)
+            outputs = torch.cat([network(batch)[:, 0] for batch in inputs.split(PREDICT_BATCH)])
+        logits, returns = split_outputs(outputs, self.config, len(self.scales.class_returns))
+        if returns is None:
+            probabilities = outputs.softmax(dim=1).numpy()
+            return probabilities, probabilities @ self.scales.class_returns
+        expected = returns.numpy() * self.scales.return_std + self.scales.return_mean
+        if logits is not None:
+            return logits.softmax(dim=1).numpy(), expected
+        assert self.scales.return_classes is not None
+        return self.scales.return_classes.probabilities(expected), expected
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,72 +152,23 @@ class NetworkPredictor:
             folder / "predictor.json",
             {
                 "config": asdict(self.config),
-                "scaler": self.scaler.to_dict(),
-                "class_returns": self.class_returns.tolist(),
-                "epochs": self.epochs,
+                "learning_rates": self.learning_rates,
+                "batch_size": self.batch_size,
+                **self.scales.to_dict(),
             },
         )
 
     @classmethod
     def load(cls, folder: Path) -> "NetworkPredictor":
         saved = read_json(folder / "predictor.json")
-        config: LSTMConfig = parse(CONFIGS[saved["config"]["kind"]], saved["config"], str(folder / "predictor.json"))
-        scaler = Scaler.from_dict(saved["scaler"])
-        network = NETWORKS[config.kind](len(scaler.mean), len(CLASSES), config)
+        config = parse_predictor(saved["config"], str(folder / "predictor.json"))
+        scales = Scales.from_dict(saved)
         weights = read_arrays(folder / "weights.safetensors")
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        return cls(config, network, scaler, np.asarray(saved["class_returns"]), saved["epochs"])
+        network = _network(config, len(scales.scaler.mean), len(scales.class_returns), weights)
+        return cls(config, network, scales, tuple(saved["learning_rates"]), saved["batch_size"])
 
 
-class _Trainer:
-    """One network on one set of rows, an epoch at a time."""
-
-    def __init__(self, config: LSTMConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.config = config
-        self.rows = torch.from_numpy(rows)
-        # Only rows that a training window touches may shape the scaler.
-        self.scaler = Scaler.fit(windows.values[_touched(rows, config.lookback_bars)])
-        self.values = torch.from_numpy(self.scaler.transform(windows.values))
-        self.classes = torch.from_numpy(targets.classes.astype(np.int64))
-        self.offsets = torch.arange(1 - config.lookback_bars, 1)
-        self.network = NETWORKS[config.kind](len(windows.names), len(CLASSES), config)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.shuffle = torch.Generator().manual_seed(seed)
-
-    def epoch(self) -> tuple[float, float]:
-        """One pass over the rows in a new order: mean loss and mean gradient norm."""
-        self.network.train()
-        loss_sum, norms = 0.0, []
-        order = self.rows[torch.randperm(len(self.rows), generator=self.shuffle)]
-        for batch in order.split(self.config.batch_size):
-            self.optimiser.zero_grad()
-            loss = cross_entropy(self.network(self._windows(batch)), self.classes[batch])
-            loss.backward()
-            norms.append(nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip).item())
-            self.optimiser.step()
-            loss_sum += loss.item() * len(batch)
-        return loss_sum / len(self.rows), float(np.mean(norms))
-
-    def evaluate(self, rows: np.ndarray) -> tuple[float, float]:
-        """Log loss and accuracy on `rows`."""
-        self.network.eval()
-        with torch.inference_mode():
-            logits = torch.cat(
-                [self.network(self._windows(batch)) for batch in torch.from_numpy(rows).split(PREDICT_BATCH)]
-            )
-        classes = self.classes[rows]
-        return cross_entropy(logits, classes).item(), (logits.argmax(dim=1) == classes).float().mean().item()
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-
-    def _windows(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.values[rows[:, None] + self.offsets]
-
-
-def _touched(rows: np.ndarray, lookback_bars: int) -> np.ndarray:
-    """The distinct rows that lie in a window ending at one of `rows`."""
-    return np.unique(rows[:, None] + np.arange(1 - lookback_bars, 1))
+def _network(config: NetworkConfig, features: int, classes: int, weights: dict[str, np.ndarray]) -> nn.Module:
+    network = NETWORKS[config.kind](features, classes, config)  # type: ignore[attr-defined]
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network.eval()

@@ -1,18 +1,19 @@
 """The signals contract: forecasts as a table, those of the training span made by models that did not see the answer."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from MLOps.config.params import SplitConfig
 from MLOps.data.bars import KEYS
 from MLOps.data.splits import Splits, purged_folds
 from MLOps.errors import UserError
 from MLOps.features.labels import CLASSES
-from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, Targets
+from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, Targets, forecast
+from MLOps.predictors.progress import progress_bars
 from MLOps.predictors.windows import Windows
 
 FULL_MODEL = -1  # `fold` of a row whose forecast is by the model of the whole training span
@@ -30,11 +31,15 @@ def train_with_signals(
     split_config: SplitConfig,
     seed: int,
     on_epoch: OnEpoch,
+    checkpoints: Path,
 ) -> tuple[Predictor, pd.DataFrame]:
     """Train on the training span, and forecast every row that ends a whole window.
 
     Rows inside the training span are forecast by one model a fold, trained on the other folds (purged and
     embargoed) with the choices the first model made; all later rows by the first model.
+
+    Args:
+        checkpoints: a folder for progress; the same call after a kill goes on from there.
 
     Returns:
         The model of the whole training span, and its signals: keys, SIGNALS, and `fold`.
@@ -42,14 +47,8 @@ def train_with_signals(
     Raises:
         UserError: no window fits, or a class does not occur in a set of rows to learn from.
     """
-    windows = Windows(features, names, config.lookback_bars)
-    targets = Targets(labels["label"].to_numpy(), labels["forward_return"].to_numpy())
-    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
-    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
-    _require_classes(targets, train_rows, "the training span")
-    if not len(validation_rows):
-        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
-    model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch)
+    windows, targets, train_rows, validation_rows = learning_data(config.lookback_bars, features, labels, names, splits)
+    model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch, checkpoints)
 
     in_training = splits.train.rows(labels["timestamp"])
     tables = [_signals(model, windows, labels, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
@@ -57,27 +56,51 @@ def train_with_signals(
     # A label that never becomes known looks at nothing beyond its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
     folds = purged_folds(labels["timestamp"].iloc[rows], ends.iloc[rows], split_config)
-    for fold, (learn, held_out) in enumerate(tqdm(folds, desc="out-of-fold models", leave=False)):
-        learn_rows = np.intersect1d(rows[learn], train_rows)
-        _require_classes(targets, learn_rows, f"the training rows of fold {fold}")
-        fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold)
-        tables.append(_signals(fold_model, windows, labels, rows[held_out], fold))
+    with progress_bars() as progress:
+        for fold, (learn, held_out) in enumerate(progress.track(folds, description="out-of-fold models")):
+            learn_rows = np.intersect1d(rows[learn], train_rows)
+            _require_classes(targets, learn_rows, f"the training rows of fold {fold}")
+            fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold, checkpoints)
+            tables.append(_signals(fold_model, windows, labels, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
 
 
-def signal_table(keys: pd.DataFrame, forecast: Forecast) -> pd.DataFrame:
+def learning_data(
+    lookback_bars: int, features: pd.DataFrame, labels: pd.DataFrame, names: tuple[str, ...], splits: Splits
+) -> tuple[Windows, Targets, np.ndarray, np.ndarray]:
+    """What `Predictor.fit` learns from: windows, targets, and the labelled rows of the training and validation span.
+
+    Raises:
+        UserError: no window fits, or a class does not occur in the training span.
+    """
+    windows = Windows(features, names, lookback_bars)
+    targets = Targets(
+        labels["label"].to_numpy(),
+        labels["forward_return"].to_numpy(),
+        labels["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
+        len(CLASSES),
+    )
+    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
+    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
+    _require_classes(targets, train_rows, "the training span")
+    if not len(validation_rows):
+        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+    return windows, targets, train_rows, validation_rows
+
+
+def signal_table(keys: pd.DataFrame, given: Forecast) -> pd.DataFrame:
     """A forecast beside the (timestamp, symbol) of its rows, in the columns SIGNALS."""
     table = keys.loc[:, list(KEYS)].copy()
-    table["class"] = forecast.probabilities.argmax(axis=1).astype(np.float32)
-    table["confidence"] = forecast.probabilities.max(axis=1)
-    table[list(PROBABILITIES)] = forecast.probabilities
-    table["expected_return"] = forecast.expected_return
-    table["uncertainty"] = forecast.uncertainty
+    table["class"] = given.probabilities.argmax(axis=1).astype(np.float32)
+    table["confidence"] = given.probabilities.max(axis=1)
+    table[list(PROBABILITIES)] = given.probabilities
+    table["expected_return"] = given.expected_return
+    table["uncertainty"] = given.uncertainty
     return table
 
 
 def _signals(model: Predictor, windows: Windows, labels: pd.DataFrame, rows: np.ndarray, fold: int) -> pd.DataFrame:
-    return signal_table(labels.iloc[rows], model.predict(windows.ending_at(rows))).assign(fold=np.int8(fold))
+    return signal_table(labels.iloc[rows], forecast(model, windows, rows)).assign(fold=np.int8(fold))
 
 
 def _require_classes(targets: Targets, rows: Iterable[int], where: str) -> None:

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 
 from MLOps.errors import UserError
+from MLOps.features.scaler import Scaler
 
 
 class Windows:
     """The windows of `lookback_bars` rows that end at each row of a feature table.
 
     A window is whole when all its rows belong to one symbol and hold features; `whole` masks the rows that end one.
+    `run_bars` counts, at each row, the symbol's rows with features up to it without a gap.
     """
 
     def __init__(self, features: pd.DataFrame, names: tuple[str, ...], lookback_bars: int) -> None:
@@ -22,8 +24,8 @@ class Windows:
         row = np.arange(len(features))
         last_start = np.maximum.accumulate(np.where(starts, row, 0))
         # After an invalid row the run begins one row later.
-        run = row - last_start + valid[last_start]
-        self.whole = valid & (run >= lookback_bars)
+        self.run_bars = row - last_start + valid[last_start]
+        self.whole = valid & (self.run_bars >= lookback_bars)
         if not self.whole.any():
             longest = int(features.groupby("symbol").size().max()) if len(features) else 0
             raise UserError(
@@ -34,3 +36,21 @@ class Windows:
     def ending_at(self, rows: np.ndarray) -> np.ndarray:
         """Copies of the windows that end at `rows`: (n, lookback_bars, features), oldest bar first."""
         return self.values[rows[:, None] + np.arange(1 - self.lookback_bars, 1)]
+
+    def fit_scaler(self, rows: np.ndarray) -> Scaler:
+        """A scaler fitted on the rows that lie in a window ending at one of `rows`, and on no other.
+
+        Raises:
+            UserError: a feature has no finite value there, so that nothing can stand in for a missing one.
+        """
+        opened = np.zeros(len(self.values) + 1, dtype=np.int32)
+        np.add.at(opened, rows - self.lookback_bars + 1, 1)
+        np.add.at(opened, rows + 1, -1)
+        values = self.values[np.cumsum(opened[:-1]) > 0]
+        empty = [name for name, column in zip(self.names, values.T, strict=True) if not np.isfinite(column).any()]
+        if empty:
+            raise UserError(
+                f"features: {', '.join(empty)} has no finite value in the rows to learn from, so it stays NaN after "
+                "imputation; take it out of features.names or give more history"
+            )
+        return Scaler.fit(values)

@@ -33,7 +33,7 @@ class Memoriser:
     def fit(cls, config: Any, windows: Windows, targets: Targets, train_rows: np.ndarray, *rest: Any) -> "Memoriser":
         return cls(train_rows)
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int) -> "Memoriser":
+    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> "Memoriser":
         return Memoriser(rows)
 
     def predict(self, windows: np.ndarray) -> Forecast:
@@ -56,7 +56,16 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()
     _, signals = train_with_signals(
-        Memoriser, SimpleNamespace(lookback_bars=1), features, labels, ("row",), splits, CONFIG, 0, lambda *_: None
+        Memoriser,
+        SimpleNamespace(lookback_bars=1),
+        features,
+        labels,
+        ("row",),
+        splits,
+        CONFIG,
+        0,
+        lambda *_: None,
+        Path("unused"),
     )
     times = np.sort(bars["timestamp"].unique())
     starts = labels["timestamp"].to_numpy()

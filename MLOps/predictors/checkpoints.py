@@ -1,0 +1,74 @@
+"""Where a training keeps its progress, so that a kill costs seconds and changes nothing."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from MLOps.artifacts import whole_file
+
+KEPT = 2  # the newest, and the one before should the newest turn out broken
+PACKAGE = Path(__file__).parents[1]
+CODE = ("determinism.py", "features/scaler.py", "predictors/**/*.py")  # what a training's bytes depend on
+
+
+class Checkpoints:
+    """The states of one training, in a folder of its own; each file's name carries the hash of its content."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Write a state whole or not at all, and drop all but the newest.
+
+        Args:
+            step: grows from save to save.
+            facts: whatever JSON holds.
+        """
+        content = safetensors.numpy.save(arrays, {"facts": json.dumps(facts)})
+        with whole_file(self.folder / f"{step:012d}-{_digest(content)}.safetensors") as temporary:
+            temporary.write_bytes(content)
+        for old in self._files()[KEPT:]:
+            old.unlink()
+
+    def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest whole state; None when there is none. A broken one is told by a warning and passed over."""
+        files = self._files()
+        for file in files:
+            content = file.read_bytes()
+            if file.stem.endswith(_digest(content)):
+                try:
+                    return safetensors.numpy.load(content), _facts(content)
+                except (SafetensorError, ValueError, KeyError):
+                    pass
+            following = "the one before is used" if file != files[-1] else "the training starts again"
+            warnings.warn(f"{file}: the checkpoint is damaged; {following}", stacklevel=2)
+        return None
+
+    def _files(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.folder.glob("*.safetensors"), reverse=True)
+
+
+def code_hash() -> str:
+    """SHA-256 of the source that a training's result depends on."""
+    digest = hashlib.sha256()
+    for file in sorted(file for pattern in CODE for file in PACKAGE.glob(pattern)):
+        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    # A safetensors file begins with the length of its header, then the header as JSON.
+    length = int.from_bytes(content[:8], "little")
+    facts: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
+    return facts
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

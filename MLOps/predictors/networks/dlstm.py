@@ -1,0 +1,26 @@
+"""DLSTM: a moving average splits the window into trend and remainder (as DLinear; Zeng et al., 2023), an LSTM each."""
+
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool1d, pad
+
+from MLOps.config.predictors import DLSTMConfig
+from MLOps.predictors.networks.layers import Heads, Recurrent
+
+
+class DLSTM(nn.Module):
+    """The state runs forward only."""
+
+    def __init__(self, features: int, classes: int, config: DLSTMConfig) -> None:
+        super().__init__()
+        self.trend_bars = config.trend_bars
+        self.trend = Recurrent(nn.LSTM, features, config.hidden_size, config.layers, config.dropout)
+        self.remainder = Recurrent(nn.LSTM, features, config.hidden_size, config.layers, config.dropout)
+        self.heads = Heads(2 * config.hidden_size, classes, config)
+
+    def forward(self, windows: torch.Tensor, last_bars: int = 1) -> torch.Tensor:
+        # The average trails: DLinear's centred one would show a bar those that follow it.
+        padded = pad(windows.transpose(1, 2), (self.trend_bars - 1, 0), mode="replicate")
+        trend = avg_pool1d(padded, self.trend_bars, stride=1).transpose(1, 2)
+        hidden = torch.cat([self.trend(trend), self.remainder(windows - trend)], dim=-1)
+        return self.heads(hidden[:, -last_bars:])

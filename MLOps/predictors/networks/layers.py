@@ -1,0 +1,62 @@
+"""What several networks are built from."""
+
+import torch
+from torch import nn
+
+from MLOps.config.predictors import NetworkConfig
+
+
+class Heads(nn.Module):
+    """Linear heads for what the loss weights ask for: class logits, then the standardised return, side by side."""
+
+    def __init__(self, width: int, classes: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.classes = nn.Linear(width, classes) if config.class_loss_weight else None
+        self.returns = nn.Linear(width, 1) if config.return_loss_weight else None
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.cat([head(hidden) for head in (self.classes, self.returns) if head is not None], dim=-1)
+
+
+class Recurrent(nn.Module):
+    """Layers of one recurrent cell, (batch, bars, features) to (batch, bars, hidden); dropout after every layer."""
+
+    def __init__(
+        self, cell: type[nn.LSTM] | type[nn.GRU], features: int, hidden_size: int, layers: int, dropout: float
+    ) -> None:
+        super().__init__()
+        widths = [features] + [hidden_size] * (layers - 1)
+        self.cells = nn.ModuleList(cell(width, hidden_size, batch_first=True) for width in widths)
+        # Modules of their own, so that every dropout can be sampled from; torch's built-in one cannot.
+        self.dropouts = nn.ModuleList(nn.Dropout(dropout) for _ in widths)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        for cell, dropout in zip(self.cells, self.dropouts, strict=True):
+            inputs = dropout(cell(inputs)[0])
+        return inputs
+
+
+class BiLSTM(nn.Module):
+    """An LSTM each way through the window, (batch, bars, features) to (batch, bars, 2 * hidden)."""
+
+    def __init__(self, features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=True)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.lstm(inputs)[0]
+        return hidden
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., 2017) of `queries` over `memory`, both (batch, bars, width); residual."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, queries: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+        attended, _ = self.attention(queries, memory, memory, need_weights=False)
+        return self.norm(queries + self.dropout(attended))

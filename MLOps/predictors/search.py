@@ -1,0 +1,147 @@
+"""The search for a predictor's parameters with Optuna; killed anywhere, it goes on as if it had not been.
+
+Trials are kept in an SQLite file. A trial's parameters are drawn from a generator seeded by the study and the trial's
+place among those that finished. So the one a kill interrupted is drawn again, alike, and its training resumes from
+its checkpoints.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from MLOps.config.predictors import SearchRange
+from MLOps.predictors.contract import OnEpoch
+from MLOps.predictors.progress import progress_bars
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+LENGTH = "length"  # of all lists of a trial
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial that came to its end: `values` as params.yaml would hold them, the validation loss of each epoch, and
+    whether it was pruned."""
+
+    number: int
+    values: dict[str, Any]
+    losses: dict[int, float]
+    pruned: bool
+
+    @property
+    def loss(self) -> float:
+        """The lowest validation loss."""
+        return min(self.losses.values())
+
+
+class Search:
+    """The trials of one predictor over `space`.
+
+    Args:
+        study: a name for all that a trial's result depends on; another name begins another search.
+        storage: an SQLite file.
+    """
+
+    def __init__(self, study: str, space: Mapping[str, SearchRange], storage: Path) -> None:
+        storage.parent.mkdir(parents=True, exist_ok=True)
+        self._space = space
+        self._study = optuna.create_study(
+            study_name=study,
+            storage=f"sqlite:///{storage}",
+            # A trial stops when its best loss so far is worse than the median of the others' at the same epoch.
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+            load_if_exists=True,
+        )
+        for trial in self._study.get_trials(states=[TrialState.RUNNING]):
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def run(
+        self,
+        trials: int,
+        train: Callable[[dict[str, Any], OnEpoch], None],
+        on_trial: Callable[[Finished], None],
+    ) -> None:
+        """Go on until so many trials have finished, telling each, those of earlier runs first.
+
+        Args:
+            train: trains with the given values, telling each epoch's `validation_loss`; what it is told with may raise
+                to prune the trial.
+        """
+        for finished in self.finished():
+            on_trial(finished)
+        with progress_bars() as progress:
+            bar = progress.add_task("trials", total=trials, completed=len(self.finished()))
+            while (number := len(self.finished())) < trials:
+                self._study.sampler = optuna.samplers.TPESampler(seed=_seed(self._study.study_name, number))
+                self._one(train)
+                on_trial(self.finished()[number])
+                progress.update(bar, completed=number + 1)
+
+    def finished(self) -> list[Finished]:
+        """The finished trials, in order."""
+        return [
+            Finished(number, self._values(trial), trial.intermediate_values, trial.state == TrialState.PRUNED)
+            for number, trial in enumerate(self._study.get_trials(states=FINISHED))
+        ]
+
+    def best(self) -> dict[str, Any]:
+        """The values of the trial with the lowest validation loss."""
+        return self._values(self._study.best_trial)
+
+    def importances(self) -> dict[str, float]:
+        """Each parameter's share in the variance of the loss (fANOVA; Hutter et al., 2014); empty for a few trials."""
+        if len(self._study.get_trials(states=[TrialState.COMPLETE])) < 2:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+
+    def _one(self, train: Callable[[dict[str, Any], OnEpoch], None]) -> None:
+        trial = self._study.ask()
+        losses: list[float] = []
+
+        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+            losses.append(metrics["validation_loss"])
+            trial.report(losses[-1], epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        values = {name: _drawn(trial, name, bounds, self._length(trial)) for name, bounds in self._space.items()}
+        try:
+            train(values, on_epoch)
+        except optuna.TrialPruned:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, min(losses))
+
+    def _length(self, trial: Trial) -> int:
+        bounds = next((bounds.lengths for bounds in self._space.values() if bounds.lengths), None)
+        return trial.suggest_int(LENGTH, *bounds) if bounds else 0
+
+    def _values(self, trial: FrozenTrial) -> dict[str, Any]:
+        return {
+            name: [trial.params[f"{name}.{i}"] for i in range(trial.params[LENGTH])]
+            if bounds.lengths
+            else trial.params[name]
+            for name, bounds in self._space.items()
+        }
+
+
+def _drawn(trial: Trial, name: str, bounds: SearchRange, length: int) -> Any:
+    if bounds.lengths:
+        return [trial.suggest_categorical(f"{name}.{i}", bounds.choices) for i in range(length)]
+    if bounds.choices:
+        return trial.suggest_categorical(name, bounds.choices)
+    if isinstance(bounds.low, int) and isinstance(bounds.high, int):
+        return trial.suggest_int(name, bounds.low, bounds.high, log=bounds.log)
+    assert bounds.low is not None and bounds.high is not None
+    return trial.suggest_float(name, bounds.low, bounds.high, log=bounds.log)
+
+
+def _seed(study: str, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{study}/{number}".encode()).digest()[:4], "little")

@@ -1,0 +1,84 @@
+"""Predictors that are solved for in one go: named arrays are all that they are."""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
+from MLOps.config.predictors import parse_predictor
+from MLOps.features.scaler import Scaler
+from MLOps.predictors.contract import Forecast, OnEpoch, Targets, forecast
+from MLOps.predictors.metrics import log_losses
+from MLOps.predictors.windows import Windows
+
+
+class SolvedPredictor(ABC):
+    """The contract for predictors without epochs; a kind of its own gives `solve` and `predict`."""
+
+    def __init__(self, config: Any, arrays: dict[str, np.ndarray]) -> None:
+        self.config = config
+        self.arrays = arrays
+
+    @property
+    def lookback_bars(self) -> int:
+        return int(self.config.lookback_bars)
+
+    @classmethod
+    @abstractmethod
+    def solve(
+        cls, config: Any, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
+    ) -> dict[str, np.ndarray]:
+        """What is learnt from the labelled `rows`."""
+
+    @abstractmethod
+    def predict(self, windows: np.ndarray) -> Forecast:
+        """See `Predictor.predict`."""
+
+    @classmethod
+    def fit(
+        cls,
+        config: Any,
+        windows: Windows,
+        targets: Targets,
+        train_rows: np.ndarray,
+        validation_rows: np.ndarray,
+        seed: int,
+        on_epoch: OnEpoch,
+        checkpoints: Path,
+    ) -> Self:
+        """Learn from the training rows; nothing is chosen, so validation is only measured."""
+        fitted = cls(config, cls.solve(config, windows, targets, train_rows, seed))
+        on_epoch(1, {
+            f"{name}_loss": float(
+                log_losses(forecast(fitted, windows, rows).probabilities, targets.classes[rows]).mean()
+            )
+            for name, rows in (("train", train_rows), ("validation", validation_rows))
+        })  # fmt: skip
+        return fitted
+
+    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> Self:
+        """See `Predictor.refit`."""
+        return type(self)(self.config, self.solve(self.config, windows, targets, rows, seed))
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_arrays(folder / "weights.safetensors", self.arrays)
+        write_json(folder / "predictor.json", {"config": asdict(self.config)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        where = folder / "predictor.json"
+        return cls(parse_predictor(read_json(where)["config"], str(where)), read_arrays(folder / "weights.safetensors"))
+
+
+def scaler_arrays(scaler: Scaler) -> dict[str, np.ndarray]:
+    return {"scaler_median": scaler.median, "scaler_mean": scaler.mean, "scaler_std": scaler.std}
+
+
+def flattened(windows: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Windows (n, bars, features) as rows (n, bars * features) float64, scaled by `scaler_arrays`, oldest bar first."""
+    scaler = Scaler(arrays["scaler_median"], arrays["scaler_mean"], arrays["scaler_std"])
+    return scaler.transform(windows).reshape(len(windows), -1).astype(np.float64)

@@ -1,0 +1,420 @@
+"""The training engine: one network on one set of rows, batch by batch, and from where it was killed.
+
+A checkpoint holds the weights, the best epoch's weights, the optimiser's moments, the metrics of the epochs so far and
+the position within the present one. Nothing else is needed: the learning rate and the decision to stop are functions
+of those metrics, and every random draw (the order of an epoch, dropout, augmentation) is a function of the seed, the
+epoch and the batch. bfloat16 has the range of float32, so mixed precision scales no loss and keeps no scaler.
+"""
+
+import copy
+import hashlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from rich.progress import Progress
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+from MLOps.artifacts import value_hash
+from MLOps.config.predictors import NetworkConfig
+from MLOps.config.schema import suggest
+from MLOps.errors import UserError
+from MLOps.predictors.augmentation import augment
+from MLOps.predictors.checkpoints import Checkpoints, code_hash
+from MLOps.predictors.contract import OnEpoch, Targets
+from MLOps.predictors.metrics import classification_metrics, implied_returns, is_better, regression_metrics
+from MLOps.predictors.networks import NETWORKS
+from MLOps.predictors.progress import progress_bars
+from MLOps.predictors.windows import Windows
+
+History = list[dict[str, float]]
+
+SAVE_SECONDS = 5.0  # between checkpoints: what a kill can cost
+EVALUATION_BATCH = 512
+MEMORY_SHARE = 0.5  # of the device's, for a batch of automatic size
+MIN_UPDATES = 16  # an epoch, however much memory there is: a network learns by updates
+
+EPOCH_METRICS = ("train_loss", "gradient_norm", "learning_rate")
+CLASS_METRICS = ("accuracy", "f1_macro")
+RETURN_METRICS = ("rmse", "rank_ic")
+
+
+class Training:
+    """A training's whole state. `history` holds the metrics of each finished epoch, `best` the weights to keep.
+
+    Args:
+        rows: the labelled rows to learn from, ascending; each ends a whole window.
+        batch_size: labels an update.
+
+    Raises:
+        UserError: the device is absent, the metric to monitor unknown, or a feature never finite.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        windows: Windows,
+        targets: Targets,
+        rows: np.ndarray,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self.config = config
+        self.rows = rows
+        self.seed = seed
+        self.device = pick_device(config.device)
+        if config.monitor not in (known := metric_names(config)):
+            raise UserError(f"predictors: monitor: unknown metric {config.monitor!r}; {suggest(config.monitor, known)}")
+        self.scaler = windows.fit_scaler(rows)
+        self.returns_mean, self.returns_std = float(targets.returns[rows].mean()), float(targets.returns[rows].std())
+        self.class_returns = targets.class_returns(rows)
+        self._windows, self._targets = windows, targets
+        self._values = torch.from_numpy(self.scaler.transform(windows.values)).to(self.device)
+        self._classes = torch.from_numpy(targets.classes.astype(np.int64)).to(self.device)
+        scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
+        self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
+        torch.manual_seed(seed)
+        self.network = NETWORKS[config.kind](len(windows.names), targets.class_count, config).to(self.device)  # type: ignore[attr-defined]
+        self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
+        self.batch_size = batch_size or self._batch_size_that_fits()
+        if config.gradient_checkpointing:
+            recompute_activations(self.network)
+        self._step = torch.compile(self.network) if config.compile else self.network
+        optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
+        # The fused kernel makes one pass over all weights.
+        self._optimiser = optimiser(self.network.parameters(), weight_decay=config.weight_decay, fused=True)
+        self._amp = config.mixed_precision and _bfloat16_is_quick(self.device)
+
+        self.history: History = []
+        self.best = self.weights()
+        self._batch, self._loss_sum, self._norm_sum = 0, 0.0, 0.0
+        self._saved_at = time.monotonic()
+
+    def fit(self, validation_rows: np.ndarray, on_epoch: OnEpoch, folder: Path) -> None:
+        """Train by the configured schedule until it ends, keeping the weights of the epoch that `monitor` calls best.
+
+        Epochs that a killed run had finished are told to `on_epoch` again.
+
+        Args:
+            folder: of all trainings' checkpoints; this one's lie in a folder named by all that it depends on.
+        """
+        self._run(partial(schedule, self.config), validation_rows, on_epoch, folder / self._identity(validation_rows))
+
+    def repeat(self, learning_rates: Sequence[float], folder: Path) -> None:
+        """Train an epoch at each of the rates, looking at no other rows; the last weights are kept."""
+        rates = [*learning_rates, None]
+        nothing = np.empty(0, dtype=np.int64)
+        identity = self._identity(np.asarray(learning_rates))
+        self._run(lambda history: rates[len(history)], nothing, lambda epoch, metrics: None, folder / identity)
+
+    def _run(
+        self,
+        rate: Callable[[History], float | None],
+        validation_rows: np.ndarray,
+        on_epoch: OnEpoch,
+        folder: Path,
+    ) -> None:
+        """Train epochs at the rates that `rate` answers to the history so far, until it answers None."""
+        self._checkpoints = Checkpoints(folder)
+        self._resume()
+        for epoch, metrics in enumerate(self.history, 1):
+            on_epoch(epoch, metrics)
+        with progress_bars() as progress:
+            epochs = progress.add_task(f"{self.config.kind}: epochs", total=self.config.max_epochs)  # type: ignore[attr-defined]
+            while (learning_rate := rate(self.history)) is not None:
+                metrics = {**self._epoch(learning_rate, progress), "learning_rate": learning_rate}
+                if len(validation_rows):
+                    metrics |= self.evaluate(validation_rows)
+                self.history.append(metrics)
+                self._batch, self._loss_sum, self._norm_sum = 0, 0.0, 0.0
+                if not len(validation_rows) or best_epoch(self.history, self.config.monitor) == len(self.history):
+                    self.best = self.weights()
+                on_epoch(len(self.history), metrics)
+                progress.update(epochs, completed=len(self.history))
+                self._save_if_due()
+        self._save()
+
+    def evaluate(self, rows: np.ndarray) -> dict[str, float]:
+        """Metrics `validation_…` of forecasts made from windows, as in service, at `rows`."""
+        outputs = self.outputs(rows)
+        logits, returns = split_outputs(outputs, self.config, self._targets.class_count)
+        classes, actual = self._targets.classes[rows], self._targets.returns[rows]
+        metrics = {"loss": self._loss(outputs[:, None], torch.from_numpy(rows[:, None]).to(self.device)).item()}
+        expected = None
+        if logits is not None:
+            probabilities = logits.double().softmax(dim=-1).cpu().numpy()
+            expected = probabilities @ self.class_returns
+            figures = classification_metrics(probabilities, classes)
+            metrics |= {name: figures[name] for name in CLASS_METRICS}
+        if returns is not None:
+            expected = returns.double().cpu().numpy() * self.returns_std + self.returns_mean
+            figures = regression_metrics(expected, actual)
+            metrics |= {name: figures[name] for name in RETURN_METRICS}
+        assert expected is not None
+        earned = implied_returns(expected, actual, self._targets.timestamps[rows])
+        deviation = earned.std()
+        metrics["sharpe_per_bar"] = float(earned.mean() / deviation) if deviation > 0 else 0.0
+        return {f"validation_{name}": value for name, value in metrics.items()}
+
+    def outputs(self, rows: np.ndarray) -> torch.Tensor:
+        """The network's outputs (n, outputs) for the windows that end at `rows`, in float32."""
+        self.network.eval()
+        offsets = torch.arange(1 - self.config.lookback_bars, 1)
+        with torch.inference_mode():
+            batches = [
+                self.network(self._values[(batch[:, None] + offsets).to(self.device)])[:, 0]
+                for batch in torch.from_numpy(rows).split(EVALUATION_BATCH)
+            ]
+        return torch.cat(batches)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Copies of the network's parameters and buffers."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.network.state_dict().items()}
+
+    def _epoch(self, learning_rate: float, progress: Progress) -> dict[str, float]:
+        """One pass over the rows in an order of its own, from the position that a killed run had reached."""
+        self.network.train()
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        epoch = len(self.history) + 1
+        firsts, counts = self._sequences(epoch)
+        size = max(1, self.batch_size // self._sequence_bars)
+        total = math.ceil(len(firsts) / size)
+        bar = progress.add_task(f"epoch {epoch}: batches", total=total, completed=self._batch)
+        while self._batch < total:
+            batch = slice(self._batch * size, (self._batch + 1) * size)
+            torch.manual_seed(_derived(self.seed, epoch, self._batch))
+            loss, norm = self._update(firsts[batch], counts[batch])
+            self._batch += 1
+            self._loss_sum += loss * int(counts[batch].sum())
+            self._norm_sum += norm
+            progress.update(bar, completed=self._batch)
+            self._save_if_due()
+        progress.remove_task(bar)
+        return {"train_loss": self._loss_sum / len(self.rows), "gradient_norm": self._norm_sum / total}
+
+    def _sequences(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows cut into sequences of at most `sequence_bars` neighbours, in the epoch's order.
+
+        The cuts fall elsewhere in every epoch, so that no bar always comes first.
+
+        Returns:
+            Each sequence's first row and its number of rows, both (sequences,).
+        """
+        generator = np.random.default_rng([self.seed, epoch])
+        offset = generator.integers(self._sequence_bars)
+        follows = (np.diff(self.rows) == 1) & (np.diff(self._windows.run_bars[self.rows]) == 1)
+        starts = np.concatenate([[True], ~follows])
+        place = np.arange(len(self.rows))
+        within = place - np.maximum.accumulate(np.where(starts, place, 0))
+        starts |= (within + offset) % self._sequence_bars == 0
+        first = np.flatnonzero(starts)
+        counts = np.diff(np.append(first, len(self.rows)))
+        order = generator.permutation(len(first))
+        return self.rows[first][order], counts[order]
+
+    def _update(self, firsts: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+        """One step of the optimiser on the sequences that begin at rows `firsts`: the loss and the gradient's norm."""
+        bars = int(counts.max())
+        # Each sequence is preceded by the rest of its first label's window. Where it is shorter than the longest, rows
+        # of whatever follows fill it up: the state runs forward, so no label of it ever sees them.
+        span = torch.arange(1 - self.config.lookback_bars, bars)
+        rows = (torch.from_numpy(firsts)[:, None] + span).clamp(max=len(self._values) - 1).to(self.device)
+        inputs = augment(self._values[rows], self.config.augmentation)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
+            # In windows mode, networks that answer for the last bar only are called as such.
+            outputs = self._step(inputs) if self._sequence_bars == 1 else self._step(inputs, bars)
+        labelled = torch.arange(bars) < torch.from_numpy(counts)[:, None]
+        loss = self._loss(outputs.float(), rows[:, -bars:], labelled.to(self.device))
+        self._optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        self._optimiser.step()
+        return loss.item(), norm.item()
+
+    def _loss(self, outputs: torch.Tensor, rows: torch.Tensor, labelled: torch.Tensor | None = None) -> torch.Tensor:
+        """Weighted mean over the labelled (batch, bars) of cross-entropy and squared error of the scaled return."""
+        if labelled is None:
+            labelled = torch.ones_like(rows, dtype=torch.bool)
+        logits, returns = split_outputs(outputs, self.config, self._targets.class_count)
+        loss = torch.zeros((), device=self.device)
+        if logits is not None:
+            classes = torch.where(labelled, self._classes[rows], -1)
+            loss = loss + self.config.class_loss_weight * cross_entropy(
+                logits.flatten(0, 1), classes.flatten(), ignore_index=-1
+            )
+        if returns is not None:
+            # `where` rather than a product: the return of an unlabelled row may be NaN.
+            error = torch.where(labelled, returns - self._returns[rows], 0.0)
+            loss = loss + self.config.return_loss_weight * (error**2).sum() / labelled.sum()
+        return loss
+
+    def _batch_size_that_fits(self) -> int:
+        """The largest power of two of labels whose update fits in MEMORY_SHARE of the device's memory.
+
+        The memory is the device's total, not what happens to be free, so that a machine always answers the same.
+        """
+        total = (
+            torch.cuda.get_device_properties(self.device).total_memory
+            if self.device.type == "cuda"
+            else psutil.virtual_memory().total
+        )
+        bars = self.config.lookback_bars - 1 + self._sequence_bars
+        windows = torch.zeros(8, bars, self._values.shape[1], device=self.device)
+        saved = saved_bytes(copy.deepcopy(self.network), windows)
+        # Twice: what the forward pass saves, the backward pass mirrors.
+        fitting = total * MEMORY_SHARE / (2 * saved / 8 / self._sequence_bars)
+        return 2 ** int(math.log2(max(1.0, min(fitting, len(self.rows) / MIN_UPDATES))))
+
+    def _identity(self, choices: np.ndarray) -> str:
+        """All that the result depends on, as a hash; `choices` are the validation rows, or the learning rates."""
+        digest = hashlib.sha256()
+        targets = self._targets
+        for array in (self._windows.values, targets.classes, targets.returns, targets.timestamps, self.rows, choices):
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        environment = [torch.__version__, torch.get_num_threads(), self.device.type]
+        return value_hash(
+            [asdict(self.config), self.batch_size, self.seed, digest.hexdigest(), code_hash(), environment]
+        )[:32]
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        arrays = {f"network.{name}": array for name, array in self.weights().items()}
+        arrays |= {f"best.{name}": array for name, array in self.best.items()}
+        for number, moments in self._optimiser.state_dict()["state"].items():
+            arrays |= {f"optimiser.{number}.{name}": tensor.cpu().numpy() for name, tensor in moments.items()}
+        step = len(self.history) * 10**6 + self._batch
+        position = {"batch": self._batch, "loss_sum": self._loss_sum, "norm_sum": self._norm_sum}
+        self._checkpoints.save(step, arrays, {"history": self.history, **position})
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        if (state := self._checkpoints.newest()) is None:
+            return
+        arrays, facts = state
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.network.load_state_dict(_under("network.", tensors))
+        self.best = _under("best.", arrays)
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in _under("optimiser.", tensors).items():
+            number, _, moment = name.partition(".")
+            moments.setdefault(int(number), {})[moment] = tensor
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": moments})
+        self.history = facts["history"]
+        self._batch, self._loss_sum, self._norm_sum = facts["batch"], facts["loss_sum"], facts["norm_sum"]
+
+
+def schedule(config: NetworkConfig, history: History) -> float | None:
+    """The learning rate of the epoch that follows `history`; None when training is over."""
+    done = len(history)
+    best = best_epoch(history, config.monitor)
+    if done >= config.max_epochs or done - best >= config.patience_epochs:
+        return None
+    if config.schedule == "plateau":
+        return config.learning_rate * 0.5 ** _plateaus(history, config)
+    if config.schedule == "constant":
+        return config.learning_rate
+    # Half a cosine over all epochs, or over each period between warm restarts (Loshchilov & Hutter, 2017).
+    period = config.max_epochs if config.schedule == "cosine" else config.schedule_epochs
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (done % period) / period))
+
+
+def best_epoch(history: History, monitor: str) -> int:
+    """The first epoch, counted from 1, with the best value of the metric `monitor`; 0 when there is none yet."""
+    best = 0
+    for epoch, metrics in enumerate(history, 1):
+        if best == 0 or is_better(monitor, metrics[monitor], history[best - 1][monitor]):
+            best = epoch
+    return best
+
+
+def metric_names(config: NetworkConfig) -> list[str]:
+    """What `Training` logs for each epoch."""
+    names = ["loss", "sharpe_per_bar"]
+    names += CLASS_METRICS if config.class_loss_weight else ()
+    names += RETURN_METRICS if config.return_loss_weight else ()
+    return [*EPOCH_METRICS, *(f"validation_{name}" for name in names)]
+
+
+def split_outputs(
+    outputs: torch.Tensor, config: NetworkConfig, class_count: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """A network's outputs (…, outputs) as class logits (…, classes) and scaled return (…); None where not foretold."""
+    logits = outputs[..., :class_count] if config.class_loss_weight else None
+    return logits, outputs[..., -1] if config.return_loss_weight else None
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UserError: it is not there.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    if not present[wanted]:
+        there = ", ".join(name for name, there in present.items() if there)
+        raise UserError(f"predictors: device: {wanted} is asked for and PyTorch finds {there} only; use device: auto")
+    return torch.device(wanted)
+
+
+def recompute_activations(network: nn.Module) -> None:
+    """Have the network's blocks forget what they computed on the way forward and compute it again on the way back.
+
+    Blocks with batch norm are left alone: computing them twice would count every batch twice.
+    """
+    for child in network.children():
+        for block in child if isinstance(child, nn.ModuleList) else [child]:
+            if not any(isinstance(module, nn.BatchNorm1d) for module in block.modules()):
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def saved_bytes(network: nn.Module, windows: torch.Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward pass."""
+    sizes: list[int] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        network.train()(windows)
+    return sum(sizes)
+
+
+def _plateaus(history: History, config: NetworkConfig) -> int:
+    """How often `schedule_epochs` epochs went by without a new best."""
+    count, waited = 0, 0
+    for epoch in range(1, len(history) + 1):
+        waited = 0 if best_epoch(history[:epoch], config.monitor) == epoch else waited + 1
+        if waited == config.schedule_epochs:
+            count, waited = count + 1, 0
+    return count
+
+
+def _derived(seed: int, epoch: int, batch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, batch]).generate_state(1)[0])
+
+
+def _bfloat16_is_quick(device: torch.device) -> bool:
+    quick = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    if not quick:
+        warnings.warn("mixed_precision: this processor has no bfloat16, so float32 is used", stacklevel=3)
+    return quick
+
+
+def _under(prefix: str, values: dict) -> dict:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -1,0 +1,43 @@
+"""Uncertainty by Monte-Carlo dropout (Gal & Ghahramani, 2016)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from MLOps.predictors.contract import relative_entropy
+
+
+@contextmanager
+def thinned(network: nn.Module, seed: int) -> Iterator[None]:
+    """While the block runs, each dropout of the network (in eval mode) leaves out units drawn once by `seed`.
+
+    The same units are left out for every window and every bar: one thinned network is sampled, not one for each
+    window, so that a window's forecast does not depend on those it is asked for together with.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    masks: dict[nn.Module, torch.Tensor] = {}
+
+    def drop(module: nn.Dropout, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+        if module not in masks:
+            kept = torch.rand(output.shape[-1], generator=generator, dtype=torch.float64) >= module.p
+            masks[module] = (kept / (1 - module.p)).to(output.dtype)
+        return output * masks[module]
+
+    hooks = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, nn.Dropout)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def disagreement(samples: np.ndarray) -> np.ndarray:
+    """What the samples' probabilities (samples, n, classes) do not agree on, in [0, 1], (n,).
+
+    The mutual information of class and network (Houlsby et al., 2011) as a share of ln(classes): the entropy of the
+    mean forecast less the mean entropy of the forecasts.
+    """
+    return np.maximum(relative_entropy(samples.mean(axis=0)) - relative_entropy(samples).mean(axis=0), 0.0)

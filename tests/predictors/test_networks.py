@@ -1,0 +1,103 @@
+"""What each network learns, and what it cannot see."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from MLOps.config.predictors import parse_predictor
+from MLOps.predictors import Predictor
+from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.contract import forecast
+from MLOps.predictors.metrics import log_losses
+from MLOps.predictors.networks import NETWORKS as KINDS
+from MLOps.predictors.windows import Windows
+from tests.predictors.markets import FEATURES, NETWORKS, SmallMarket, fit, small_market
+
+FORWARD = ("lstm", "gru", "dlstm")
+
+
+@cache
+def market(edge_bps: float) -> SmallMarket:
+    return small_market(edge_bps)
+
+
+def losses(predictor: Predictor, market: SmallMarket) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """On validation, of the class prior, of the predictor and of the best possible forecast."""
+    windows = Windows(market.features, FEATURES, predictor.lookback_bars)
+    rows = market.rows("validation", windows)
+    classes = market.targets.classes[rows]
+    prior = class_prior(market.targets.classes[market.rows("train", windows)])
+    return (
+        log_losses(np.tile(prior, (len(rows), 1)), classes),
+        log_losses(forecast(predictor, windows, rows).probabilities, classes),
+        log_losses(market.best[rows], classes),
+    )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_planted_edge_is_found(name: str, tmp_path: Path) -> None:
+    prior, own, best = losses(fit(NETWORKS[name], market(100.0), tmp_path), market(100.0))
+    assert (prior - own).mean() >= 0.8 * (prior - best).mean()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_found_in_a_random_walk(name: str, tmp_path: Path) -> None:
+    prior, own, best = losses(fit(NETWORKS[name], market(0.0), tmp_path), market(0.0))
+    gain = prior - own
+    # The bars of a random walk are independent, and so are the gains on them.
+    assert gain.mean() <= 3 * gain.std() / np.sqrt(len(gain))
+    assert abs((prior - best).mean()) <= 3 * (prior - best).std() / np.sqrt(len(gain))
+
+
+def network(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = parse_predictor(NETWORKS[name], "test")
+    # In float64 no summation order can blur whether an output depends on an input.
+    return KINDS[config.kind](4, 3, config).double().eval()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_forecast_depends_on_its_window_alone(name: str) -> None:
+    windows = torch.randn(5, 8, 4, dtype=torch.float64)
+    changed = windows.clone()
+    changed[1:] = 1e3
+    assert torch.equal(network(name)(windows)[0], network(name)(changed)[0])
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_a_forward_state_never_sees_a_later_bar(name: str) -> None:
+    bars = torch.randn(2, 20, 4, dtype=torch.float64)
+    full = network(name)(bars, 20)
+    for t in range(1, 20):
+        changed = bars.clone()
+        changed[:, t:] = 1e3
+        assert torch.equal(network(name)(changed, 20)[:, :t], full[:, :t])
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_the_first_label_of_a_sequence_is_answered_as_its_window_is(name: str) -> None:
+    bars = torch.randn(3, 30, 4, dtype=torch.float64)
+    sequence = network(name)(bars, 30 - 7)[:, 0]
+    torch.testing.assert_close(sequence, network(name)(bars[:, :8])[:, 0], rtol=0, atol=1e-12)
+
+
+def test_bilstm_reads_its_window_both_ways() -> None:
+    windows = torch.randn(1, 8, 4, dtype=torch.float64, requires_grad=True)
+    hidden = network("bilstm").layers[0](windows)  # type: ignore[index, operator]
+    width = hidden.shape[-1] // 2
+    # The state at the window's first bar: forward it knows that bar alone, backward all that come later.
+    (forward,) = torch.autograd.grad(hidden[0, 0, :width].sum(), windows, retain_graph=True)
+    (backward,) = torch.autograd.grad(hidden[0, 0, width:].sum(), windows)
+    assert (forward[0, 1:] == 0).all()
+    assert (backward[0] != 0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_heads_answer_what_the_loss_weights_ask_for(name: str) -> None:
+    for weights, outputs in {(1.0, 0.0): 5, (0.0, 1.0): 1, (0.6, 0.4): 6}.items():
+        values = {**NETWORKS[name], "class_loss_weight": weights[0], "return_loss_weight": weights[1]}
+        config = parse_predictor(values, "test")
+        assert KINDS[name](4, 5, config)(torch.randn(2, 8, 4)).shape == (2, 1, outputs)

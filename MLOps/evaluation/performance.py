@@ -4,7 +4,6 @@ import numpy as np
 
 from MLOps.trading import Ledger
 
-
 # Returns that differ by rounding alone do not vary; dividing by such a deviation would make a ratio of 1e16.
 NO_VARIATION = 1e-12
 

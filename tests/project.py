@@ -75,9 +75,12 @@ class Project:
             section[last] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
-    def run(self, *words: str, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run `python -m WORDS` as a user would in the activated environment."""
+    def run(
+        self, *words: str, check: bool = True, timeout_s: float = 600, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m WORDS` as a user would in the activated environment, with `variables` set."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
+        environment |= variables
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
             [sys.executable, "-m", *words],

@@ -2,8 +2,6 @@
 
 import sys
 
-import numpy as np
-
 from MLOps.agents.observations import MarketView
 from MLOps.agents.training import train
 from MLOps.artifacts import read_json, read_table, whole_folder
@@ -51,7 +49,7 @@ def main() -> None:
         )
         with whole_folder(paths.AGENTS / name) as folder:
             agent.save(folder)
-        log_agent(stage.run, paths.AGENTS / name, np.zeros((2, len(agent.columns)), np.float32))
+        log_agent(stage.run, paths.AGENTS / name)
         ledger = simulate(agent.policy, validation, stage.params.trading)
         figures = performance(ledger, stage.params.backtest.bars_per_year)
         stage.report({"validation_reward": reward, **{f"validation_{k}": v for k, v in figures.items()}})

@@ -31,9 +31,9 @@ def project(copy: Project) -> Iterator[Project]:
     (copy.folder / "params.yaml").write_text(params)
 
 
-def sentence(project: Project, *stage: str, **environment: str) -> str:
+def sentence(project: Project, *stage: str, **variables: str) -> str:
     """What the stage says, having checked how it says it."""
-    done = project.run(f"MLOps.pipelines.{stage[0]}", *stage[1:], check=False, **environment)
+    done = project.run(f"MLOps.pipelines.{stage[0]}", *stage[1:], check=False, variables=variables)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage[0]}: ")]

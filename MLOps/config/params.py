@@ -75,7 +75,7 @@ class SplitConfig:
 
 @section
 class FeatureConfig:
-    """`names` picks features from the catalogue (MLOps/features/catalogue.py), in order."""
+    """`names` picks features, and whole families, from the catalogue (MLOps/features/catalogue.py), in order."""
 
     names: Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -13,6 +13,8 @@ PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume")
 KEYS = ("timestamp", "symbol")
 COLUMNS = (*KEYS, *VALUES)
+# Bars may carry both of these besides: see MLOps/data/sentiment.py.
+SENTIMENT = ("sentiment", "sentiment_items")
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
@@ -70,5 +72,6 @@ def _refuse(bars: pd.DataFrame, faulty: np.ndarray, where: str, rule: str, colum
     first = bars.iloc[row]
     raise UserError(
         f"{where}: {rule}; {int(faulty.sum())} rows are not, first row {row} "
-        f"({first['symbol']} {first['timestamp'].isoformat()}, {column} {first[column]}); correct or remove them {hint}".rstrip()
+        f"({first['symbol']} {first['timestamp'].isoformat()}, {column} {first[column]}); "
+        f"correct or remove them {hint}".rstrip()
     )

@@ -31,6 +31,7 @@ MODEL_REQUIREMENTS = (
     "numpy",
     "pandas",
     "pydantic",
+    "PyWavelets",
     "PyYAML",
     "safetensors",
     "scipy",

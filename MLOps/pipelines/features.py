@@ -13,7 +13,7 @@ def main() -> None:
         bars = read_table(paths.BARS)
         splits = split(bars["timestamp"], stage.params.splits)
         pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
-        features = pipeline.compute(bars)
+        features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())

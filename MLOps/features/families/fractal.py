@@ -106,7 +106,7 @@ def katz_dimension(values: np.ndarray, window: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def variance_ratio(values: np.ndarray, window: int, lag: int) -> np.ndarray:
-    """Variance of sums of `lag` of the last `window` values over `lag` times that of single ones: Lo & MacKinlay (1988)."""
+    """Variance of sums of `lag` of the last `window` values over `lag` times that of one: Lo & MacKinlay (1988)."""
     result = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
         first = t - window + 1

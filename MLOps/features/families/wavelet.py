@@ -22,8 +22,8 @@ def _energy_shares(b: SymbolBars) -> tuple[np.ndarray, ...]:
 
     def compute() -> tuple[np.ndarray, ...]:
         windows = every_window(b.log_return, BARS)
-        # Periodisation keeps the energy: the shares add up to 1.
-        rest, *details = pywt.wavedec(windows, WAVELET, mode="periodization", level=LEVELS, axis=1)
+        # Undecimated, or a cycle would change scales with its phase; normalised, so that the parts keep the energy.
+        rest, *details = pywt.swt(windows, WAVELET, level=LEVELS, axis=1, trim_approx=True, norm=True)
         energies = [np.sum(part**2, axis=1) for part in (*reversed(details), rest)]
         total = sum(energies)
         return tuple(np.where(total == 0, 0.0, energy / np.where(total == 0, 1.0, total)) for energy in energies)
@@ -54,7 +54,7 @@ FEATURES: dict[str, Feature] = {
         f"wavelet_energy_{level}": Feature(
             BARS + 1,
             _share(level),
-            f"share of the energy of {BARS} log returns at scales of {2**level} to {2 ** (level + 1)} bars, {WAVELET}",
+            f"share of the energy of {BARS} log returns at scales of {2**level} to {2 ** (level + 1)} bars, undecimated {WAVELET}",
         )
         for level in range(1, LEVELS + 1)
     },

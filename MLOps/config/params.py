@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from MLOps.config.data import LabelConfig
 from MLOps.config.schema import parse, section
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
@@ -78,14 +79,6 @@ class FeatureConfig:
     """`names` picks features, and whole families, from the catalogue (MLOps/features/catalogue.py), in order."""
 
     names: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-@section
-class LabelConfig:
-    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
-
-    smoothing_k: Positive
-    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
 
 
 @section

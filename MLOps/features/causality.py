@@ -155,8 +155,8 @@ class _Seen:
         self._note("(rows)", corruption, expected, order < 0)
         expected, found = expected[order >= 0], answer.iloc[order[order >= 0]]
         dtypes = reference.drop(columns=list(KEYS)).dtypes
-        for columns in dtypes.groupby(dtypes).groups.values():
-            names = list(columns)
+        for kind in dtypes.unique():
+            names = list(dtypes.index[dtypes == kind])
             moved = ~_same_bits(expected[names].to_numpy(), found[names].to_numpy())
             for number in np.flatnonzero(moved.any(axis=0)):
                 self._note(names[number], corruption, expected, moved[:, number])

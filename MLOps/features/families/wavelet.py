@@ -54,7 +54,8 @@ FEATURES: dict[str, Feature] = {
         f"wavelet_energy_{level}": Feature(
             BARS + 1,
             _share(level),
-            f"share of the energy of {BARS} log returns at scales of {2**level} to {2 ** (level + 1)} bars, undecimated {WAVELET}",
+            f"share of the energy of {BARS} log returns at scales of {2**level} to {2 ** (level + 1)} bars, "
+            f"undecimated {WAVELET}",
         )
         for level in range(1, LEVELS + 1)
     },

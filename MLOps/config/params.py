@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from MLOps.config.data import LabelConfig
+from MLOps.config.data import DataConfig, LabelConfig
 from MLOps.config.schema import parse, section
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
@@ -23,37 +23,6 @@ class TrackingConfig:
     uri: str
     experiment: str
     registered_model: str
-
-
-@section
-class CsvConfig:
-    """`data.source: csv`."""
-
-    path: str
-
-
-@section
-class SyntheticConfig:
-    """`data.source: synthetic`: a random walk in which a planted edge of known size may be hidden.
-
-    `edge_bps` is the mean log return of a bar whose sign the previous bars announce; 0 is a pure random walk.
-    """
-
-    symbols: Positive
-    bars: Positive
-    volatility_bps: Annotated[float, Field(gt=0)]
-    edge_bps: Annotated[float, Field(ge=0)]
-    regime_bars: Positive
-
-
-@section
-class DataConfig:
-    source: Literal["sample", "csv", "synthetic"]
-    csv: CsvConfig
-    synthetic: SyntheticConfig
-    on_duplicate: Literal["error", "keep_last"]
-    on_unsorted: Literal["error", "sort"]
-    quality_threshold: Annotated[float, Field(ge=0, le=1)]
 
 
 @section
@@ -76,7 +45,7 @@ class SplitConfig:
 
 @section
 class FeatureConfig:
-    """`names` picks features, and whole families, from the catalogue (MLOps/features/catalogue.py), in order."""
+    """`names` picks features, and families, of MLOps/features/catalogue.py, in order."""
 
     names: Annotated[tuple[str, ...], Field(min_length=1)]
 

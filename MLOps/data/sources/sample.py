@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from MLOps.config.params import DataConfig
-from MLOps.data.sources.csv import bars_from_csv
+from MLOps.config.data import DataConfig
+from MLOps.data.sources.files import bars_from_csv
 
 PATH = Path("data/sample/bars.csv.gz")
 

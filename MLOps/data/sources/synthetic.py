@@ -9,7 +9,7 @@ know at bar t's close is exactly the drift of bar t+1. With `edge_bps: 0` volume
 import numpy as np
 import pandas as pd
 
-from MLOps.config.params import DataConfig
+from MLOps.config.data import DataConfig
 from MLOps.data.bars import COLUMNS, check_bars
 
 START = "2000-01-03"

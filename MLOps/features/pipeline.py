@@ -89,9 +89,13 @@ class FeaturePipeline:
 
         groups = [own for _, own in bars.groupby("symbol", sort=False)]
         firsts = np.cumsum([0, *(len(own) for own in groups)])[:-1]
-        # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, firsts, groups))
+        if threads == 1:
+            for first, own in zip(firsts, groups, strict=True):
+                fill(first, own)
+        else:
+            # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(fill, firsts, groups))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 

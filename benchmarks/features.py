@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.features.catalogue import CATALOGUE
+from MLOps.features.families.technical import directional_index
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.talib_windows import windowed_talib
 
@@ -82,7 +83,7 @@ def eight_indicators(bars: pd.DataFrame, threads: int) -> None:
         windowed_talib("BBANDS", (close,), 20, {"timeperiod": 20})
         windowed_talib("RSI", (close,), 180, {"timeperiod": 30})
         windowed_talib("CCI", (high, low, close), 30, {"timeperiod": 30})
-        windowed_talib("DX", (high, low, close), 180, {"timeperiod": 30})
+        directional_index(high, low, close, 180, 30)
         windowed_talib("SMA", (close,), 30, {"timeperiod": 30})
         windowed_talib("SMA", (close,), 60, {"timeperiod": 60})
 

@@ -78,6 +78,29 @@ def rolling_max(values: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
+@njit(cache=True, nogil=True)
+def wilder_sum(values: np.ndarray, window: int, period: int) -> np.ndarray:
+    """Wilder's smoothed sum, begun afresh on each window of `window` values, the first of which is not looked at.
+
+    S is the sum of the next period - 1 values, then S - S / period + x for each that follows: Wilder (1978). The
+    recursions of a block of windows advance together, for one alone would leave the processor waiting for itself.
+    """
+    count = max(len(values) - window + 1, 0)
+    sums = np.zeros(count)
+    block = 512
+    for first in range(0, count, block):
+        last = min(count, first + block)
+        for i in range(1, period):
+            for t in range(first, last):
+                sums[t] += values[t + i]
+        for i in range(period, window):
+            for t in range(first, last):
+                sums[t] = sums[t] - sums[t] / period + values[t + i]
+    result = np.full(len(values), np.nan)
+    result[len(values) - count :] = sums
+    return result
+
+
 def every_window(values: np.ndarray, window: int) -> np.ndarray:
     """The windows of `window` values that end at each value, (len(values), window), oldest first; no view.
 

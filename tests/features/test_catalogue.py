@@ -14,6 +14,7 @@ from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, FAMILIES, as_markdown, chosen
 from MLOps.features.families.fractal import higuchi_dimension, hurst_exponent, katz_dimension, variance_ratio
 from MLOps.features.families.technical import FEATURES as TECHNICAL
+from MLOps.features.families.technical import directional_index
 from MLOps.features.feature import SymbolBars
 from MLOps.features.pipeline import FeaturePipeline, _symbol_bars
 from MLOps.features.universe import SHRINKAGE, Universe
@@ -40,6 +41,20 @@ def test_technical_features_are_the_bits_of_talib_begun_afresh_on_each_window(ib
             expected = getattr(talib, name)(*arrays, **dict(options))
             expected = expected if isinstance(expected, tuple) else (expected,)
             assert [output[-1] for output in expected] == [output[t - 1] for output in values], (name, t)
+
+
+@pytest.mark.parametrize(("window", "period"), [(84, 14), (180, 30), (40, 20)])
+def test_the_directional_index_is_the_bits_of_talib(window: int, period: int, ibm: SymbolBars) -> None:
+    still = np.arange(600) < 200  # no range, and no movement
+    for high, low, close in (
+        (ibm.high, ibm.low, ibm.close),
+        [np.where(still, 5.0, a) for a in (ibm.high, ibm.low, ibm.close)],
+    ):
+        values = directional_index(high, low, close, window, period)
+        assert np.isnan(values[: window - 1]).all()
+        for t in range(window, 600, 7):
+            expected = talib.DX(high[t - window : t], low[t - window : t], close[t - window : t], period)[-1]
+            assert values[t - 1] == expected
 
 
 def test_no_feature_knows_the_price_level_or_the_unit_of_volume(early: pd.DataFrame) -> None:

@@ -8,11 +8,12 @@ HT_TRENDMODE: begun afresh they cost thirty times what any other indicator does.
 import numpy as np
 
 from MLOps.features.feature import Feature, SymbolBars
-from MLOps.features.windows import rolling_mean, rolling_std
+from MLOps.features.windows import rolling_mean, rolling_std, wilder_sum
 
 WILDER_SPANS = 6  # after 6 n bars 0.2 % of the start is left in Wilder's smoothing
 EMA_SPANS = 5  # after 5 n bars 0.005 % of the start is left in an exponential mean
 MACD_BARS = 78  # three slow spans
+TALIB_ZERO = 1e-14  # what TA-Lib takes for 0 in a denominator
 
 
 def _scaled(
@@ -62,6 +63,33 @@ def _per_volume(name: str, inputs: str, window_bars: int, formula: str, **option
     )
 
 
+def directional_index(high: np.ndarray, low: np.ndarray, close: np.ndarray, window: int, period: int) -> np.ndarray:
+    """Wilder's DX in [0, 100], begun afresh on each window: the bits of TA-Lib's DX at less than half of its cost."""
+    rise, fall, before = np.full(len(high), np.nan), np.full(len(high), np.nan), np.full(len(high), np.nan)
+    rise[1:], fall[1:], before[1:] = high[1:] - high[:-1], low[:-1] - low[1:], close[:-1]
+    plus = wilder_sum(np.where((rise > 0) & (rise > fall), rise, 0.0), window, period)
+    minus = wilder_sum(np.where((fall > 0) & (fall > rise), fall, 0.0), window, period)
+    ranges = np.maximum(np.maximum(high - low, np.abs(high - before)), np.abs(low - before))
+    span = wilder_sum(ranges, window, period)
+    moved = span > TALIB_ZERO
+    span = np.where(moved, span, 1.0)
+    plus, minus = 100 * (plus / span), 100 * (minus / span)
+    total = plus + minus
+    moved &= total > TALIB_ZERO
+    result = np.where(moved, 100 * (np.abs(minus - plus) / np.where(moved, total, 1.0)), 0.0)
+    # A NaN is not greater than anything: without this the bars of the warm-up would count as bars that stood still.
+    return np.where(np.isnan(total), np.nan, result)
+
+
+def _directional_index(bars: int) -> Feature:
+    window = WILDER_SPANS * bars
+    return Feature(
+        window,
+        lambda b: directional_index(b.high, b.low, b.close, window, bars) / 100,
+        "directional index / 100, Wilder (1978)",
+    )
+
+
 def _bollinger(bars: int) -> Feature:
     """0 at the lower band, 1 at the upper; 0.5 where the bands have no width."""
 
@@ -101,7 +129,7 @@ FEATURES: dict[str, Feature] = {
     "adxr_14": _scaled(
         "ADXR", HLC, W14 + 13, "mean of ADX now and 13 bars ago / 100, Wilder (1978)", 100, timeperiod=14
     ),
-    "dx_14": _scaled("DX", HLC, W14, "directional index / 100, Wilder (1978)", 100, timeperiod=14),
+    "dx_14": _directional_index(14),
     "plus_di_14": _scaled(
         "PLUS_DI", HLC, W14, "positive directional indicator / 100, Wilder (1978)", 100, timeperiod=14
     ),

@@ -75,8 +75,8 @@ def fit(bars: pd.DataFrame) -> Fitted:
 
 @pytest.fixture(scope="module")
 def bars(sample: pd.DataFrame) -> pd.DataFrame:
-    three = sample[sample["symbol"].isin(["AAPL", "IBM", "MSFT"])]
-    return three.groupby("symbol", sort=False).head(700).reset_index(drop=True)[[*KEYS, *VALUES]]
+    two = sample[sample["symbol"].isin(["AAPL", "MSFT"])]
+    return two.groupby("symbol", sort=False).head(700).reset_index(drop=True)[[*KEYS, *VALUES]]
 
 
 @pytest.fixture(scope="module")

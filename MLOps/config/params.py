@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from MLOps.config.data import DataConfig, LabelConfig
 from MLOps.config.predictors import PredictorConfig, SearchConfig
 from MLOps.config.schema import parse, section, suggest
 from MLOps.config.trading import TradingConfig
@@ -24,37 +25,6 @@ class TrackingConfig:
     experiment: str
     registered_model: str
     tensorboard: bool = False
-
-
-@section
-class CsvConfig:
-    """`data.source: csv`."""
-
-    path: str
-
-
-@section
-class SyntheticConfig:
-    """`data.source: synthetic`: a random walk in which a planted edge of known size may be hidden.
-
-    `edge_bps` is the mean log return of a bar whose sign the previous bars announce; 0 is a pure random walk.
-    """
-
-    symbols: Positive
-    bars: Positive
-    volatility_bps: Annotated[float, Field(gt=0)]
-    edge_bps: Annotated[float, Field(ge=0)]
-    regime_bars: Positive
-
-
-@section
-class DataConfig:
-    source: Literal["sample", "csv", "synthetic"]
-    csv: CsvConfig
-    synthetic: SyntheticConfig
-    on_duplicate: Literal["error", "keep_last"]
-    on_unsorted: Literal["error", "sort"]
-    quality_threshold: Annotated[float, Field(ge=0, le=1)]
 
 
 @section
@@ -77,17 +47,9 @@ class SplitConfig:
 
 @section
 class FeatureConfig:
-    """`names` picks features from the catalogue (MLOps/features/catalogue.py), in order."""
+    """`names` picks features, and families, of MLOps/features/catalogue.py, in order."""
 
     names: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-@section
-class LabelConfig:
-    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
-
-    smoothing_k: Positive
-    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
 
 
 @section

@@ -37,6 +37,7 @@ MODEL_REQUIREMENTS = (
     "pandas",
     "psutil",
     "pydantic",
+    "PyWavelets",
     "PyYAML",
     "rich",
     "safetensors",

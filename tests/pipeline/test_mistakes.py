@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import write_json, write_table
-from MLOps.data.sources.csv import bars_from_csv
+from MLOps.data.sources.files import bars_from_csv
 from tests.project import ROOT, Project
 
 BARS = pd.read_csv(ROOT / "data/sample/bars.csv.gz").query("symbol != 'FB'").groupby("symbol").head(400)

@@ -45,7 +45,6 @@ MODEL_REQUIREMENTS = (
     "stable-baselines3",
     "TA-Lib",
     "torch",
-    "tqdm",
 )
 
 

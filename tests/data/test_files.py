@@ -137,6 +137,10 @@ def test_duplicates_are_an_error_or_the_last_is_kept(bars: pd.DataFrame, config:
 BROKEN: dict[str, tuple[Callable[[pd.DataFrame, Path], object], str]] = {
     "empty file": (lambda bars, path: path.write_text(""), "found an empty file"),
     "no row": (lambda bars, path: bars.head(0).to_csv(path, index=False), "expected bars, found no row"),
+    "two headers": (
+        lambda bars, path: path.write_text(bars.head(0).to_csv(index=False) * 2),
+        "expected bars, found no row",
+    ),
     "missing column": (lambda bars, path: bars.drop(columns="low").to_csv(path, index=False), "low missing"),
     "text in a price": (
         lambda bars, path: bars.astype({"low": "str"}).replace({"low": {str(bars["low"][3]): "n.a"}}).to_csv(path),

@@ -119,8 +119,9 @@ def bars_from_table(table: pd.DataFrame, path: Path, on_duplicate: str, on_unsor
     """
     bars = _spelt(table, path)
     hint = "or set data.on_duplicate / data.on_unsorted"
-    if set(COLUMNS) <= set(bars.columns) and len(bars):
+    if set(COLUMNS) <= set(bars.columns):
         bars = _without_repeated_headers(bars)
+    if set(COLUMNS) <= set(bars.columns) and len(bars):
         bars["timestamp"] = _times(bars["timestamp"], path)
         for name in (*VALUES, "adj_close"):
             if name in bars.columns:

@@ -10,7 +10,7 @@ UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
 
-.PHONY: help setup repro test test-all lint format ui serve lock readme deps
+.PHONY: help setup repro doctor quality test test-all lint format ui serve lock readme deps
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -18,8 +18,16 @@ help: ## show the targets
 setup: $(VENV)/.installed ## make .venv and install requirements.txt
 
 repro: setup ## run the whole pipeline, then say what came of it
+	python -m MLOps doctor
 	dvc repro
 	@python -m MLOps.pipelines.summary
+
+doctor: setup ## check what a run needs of this machine, and say what to do about what is missing
+	python -m MLOps doctor
+
+quality: setup ## the quality report of the configured bars
+	dvc repro validate_data
+	@cat reports/records/validate_data/quality.md
 
 test: $(VENV)/.installed-dev lint ## everything CI runs
 	pytest -m "not slow" --numprocesses 2

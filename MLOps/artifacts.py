@@ -59,10 +59,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write `values` with sorted keys; NaN and infinity, which JSON does not know, are refused with ValueError."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,6 @@
 """The quality report; below the threshold the pipeline stops here."""
 
-from MLOps.artifacts import read_table, write_json
+from MLOps.artifacts import read_table, write_json, write_text
 from MLOps.data.quality import assess
 from MLOps.data.quality_report import as_html, as_markdown
 from MLOps.errors import UserError
@@ -12,8 +12,8 @@ def main() -> None:
     with Stage("validate_data") as stage:
         data = stage.params.data
         report, threshold = assess(read_table(paths.BARS), data.calendar), data.quality_threshold
-        stage.artifact("quality.md").write_text(as_markdown(report, threshold))
-        stage.artifact("quality.html").write_text(as_html(report, threshold))
+        write_text(stage.artifact("quality.md"), as_markdown(report, threshold))
+        write_text(stage.artifact("quality.html"), as_html(report, threshold))
         if report.score < threshold:
             raise UserError(
                 f"{paths.BARS}: expected a quality score of at least {threshold}, found {report.score:.4f}: "

@@ -224,6 +224,7 @@ def speeds(task: Task) -> dict[str, float]:
     for round_ in range(ROUNDS + 1):
         for name, measure in timed.items():
             taken = measure()
+            print(f"round {round_}: {name} {len(task.train) / taken:.0f} labels/s", file=sys.stderr)
             if round_:  # the first round warms up
                 seconds[name].append(taken)
     rates = {f"labels_per_second_{name}": len(task.train) / statistics.median(s) for name, s in seconds.items()}
@@ -246,6 +247,7 @@ def qualities(task: Task) -> dict[str, float]:
         best = {mode: np.array([min(loss for _, loss in run) for run in runs]) for mode, runs in modes.items()}
         for mode, runs in modes.items():
             figures[f"loss_{mode}_{kind}"] = float(best[mode].mean())
+            print(f"{mode} {kind}: validation losses {best[mode].round(4)}", file=sys.stderr)
             reached = [next((s for s, loss in run if loss <= task.goal), float("inf")) for run in runs]
             # JSON knows no infinity: a goal that most seeds miss leaves no figure.
             if np.isfinite(middle := statistics.median(reached)):
@@ -258,7 +260,7 @@ def qualities(task: Task) -> dict[str, float]:
 
 def memory() -> dict[str, float]:
     """Peak memory of an epoch, validation and forecasts at 100 000 rows, over what the plain loop's windows take."""
-    command = [sys.executable, "-m", "benchmarks.predictor", "--peak-bytes"]
+    command = [sys.executable, "-m", "benchmarks.predictor", "--peak-bytes", "--threads", "1"]
     peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
     plain = 100_000 * LOOKBACK_BARS * FEATURES * 4
     return {"peak_bytes_100k": peak, "plain_bytes_100k": plain, "memory_ratio_100k": peak / plain}

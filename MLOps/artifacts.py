@@ -16,6 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from MLOps.errors import UserError
 
+# What a killed process may leave of a file or folder; DVC (.dvcignore) and the hashes below do not see it.
+PARTIAL = ".partial-"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -25,7 +28,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         UserError: the folder of `path` cannot be written.
     """
     with _writable(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,12 +43,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Like `whole_file`, for a folder; what stood at `path` before is replaced."""
     with _writable(path):
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
     try:
         yield temporary
         temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
+        if path.exists():
+            # Aside first, so that there is never half of it.
+            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
+            path.replace(aside / path.name)
+            temporary.replace(path)
+            shutil.rmtree(aside)
+        else:
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -90,13 +99,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's relative names and bytes in order of name."""
+    """SHA-256 of a file's bytes, or of a folder's relative names and bytes in order of name.
+
+    Raises:
+        UserError: there is nothing at `path`.
+    """
     digest = hashlib.sha256()
-    if path.is_file():
-        digest.update(path.read_bytes())
-    else:
+    if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{file.relative_to(path).as_posix()}\0{content_hash(file)}\n".encode())
+            name = file.relative_to(path)
+            if not any(part.startswith(PARTIAL) for part in name.parts):
+                digest.update(f"{name.as_posix()}\0{content_hash(file)}\n".encode())
+    else:
+        digest.update(_existing(path).read_bytes())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 ROOT = Path(__file__).parents[1]
+TIMEOUT_S = 600
 
 # Real data, and every stage real; only the training is cut short.
 SMALL = {
@@ -75,9 +76,12 @@ class Project:
             section[last] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
-    def run(self, *words: str, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run `python -m WORDS` as a user would in the activated environment."""
+    def run(
+        self, *words: str, check: bool = True, variables: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m WORDS` as a user would in the activated environment, with `variables` set."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
+        environment |= variables or {}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
             [sys.executable, "-m", *words],
@@ -85,7 +89,7 @@ class Project:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=TIMEOUT_S,
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")

@@ -1,6 +1,7 @@
 """Training an agent with stable-baselines3 on the compiled environments."""
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ def train(
         gae_lambda=config.gae_lambda,
         clip_range=config.clip_range,
         ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
+        max_grad_norm=config.max_grad_norm,
         policy_kwargs={"net_arch": list(config.net_arch)},
         seed=seed,
         device="cpu",
@@ -76,7 +79,7 @@ class _ToHistory(KVWriter):
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         # Its clock would make two equal runs differ.
-        kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and isinstance(v, int | float)}
+        kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and isinstance(v, Real)}
         self._on_step(step, kept)
 
     def close(self) -> None:

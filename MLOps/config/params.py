@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from MLOps.config.data import DataConfig, LabelConfig
 from MLOps.config.predictors import PredictorConfig, SearchConfig
-from MLOps.config.schema import parse, section
+from MLOps.config.schema import parse, section, suggest
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 
@@ -24,37 +25,6 @@ class TrackingConfig:
     experiment: str
     registered_model: str
     tensorboard: bool = False
-
-
-@section
-class CsvConfig:
-    """`data.source: csv`."""
-
-    path: str
-
-
-@section
-class SyntheticConfig:
-    """`data.source: synthetic`: a random walk in which a planted edge of known size may be hidden.
-
-    `edge_bps` is the mean log return of a bar whose sign the previous bars announce; 0 is a pure random walk.
-    """
-
-    symbols: Positive
-    bars: Positive
-    volatility_bps: Annotated[float, Field(gt=0)]
-    edge_bps: Annotated[float, Field(ge=0)]
-    regime_bars: Positive
-
-
-@section
-class DataConfig:
-    source: Literal["sample", "csv", "synthetic"]
-    csv: CsvConfig
-    synthetic: SyntheticConfig
-    on_duplicate: Literal["error", "keep_last"]
-    on_unsorted: Literal["error", "sort"]
-    quality_threshold: Annotated[float, Field(ge=0, le=1)]
 
 
 @section
@@ -77,17 +47,9 @@ class SplitConfig:
 
 @section
 class FeatureConfig:
-    """`names` picks features from the catalogue (MLOps/features/catalogue.py), in order."""
+    """`names` picks features, and families, of MLOps/features/catalogue.py, in order."""
 
     names: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-@section
-class LabelConfig:
-    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
-
-    smoothing_k: Positive
-    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
 
 
 @section
@@ -108,7 +70,7 @@ class PPOConfig:
     """Names as in stable-baselines3."""
 
     kind: Literal["ppo"]
-    observe: tuple[str, ...]
+    observe: Annotated[tuple[str, ...], Field(min_length=1)]
     environments: Positive
     total_timesteps: Positive
     n_steps: Positive
@@ -119,6 +81,8 @@ class PPOConfig:
     gae_lambda: Annotated[float, Field(ge=0, le=1)]
     clip_range: Annotated[float, Field(gt=0)]
     ent_coef: Annotated[float, Field(ge=0)]
+    vf_coef: Annotated[float, Field(ge=0)]
+    max_grad_norm: Annotated[float, Field(gt=0)]
     net_arch: tuple[Positive, ...]
     evaluate_every_steps: Positive
 
@@ -167,6 +131,19 @@ class Params:
     agents: Annotated[dict[str, AgentConfig], Field(min_length=1)]
     backtest: BacktestConfig
     gate: GateConfig
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Params":
+        for name in self.search.spaces:
+            if name not in self.predictors:
+                raise ValueError(f"search.spaces: unknown predictor {name!r}; {suggest(name, self.predictors)}")
+        if self.trading.scheme != "discrete":
+            raise ValueError("trading.scheme: the pipeline's agents trade with the nine discrete actions: set discrete")
+        if self.trading.turbulence_stop is not None:
+            raise ValueError("trading.turbulence_stop: no stage gives the market its turbulence: set null")
+        if "@" in self.tracking.uri.partition("//")[2].partition("/")[0]:
+            raise ValueError("tracking.uri: credentials would reach the log: set MLFLOW_TRACKING_URI instead")
+        return self
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

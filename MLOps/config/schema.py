@@ -53,7 +53,9 @@ def _sentence(kind: type, error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"{where}: the key {key!r} is missing; add it"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{where}: {key or 'the whole'}: {message}, found {first['input']!r}; correct it"
+    if first["type"] == "value_error":  # of a rule over several keys, which says itself what to do
+        return f"{where}: {key + ': ' if key else ''}{message}"
+    return f"{where}: {key}: {message}, found {first['input']!r}; correct it"
 
 
 def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:

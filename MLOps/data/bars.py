@@ -13,10 +13,12 @@ PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume")
 KEYS = ("timestamp", "symbol")
 COLUMNS = (*KEYS, *VALUES)
+# Bars may carry both of these besides: see MLOps/data/sentiment.py.
+SENTIMENT = ("sentiment", "sentiment_items")
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
-    """The bars in contract form: columns in order, timestamps in UTC, values as float64.
+    """The bars in contract form: columns in order, timestamps in UTC, values as float64, sentiment if there.
 
     Rows are counted from 0, without the header; `hint` ends the sentence about unsorted or repeated rows.
 
@@ -30,17 +32,20 @@ def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
         )
     if bars.empty:
         raise UserError(f"{where}: expected bars, found no row; give at least one")
-    bars = bars.loc[:, list(COLUMNS)].reset_index(drop=True)
+    with_sentiment = set(SENTIMENT) <= set(bars.columns)
+    values = (*VALUES, *SENTIMENT) if with_sentiment else VALUES
+    bars = bars.loc[:, [*KEYS, *values]].reset_index(drop=True)
     bars["timestamp"] = _as_utc(bars["timestamp"], where)
     bars["symbol"] = bars["symbol"].astype("str")
-    for name in VALUES:
+    for name in values:
         try:
             bars[name] = bars[name].astype("float64")
         except (TypeError, ValueError) as error:
             raise UserError(f"{where}: {name} must hold numbers: {error}; correct the rows") from None
-        values = bars[name].to_numpy()
-        _refuse(bars, ~np.isfinite(values), where, f"{name} must be finite", name)
-        _refuse(bars, values < 0 if name == "volume" else values <= 0, where, f"{name} must be positive", name)
+        numbers = bars[name].to_numpy()
+        _refuse(bars, ~np.isfinite(numbers), where, f"{name} must be finite", name)
+        if name in VALUES:
+            _refuse(bars, numbers < 0 if name == "volume" else numbers <= 0, where, f"{name} must be positive", name)
     follows = bars["symbol"].eq(bars["symbol"].shift())
     step = bars["timestamp"].diff()
     repeated = bars.duplicated(list(KEYS)).to_numpy()

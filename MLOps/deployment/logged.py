@@ -10,23 +10,25 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 from MLOps.artifacts import read_json
 from MLOps.data.bars import KEYS, VALUES
 from MLOps.experiment_tracking.runs import Run
-from MLOps.features.labels import CLASSES
+from MLOps.predictors import load_predictor
 from MLOps.predictors.signals import PROBABILITIES
 
 HERE = Path(__file__).parent
 
 
-def log_predictor(run: Run, folder: Path, example: np.ndarray) -> None:
-    """Log the predictor saved in `folder`; `example` are windows (n, lookback_bars, features) float32."""
+def log_predictor(run: Run, folder: Path, features: int) -> None:
+    """Log the predictor saved in `folder`: windows (n, lookback_bars, features) in, probabilities (n, classes) out."""
+    example = np.zeros((2, load_predictor(folder).lookback_bars, features), np.float32)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(CLASSES)))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
     )
     run.log_model("predictor", HERE / "predictor_model.py", {"predictor": folder}, signature, example)
 
 
-def log_agent(run: Run, folder: Path, example: np.ndarray) -> None:
-    """Log the agent saved in `folder`; `example` are observations (n, columns) float32."""
+def log_agent(run: Run, folder: Path) -> None:
+    """Log the agent saved in `folder`: observations (n, columns) in, actions (n,) out."""
+    example = np.zeros((2, len(read_json(folder / "agent.json")["columns"])), np.float32)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
         outputs=Schema([TensorSpec(np.dtype(np.int64), (-1,))]),
@@ -52,7 +54,9 @@ def serving_signature(facts: dict[str, dict[str, float]]) -> ModelSignature:
         outputs=Schema(
             [
                 *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")),
-                *(ColSpec(DataType.double, name) for name in ("target_position", *PROBABILITIES, "uncertainty")),
+                ColSpec(DataType.double, "target_position"),
+                *(ColSpec(DataType.double, name, required=False) for name in ("stop_loss", "take_profit")),
+                *(ColSpec(DataType.double, name) for name in (*PROBABILITIES, "uncertainty")),
                 ColSpec(DataType.string, "bundle"),
             ]
         ),

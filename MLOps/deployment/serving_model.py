@@ -8,7 +8,7 @@ import logging
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py; before the package is imported
 
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
+from pydantic import Field
 
 from MLOps.config.schema import parse, section
 from MLOps.deployment.trading_model import TradingModel
@@ -33,9 +34,9 @@ class Position:
     """
 
     shares: float
-    cash: float | None = None
-    entry_price: float | None = None
-    holding_bars: int = 0
+    cash: Annotated[float, Field(ge=0)] | None = None
+    entry_price: Annotated[float, Field(gt=0)] | None = None
+    holding_bars: Annotated[int, Field(ge=0)] = 0
 
 
 class ServingModel(PythonModel):
@@ -50,8 +51,9 @@ class ServingModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         params = params or {}
         try:
-            cash = float(params.get("cash") or self._model.trading.initial_cash)
-            if cash < 0:
+            cash = params.get("cash")
+            cash = self._model.trading.initial_cash if cash is None else float(cash)
+            if not (math.isfinite(cash) and cash >= 0):
                 raise UserError(f"cash: expected money of at least 0, found {cash}; correct it")
             return self._model.decide(model_input, cash, _accounts(params.get("positions") or "{}", cash))
         except UserError as error:

@@ -70,7 +70,9 @@ class TradingModel:
 
         Returns:
             A row a symbol: `symbol`, `timestamp`, `action`, `target_position` (shares, sized at the newest close, for
-            the next open is not known yet), the ensemble's probabilities and `uncertainty`, and `bundle`.
+            the next open is not known yet), `stop_loss` and `take_profit` (fractions of the entry price at which the
+            backtest leaves a position within the bar; None for none), the ensemble's probabilities and `uncertainty`,
+            and `bundle`.
 
         Raises:
             UserError: the bars are none, too few, or lack a symbol that the features compare with; or `positions`
@@ -98,6 +100,11 @@ class TradingModel:
             close = float(closes[symbol])
             if np.isnan(account.entry_price):
                 account = replace(account, entry_price=close)
+            if account.cash + account.shares * close <= 0 and account.shares:
+                raise UserError(
+                    f"positions: {symbol}: cash {account.cash:g} and {account.shares:g} shares at {close:g} leave no "
+                    "equity; an account without any decides nothing"
+                )
             action = int(self.agent.decide(observe(row, account, close)[None])[0])
             rows.append(
                 {
@@ -105,6 +112,8 @@ class TradingModel:
                     "timestamp": newest.isoformat(),
                     "action": Action(action).name,
                     "target_position": target_shares(action, account, close, self.trading),
+                    "stop_loss": self.trading.stop_loss,
+                    "take_profit": self.trading.take_profit,
                     **{name: float(own.loc[symbol, name]) for name in (*PROBABILITIES, "uncertainty")},
                     "bundle": self.identity,
                 }

@@ -130,13 +130,13 @@ def search_figure(losses: Sequence[float], path: Path) -> None:
 
 
 def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:
-    """Equity relative to its start, and drawdown; the first curve is the one that matters and is drawn on top."""
+    """Equity relative to its start, and drawdown. The first curve is the one that matters; the others are dashed on
+    top of it, so that one that does the same stays visible."""
     with _figure(path, 2, 1, (9, 6)) as axes:
         for number, (name, equity) in enumerate(curves.items()):
-            width, order = (2.0, 3) if number == 0 else (1.0, 2)
-            axes[0, 0].plot(timestamps, equity / equity[0], label=name, linewidth=width, zorder=order)
-            drawdown = equity / np.maximum.accumulate(equity) - 1
-            axes[1, 0].plot(timestamps, drawdown, label=name, linewidth=width, zorder=order)
+            style = {"linewidth": 2.2} if number == 0 else {"linewidth": 1.1, "linestyle": "--"}
+            axes[0, 0].plot(timestamps, equity / equity[0], label=name.replace("_", " "), **style)
+            axes[1, 0].plot(timestamps, equity / np.maximum.accumulate(equity) - 1, **style)
         axes[0, 0].set_title("equity, start = 1")
         axes[0, 0].legend()
         axes[1, 0].set_title("drawdown")

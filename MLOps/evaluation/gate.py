@@ -7,11 +7,8 @@ import numpy as np
 from MLOps.config.params import GateConfig
 
 
-def refusals(backtest: dict[str, Any], champion_sharpe: float | None, config: GateConfig) -> list[str]:
+def refusals(backtest: dict[str, Any], config: GateConfig) -> list[str]:
     """Hold a backtest's results (reports/backtest.json) against the gate.
-
-    Args:
-        champion_sharpe: the reigning champion's Sharpe ratio on the same span; None when there is no other.
 
     Returns:
         One sentence for each line of the rule that does not hold; empty when the candidate passes.
@@ -36,6 +33,12 @@ def refusals(backtest: dict[str, Any], champion_sharpe: float | None, config: Ga
             f"total return {own['total_return']:.2%} is within what random trading earns: "
             f"its {config.random_quantile:.0%} quantile is {chance:.2%}"
         )
-    if config.beat_champion and champion_sharpe is not None and own["sharpe"] <= champion_sharpe:
-        reasons.append(f"Sharpe ratio {own['sharpe']:.2f} is not above the champion's {champion_sharpe:.2f}")
     return reasons
+
+
+def refusal_beside(backtest: dict[str, Any], champion_sharpe: float) -> list[str]:
+    """The reason why the candidate does not beat the reigning champion, whose Sharpe ratio is on the same span."""
+    own = backtest["figures"]["agent"]["sharpe"]
+    if own > champion_sharpe:
+        return []
+    return [f"Sharpe ratio {own:.2f} is not above the champion's {champion_sharpe:.2f}"]

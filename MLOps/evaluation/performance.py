@@ -1,9 +1,9 @@
 """What a ledger earned: return, risk, activity and costs, for the portfolio of all its accounts."""
 
 import numpy as np
+import pandas as pd
 
 from MLOps.trading import Ledger
-
 
 # Returns that differ by rounding alone do not vary; dividing by such a deviation would make a ratio of 1e16.
 NO_VARIATION = 1e-12
@@ -44,11 +44,14 @@ def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
     # Root mean square of the losses alone, over all bars (Sortino & Price, 1994, target 0).
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0) ** 2)))
     drawdown = max_drawdown(equity)
-    close = np.nan_to_num(ledger.close)
-    held = np.abs(ledger.position * close).sum(axis=0)
+    # A symbol whose life has ended keeps its last close, as in the equity.
+    close = pd.DataFrame(ledger.close).ffill(axis=1).fillna(0).to_numpy()
+    value = np.abs(ledger.position * close).sum(axis=0)
     traded = np.nansum(np.abs(ledger.order_shares) * np.nan_to_num(ledger.order_price))
     traded += np.nansum(np.abs(ledger.exit_shares) * np.nan_to_num(ledger.exit_price))
-    invested = returns[held[1:] > 0]
+    # Held over some part of the bar: carried into it, or bought at its open, be it sold again before its close.
+    carried, bought = ledger.position[:, :-1] != 0, ledger.order_shares[:, 1:] != 0
+    invested = returns[(carried | bought).any(axis=0)]
     return {
         "total_return": total - 1,
         "cagr": cagr,
@@ -58,7 +61,7 @@ def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
         "calmar": cagr / drawdown if drawdown > 0 else 0.0,
         "max_drawdown": drawdown,
         "turnover": float(traded / equity.mean() / years),
-        "exposure": float((held / equity).mean()),
+        "exposure": float((value / equity).mean()),
         "win_rate": float((invested > 0).mean()) if len(invested) else 0.0,
         "costs": float(ledger.costs.sum()),
     }

@@ -4,7 +4,7 @@ A stage that DVC restores from its cache executes nothing and logs nothing. Its 
 run is then written from; so the store can be completed anywhere, and a live run shows the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,5 +59,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def hashes(paths: list[Path]) -> dict[str, str]:
+def hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """The content hash of each path, by its name."""
     return {path.as_posix(): content_hash(path) for path in paths}

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ MODEL_REQUIREMENTS = (
     "pandas",
     "psutil",
     "pydantic",
+    "PyWavelets",
     "PyYAML",
     "rich",
     "safetensors",
@@ -44,7 +45,6 @@ MODEL_REQUIREMENTS = (
     "stable-baselines3",
     "TA-Lib",
     "torch",
-    "tqdm",
 )
 
 
@@ -80,11 +80,12 @@ class Runs:
         """The id of the finished run with this record's content, if the store has one."""
         return self._find(f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'")
 
-    def restore(self, record: Record) -> None:
-        """Write the run of a stage that did not execute here, from its record."""
+    def restore(self, record: Record, log_model: Callable[[Record, "Run"], None]) -> None:
+        """Write the run of a stage that did not execute here, from its record; `log_model` adds what it trained."""
         run = self.start(record, restored=True)
         for step, metrics in record.history:
             run.log(step, metrics)
+        log_model(record, run)
         run.finish(record)
 
     def _find(self, condition: str) -> str | None:

@@ -3,8 +3,6 @@
 import logging
 import os
 import re
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 # MLflow reports its usage home and logs every schema migration unless told otherwise before it is imported.
@@ -13,6 +11,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import mlflow
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -65,12 +64,10 @@ def _require_answer(uri: str) -> None:
             raise _unreachable(uri, f"{target.absolute()} is missing or not writable")
     elif uri.startswith(("http://", "https://")):
         try:
-            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S):  # noqa: S310 (is http)
-                pass
-        except urllib.error.HTTPError:
-            pass  # it answers; what it says of /health is between it and its proxy
-        except OSError as error:
-            raise _unreachable(uri, str(getattr(error, "reason", error))) from None
+            # Whatever it says of /health is between it and its proxy: it answers.
+            requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S)
+        except (requests.RequestException, ValueError) as error:
+            raise _unreachable(uri, f"{type(error).__name__} after at most {ANSWER_TIMEOUT_S:g} s") from None
 
 
 def _unreachable(uri: str, reason: str) -> UserError:

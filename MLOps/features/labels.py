@@ -1,13 +1,29 @@
 """What predictors learn to foresee; every label knows when it becomes known."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 
-from MLOps.config.params import LabelConfig
+from MLOps.config.data import (
+    LabelConfig,
+    NextReturnLabelConfig,
+    ScoreLabelConfig,
+    SmoothedLabelConfig,
+    TripleBarrierLabelConfig,
+)
 from MLOps.data.bars import KEYS
+from MLOps.features.windows import lagged_log_return, rolling_std
 
 CLASSES = ("fall", "stationary", "rise")
 UNKNOWN = -1  # the class of a row whose future the bars do not hold
+
+
+def class_names(config: LabelConfig) -> tuple[str, ...]:
+    """Of the labels' classes 0, 1, …: CLASSES, or for a score of other than three classes its values in [-1, 1]."""
+    if isinstance(config, ScoreLabelConfig) and config.classes != len(CLASSES):
+        return tuple(f"score_{value:+.2f}" for value in np.linspace(-1, 1, config.classes))
+    return CLASSES
 
 
 def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:
@@ -17,35 +33,101 @@ def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:
 
 
 def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
-    """Fall/Stationary/Rise by the smoothed future mean, and the next bar's return.
-
-    move(t) = mean(close[t+1 … t+k]) / close[t] - 1, in the manner of Ntakaris et al. (2018) for order books.
+    """The labels of every bar; formulas and sources stand at the function of each kind below.
 
     Returns:
-        A table with the bars' keys and `label` (int8, UNKNOWN at a symbol's end), `forward_return` (float64, the next
-        bar's close against this one's, the part of the label's horizon that a position held for one bar earns),
-        `label_end` (the timestamp of bar t+k, NaT where it is not there), and `past_label`, the class of the newest
-        label already known at bar t: that of bar t-k.
+        A table with the bars' keys and `label` (int8, UNKNOWN where the bars do not hold what it takes),
+        `forward_return` (float64, the next bar's close against this one's, the part of the label's horizon that a
+        position held for one bar earns), `label_end` (the timestamp of the last bar that the label looks at, NaT where
+        it is unknown), and `past_label`, the class of the newest label already known at the bar.
     """
-    k = config.smoothing_k
     tables = []
     for _, own in bars.groupby("symbol", sort=False):
-        close = own["close"].to_numpy()
-        future = np.full(len(close), np.nan)
-        ends = pd.Series(pd.NaT, index=own.index, dtype=own["timestamp"].dtype)
-        if len(close) > k:
-            windows = np.lib.stride_tricks.sliding_window_view(close[1:], k)
-            future[:-k] = windows.mean(axis=1) / close[:-k] - 1
-            ends = own["timestamp"].shift(-k)
-        label = classify(future, config.threshold_delta)
-        past = np.full(len(close), UNKNOWN, dtype=np.int8)
-        past[k:] = label[: len(close) - k] if len(close) > k else past[k:]
+        label, last = _label(own["close"].to_numpy(), config)
+        ends = own["timestamp"].to_numpy()[np.maximum(last, 0)]
         tables.append(
             own.loc[:, list(KEYS)].assign(
                 label=label,
                 forward_return=own["close"].shift(-1) / own["close"] - 1,
-                label_end=ends,
-                past_label=past,
+                label_end=pd.Series(ends, index=own.index, dtype=own["timestamp"].dtype).where(last >= 0),
+                past_label=_newest_known(label, last),
             )
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def _label(close: np.ndarray, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Classes (bars,) int8, and the number of the last bar that each looks at, -1 where it is unknown."""
+    match config:
+        case SmoothedLabelConfig():
+            return smoothed(close, config.smoothing_k, config.threshold_delta)
+        case NextReturnLabelConfig():
+            return smoothed(close, 1, config.threshold_delta)
+        case ScoreLabelConfig():
+            return score(close, config.horizon_bars, config.classes, config.volatility_bars)
+        case TripleBarrierLabelConfig():
+            return triple_barrier(close, config)
+
+
+def smoothed(close: np.ndarray, k: int, threshold_delta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Class of mean(close[t+1 … t+k]) / close[t] - 1, in the manner of Ntakaris et al. (2018) for order books."""
+    move = np.full(len(close), np.nan)
+    if len(close) > k:
+        move[:-k] = np.lib.stride_tricks.sliding_window_view(close[1:], k).mean(axis=1) / close[:-k] - 1
+    return classify(move, threshold_delta), _last_bars(np.isfinite(move), k)
+
+
+def score(close: np.ndarray, horizon: int, classes: int, volatility_bars: int) -> tuple[np.ndarray, np.ndarray]:
+    """Class of log(close[t+h] / close[t]) / (σ[t] sqrt(h)) between the normal distribution's quantiles i / classes.
+
+    σ[t] is the standard deviation of the `volatility_bars` log returns up to bar t. As for the five scores of a
+    tournament's targets, the classes are ordered and about equally frequent.
+    """
+    move = np.full(len(close), np.nan)
+    if len(close) > horizon:
+        move[:-horizon] = np.log(close[horizon:] / close[:-horizon])
+    scores = move / _volatility(close, volatility_bars, horizon)
+    edges = [NormalDist().inv_cdf(i / classes) for i in range(1, classes)]
+    known = np.isfinite(scores)
+    return np.where(known, np.searchsorted(edges, scores), UNKNOWN).astype(np.int8), _last_bars(known, horizon)
+
+
+def triple_barrier(close: np.ndarray, config: TripleBarrierLabelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Rise or fall when a close of the next h bars reaches the upper or lower barrier first, else stationary.
+
+    Barriers lie at log distances of `upper_volatilities` and `lower_volatilities` times σ[t] sqrt(h). The label looks
+    no further than the bar that decides it. López de Prado, Advances in Financial Machine Learning (2018), chapter 3.
+    """
+    bars, horizon = len(close), config.horizon_bars
+    reach = _volatility(close, config.volatility_bars, horizon)
+    label, last = np.full(bars, UNKNOWN, dtype=np.int8), np.full(bars, -1)
+    way = np.log(close)
+    for t in np.flatnonzero(np.isfinite(reach)):
+        path = way[t + 1 : t + 1 + horizon] - way[t]
+        above, below = path >= config.upper_volatilities * reach[t], path <= -config.lower_volatilities * reach[t]
+        touched = above | below
+        if touched.any():
+            first = int(np.argmax(touched))
+            label[t], last[t] = 2 if above[first] else 0, t + 1 + first
+        elif len(path) == horizon:
+            label[t], last[t] = 1, t + horizon
+    return label, last
+
+
+def _volatility(close: np.ndarray, bars: int, horizon: int) -> np.ndarray:
+    """σ[t] sqrt(h); NaN where it is unknown, or 0, by which nothing can be measured."""
+    deviation = rolling_std(lagged_log_return(close, 1), bars)
+    return np.where(deviation > 0, deviation, np.nan) * np.sqrt(horizon)
+
+
+def _last_bars(known: np.ndarray, horizon: int) -> np.ndarray:
+    return np.where(known, np.arange(len(known)) + horizon, -1)
+
+
+def _newest_known(label: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The label of the latest bar whose last bar is at or before each bar."""
+    newest = np.full(len(label), -1)
+    known = np.flatnonzero(last >= 0)
+    np.maximum.at(newest, last[known], known)
+    newest = np.maximum.accumulate(newest)
+    return np.where(newest >= 0, label[newest], UNKNOWN).astype(np.int8)

@@ -1,19 +1,18 @@
 """Bars to features: the one function that the pipeline and the served model both call."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from MLOps.config.schema import suggest
-from MLOps.data.bars import KEYS
+from MLOps.data.bars import KEYS, SENTIMENT, VALUES
 from MLOps.errors import UserError
-from MLOps.features.catalogue import CATALOGUE, SymbolBars
-from MLOps.features.windows import lagged_log_return
-
-RANK_BARS = 5  # the return that rank_5 ranks
+from MLOps.features.catalogue import CATALOGUE, chosen
+from MLOps.features.feature import SymbolBars
+from MLOps.features.universe import Universe
 
 
 @dataclass(frozen=True)
@@ -28,21 +27,15 @@ class FeaturePipeline:
     universe: tuple[str, ...]
 
     @classmethod
-    def fit(cls, names: Iterable[str], bars: pd.DataFrame) -> "FeaturePipeline":
-        """Take the symbols of `bars` (those of the training span) for the universe.
+    def fit(cls, entries: Iterable[str], bars: pd.DataFrame) -> "FeaturePipeline":
+        """Take the features and families `entries`, and the symbols of `bars` (those of the training span).
 
         Raises:
-            UserError: a name is not in the catalogue, or cross-asset features meet fewer than two symbols.
+            UserError: an entry is not in the catalogue, or cross-asset features meet fewer than two symbols.
         """
-        names = tuple(names)
-        for name in names:
-            if name not in CATALOGUE:
-                raise UserError(f"features.names: unknown feature {name!r}; {suggest(name, CATALOGUE)}")
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise UserError(f"features.names: {twice!r} is listed twice; list each feature once")
+        names = chosen(entries)
         universe = tuple(sorted(bars["symbol"].unique()))
-        crossing = [name for name in names if CATALOGUE[name].cross_asset]
+        crossing = [name for name in names if CATALOGUE[name].needs == "universe"]
         if crossing and len(universe) < 2:
             raise UserError(
                 f"features.names: {', '.join(crossing)} compare symbols and need two or more in the training span, "
@@ -58,33 +51,53 @@ class FeaturePipeline:
     @property
     def crosses(self) -> bool:
         """Whether a feature compares a symbol with the universe."""
-        return any(CATALOGUE[name].cross_asset for name in self.names)
+        return self._need("universe")
 
-    def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """Features of bars in contract form.
+    def _need(self, what: str) -> bool:
+        return any(CATALOGUE[name].needs == what for name in self.names)
+
+    def compute(self, bars: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
+        """Features of bars in contract form, on that many threads (which change no bit).
 
         Returns:
             A table with the same keys in the same order and one float32 column a feature. Every feature of a bar is
             NaN until all their warm-ups are over, so that a row is whole or absent.
 
         Raises:
-            UserError: a symbol of the universe is missing from `bars` while features compare with it.
+            UserError: a symbol of the universe is missing from `bars` while features compare with it, or a sentiment
+                column while features are made of it.
         """
         if self.crosses and (absent := sorted(set(self.universe) - set(bars["symbol"]))):
             raise UserError(
                 f"bars: the features compare symbols and need every one of {', '.join(self.universe)}; "
                 f"{', '.join(absent)} missing; add their bars"
             )
-        market = _Market(bars, self.universe)
-        tables = []
-        for symbol, own in bars.groupby("symbol", sort=False):
-            arrays = market.beside(str(symbol), own)
-            values = np.column_stack([CATALOGUE[name].compute(arrays) for name in self.names])
-            values[: self.warmup_bars - 1] = np.nan
-            tables.append(values.astype(np.float32))
+        if self._need("sentiment") and (lacking := [name for name in SENTIMENT if name not in bars.columns]):
+            raise UserError(
+                f"bars: the sentiment features need the columns {', '.join(SENTIMENT)}; {', '.join(lacking)} missing; "
+                "set data.sentiment.enabled, or send them with the bars"
+            )
+        universe = Universe(bars, self.universe if self.crosses else ())
+        values = np.empty((len(bars), len(self.names)), dtype=np.float32)
+
+        def fill(first: int, own: pd.DataFrame) -> None:
+            arrays = _symbol_bars(own, universe)
+            block = values[first : first + len(own)]
+            for column, name in enumerate(self.names):
+                block[:, column] = CATALOGUE[name].compute(arrays)
+            block[: self.warmup_bars - 1] = np.nan
+
+        groups = [own for _, own in bars.groupby("symbol", sort=False)]
+        firsts = np.cumsum([0, *(len(own) for own in groups)])[:-1]
+        if threads == 1:
+            for first, own in zip(firsts, groups, strict=True):
+                fill(first, own)
+        else:
+            # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(fill, firsts, groups))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
-        features[list(self.names)] = np.concatenate(tables)
-        return features
+        return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         return {"names": list(self.names), "universe": list(self.universe), "warmup_bars": self.warmup_bars}
@@ -94,39 +107,13 @@ class FeaturePipeline:
         return cls(tuple(values["names"]), tuple(values["universe"]))
 
 
-class _Market:
-    """The universe's returns by timestamp, to set one symbol's bars beside."""
-
-    def __init__(self, bars: pd.DataFrame, universe: tuple[str, ...]) -> None:
-        self._returns: dict[int, list[pd.Series]] = {1: [], RANK_BARS: [], 20: []}
-        for symbol in universe:
-            own = bars[bars["symbol"] == symbol]
-            close = own["close"].to_numpy()
-            for lag, returns in self._returns.items():
-                returns.append(pd.Series(lagged_log_return(close, lag), index=own["timestamp"]))
-
-    def beside(self, symbol: str, own: pd.DataFrame) -> SymbolBars:
-        own_rank_return = lagged_log_return(own["close"].to_numpy(), RANK_BARS)
-        below, known = np.zeros(len(own)), np.zeros(len(own))
-        for returns in self._at(own["timestamp"], RANK_BARS):
-            below += returns < own_rank_return
-            known += np.isfinite(returns)
-        return SymbolBars(
-            **{name: own[name].to_numpy() for name in ("open", "high", "low", "close", "volume")},
-            weekday=own["timestamp"].dt.dayofweek.to_numpy(dtype=float),
-            month=own["timestamp"].dt.month.to_numpy(dtype=float),
-            market_return_1=self._mean(own["timestamp"], 1),
-            market_return_20=self._mean(own["timestamp"], 20),
-            rank_5=np.where(known > 0, below / np.maximum(known, 1), np.nan),
-        )
-
-    def _at(self, timestamps: pd.Series, lag: int) -> list[np.ndarray]:
-        return [returns.reindex(timestamps).to_numpy() for returns in self._returns[lag]]
-
-    def _mean(self, timestamps: pd.Series, lag: int) -> np.ndarray:
-        """Mean over the universe's symbols that have a return there; added in the universe's order, always."""
-        total, known = np.zeros(len(timestamps)), np.zeros(len(timestamps))
-        for returns in self._at(timestamps, lag):
-            total += np.nan_to_num(returns)
-            known += np.isfinite(returns)
-        return np.where(known > 0, total / np.maximum(known, 1), np.nan)
+def _symbol_bars(own: pd.DataFrame, universe: Universe) -> SymbolBars:
+    silent = np.full(len(own), np.nan)
+    columns: dict[str, Any] = {
+        name: own[name].to_numpy(float) if name in own.columns else silent for name in (*VALUES, *SENTIMENT)
+    }
+    return SymbolBars(
+        timestamp=own["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]"),
+        universe=universe.beside(own["timestamp"]),
+        **columns,
+    )

@@ -5,13 +5,12 @@ with them a value served from 100 bars would not be the bits of the value comput
 """
 
 import numpy as np
-import talib
 from numba import njit
 
 from MLOps.compiled import CACHE
 
 
-@njit(cache=CACHE)
+@njit(cache=CACHE, nogil=True)
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Mean of the last `window` values; NaN before there are that many."""
     result = np.full(len(values), np.nan)
@@ -23,7 +22,7 @@ def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
-@njit(cache=CACHE)
+@njit(cache=CACHE, nogil=True)
 def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
     """Sample standard deviation (n - 1) of the last `window` values, in two passes."""
     result = np.full(len(values), np.nan)
@@ -39,7 +38,7 @@ def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
-@njit(cache=CACHE)
+@njit(cache=CACHE, nogil=True)
 def rolling_correlation(x: np.ndarray, y: np.ndarray, window: int) -> np.ndarray:
     """Pearson correlation of the last `window` pairs, in two passes; NaN where one side does not vary."""
     result = np.full(len(x), np.nan)
@@ -68,17 +67,48 @@ def lagged_log_return(values: np.ndarray, lag: int) -> np.ndarray:
     return result
 
 
-def windowed_talib(
-    name: str, arrays: tuple[np.ndarray, ...], window: int, output: int = 0, **options: int
-) -> np.ndarray:
-    """TA-Lib's indicator `name`, begun afresh on each window of `window` bars: its last value there.
+@njit(cache=CACHE, nogil=True)
+def rolling_max(values: np.ndarray, window: int) -> np.ndarray:
+    """Largest of the last `window` values; NaN where one of them is."""
+    result = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        largest = values[t - window + 1]
+        for i in range(t - window + 2, t + 1):
+            if values[i] > largest or np.isnan(values[i]):
+                largest = values[i]
+        result[t] = largest
+    return result
 
-    TA-Lib's recursive indicators (RSI, ADX, MACD, …) remember every bar since their start. Begun afresh, their value
-    is a function of the window, wherever the history was cut.
+
+@njit(cache=CACHE, nogil=True)
+def wilder_sum(values: np.ndarray, window: int, period: int) -> np.ndarray:
+    """Wilder's smoothed sum, begun afresh on each window of `window` values, the first of which is not looked at.
+
+    S is the sum of the next period - 1 values, then S - S / period + x for each that follows: Wilder (1978). The
+    recursions of a block of windows advance together, for one alone would leave the processor waiting for itself.
     """
-    indicator = getattr(talib, name)
-    result = np.full(len(arrays[0]), np.nan)
-    for t in range(window, len(arrays[0]) + 1):
-        value = indicator(*(array[t - window : t] for array in arrays), **options)
-        result[t - 1] = value[output][-1] if isinstance(value, tuple) else value[-1]
+    count = max(len(values) - window + 1, 0)
+    sums = np.zeros(count)
+    block = 512
+    for first in range(0, count, block):
+        last = min(count, first + block)
+        for i in range(1, period):
+            for t in range(first, last):
+                sums[t] += values[t + i]
+        for i in range(period, window):
+            for t in range(first, last):
+                sums[t] = sums[t] - sums[t] / period + values[t + i]
+    result = np.full(len(values), np.nan)
+    result[len(values) - count :] = sums
+    return result
+
+
+def every_window(values: np.ndarray, window: int) -> np.ndarray:
+    """The windows of `window` values that end at each value, (len(values), window), oldest first; no view.
+
+    Those that would begin before the first value are NaN.
+    """
+    result = np.full((len(values), window), np.nan)
+    if len(values) >= window:
+        result[window - 1 :] = np.lib.stride_tricks.sliding_window_view(values, window)
     return result

@@ -2,7 +2,8 @@
 
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.data.splits import split
-from MLOps.features.labels import CLASSES, make_labels
+from MLOps.errors import UserError
+from MLOps.features.labels import CLASSES, class_names, make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -13,8 +14,14 @@ def main() -> None:
         bars = read_table(paths.BARS)
         splits = split(bars["timestamp"], stage.params.splits)
         pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
-        features = pipeline.compute(bars)
+        features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
+        classes = class_names(stage.params.labels)
+        if len(classes) != len(CLASSES):
+            raise UserError(
+                f"labels.classes: expected {len(CLASSES)}, which is what predictors forecast, found {len(classes)}; "
+                "correct it"
+            )
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
         write_table(paths.FEATURES, features)
@@ -27,7 +34,10 @@ def main() -> None:
                 "train_rows": len(trained_on),
                 "validation_rows": int(splits.validation.labelled(labels).sum()),
                 "test_rows": int(splits.test.labelled(labels).sum()),
-                **{f"train_share_{name}": (trained_on["label"] == c).mean() for c, name in enumerate(CLASSES)},
+                **{
+                    f"train_share_{name}": (trained_on["label"] == c).mean()
+                    for c, name in enumerate(class_names(stage.params.labels))
+                },
             }
         )
 

@@ -8,12 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from MLOps.artifacts import read_json, read_table
+import pandas as pd
+
+from MLOps.artifacts import content_hash, read_json, read_table, value_hash
 from MLOps.config import Params, load_params
 from MLOps.data.splits import Splits
-from MLOps.evaluation.gate import refusals
+from MLOps.errors import UserError
+from MLOps.evaluation.gate import refusal_beside, refusals
 from MLOps.experiment_tracking.record import Record
-from MLOps.experiment_tracking.runs import Runs
+from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.model_registry.bundle import build_bundle
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
@@ -33,23 +36,17 @@ def main() -> None:
         changed = version is None
         if version is None:
             version = register(runs, registry, bundle, identity)
-        champion = registry.version_at(CHAMPION)
-        rival = champion if champion != version else None
-        rival_sharpe = None if rival is None else champion_sharpe(registry, rival, params)
-        reasons = refusals(backtest, rival_sharpe, params.gate)
-        changed |= registry.tag(
-            version,
-            {
-                "gate": "refused" if reasons else "passed",
-                "gate_reasons": "; ".join(reasons) or "every line of the gate holds",
-                "agent": backtest["agent"],
-            },
-        )
         changed |= registry.point(CANDIDATE, version)
+        reasons = refusals(backtest, params.gate)
+        if params.gate.beat_champion:
+            reasons += refusals_beside_champion(registry, version, backtest, params)
+        told = "; ".join(reasons) or "every line of the gate holds"
+        tags = {"gate": "refused" if reasons else "passed", "gate_reasons": told, "agent": backtest["agent"]}
+        changed |= registry.tag(version, tags)
         if not reasons:
             changed |= registry.point(CHAMPION, version)
-        print(f"{registry.name} version {version}, bundle {identity[:12]}: {'' if changed else 'nothing to change; '}"
-              + (f"{CHAMPION} refused: {'; '.join(reasons)}" if reasons else f"{CHAMPION}"))  # fmt: skip
+        print(f"{registry.name} version {version}, bundle {identity[:12]}", end=": " if changed else ", nothing new: ")
+        print(f"{CHAMPION} refused: {told}" if reasons else f"{CHAMPION}: {told}")
         if restored:
             print(f"runs written from records: {', '.join(restored)}")
 
@@ -73,8 +70,20 @@ def restore_runs(runs: Runs, params: Params) -> list[str]:
     records = [Record.load(paths.RECORDS / name) for name in stage_names(params)]
     missing = [record for record in records if runs.find(record) is None]
     for record in missing:
-        runs.restore(record)
+        runs.restore(record, log_model_of)
     return [record.stage for record in missing]
+
+
+def log_model_of(record: Record, run: Run) -> None:
+    """Log the model that the record's stage trained, if it trains one."""
+    # PyTorch takes a second to import, which a promotion of old news is spared.
+    from MLOps.deployment.logged import log_agent, log_predictor
+
+    stage, _, variant = record.stage.partition("/")
+    if stage == "train_predictor":
+        log_predictor(run, paths.PREDICTORS / variant, len(read_json(paths.FEATURE_PIPELINE)["names"]))
+    elif stage == "train_agent":
+        log_agent(run, paths.AGENTS / variant)
 
 
 def parts(agent: str) -> dict[str, Path]:
@@ -104,30 +113,62 @@ def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
 
 def register(runs: Runs, registry: Registry, bundle: Path, identity: str) -> str:
     """Log the serving model in a run of its own, and register it."""
-    # These import PyTorch, which a promotion of old news is spared.
     from MLOps.deployment.logged import log_serving_model
     from MLOps.deployment.trading_model import TradingModel
 
     record = new_record("promote")
     run = runs.start(record)
-    model = TradingModel.load(bundle)
-    bars = read_table(paths.BARS)
-    bars = bars[bars["symbol"].isin(model.pipeline.universe)]
-    uri = log_serving_model(run, bundle, bars.groupby("symbol").tail(model.required_bars))
-    version = registry.register(uri, identity)
-    run.finish(record)
-    return version
+    try:
+        model = TradingModel.load(bundle)
+        bars = read_table(paths.BARS)
+        bars = bars[bars["symbol"].isin(model.pipeline.universe)]
+        uri = log_serving_model(run, bundle, bars.groupby("symbol").tail(model.required_bars))
+        run.finish(record)
+    except Exception as error:
+        run.fail(f"{type(error).__name__}: {error}")
+        raise
+    return registry.register(uri, identity)
+
+
+def refusals_beside_champion(registry: Registry, version: str, backtest: dict[str, Any], params: Params) -> list[str]:
+    """Why the candidate may not take the reigning champion's place; nothing when it reigns itself, or nobody does."""
+    champion = registry.version_at(CHAMPION)
+    if champion is None or champion == version:
+        return []
+    try:
+        sharpe = champion_sharpe(registry, champion, params)
+    except UserError as error:
+        return [
+            f"the champion, version {champion}, cannot be traded over today's test span: {error}; "
+            f"take the alias {CHAMPION} off it to let another follow"
+        ]
+    return refusal_beside(backtest, sharpe)
 
 
 def champion_sharpe(registry: Registry, version: str, params: Params) -> float:
-    """The Sharpe ratio of the champion, traded over today's test span under today's rules."""
+    """The Sharpe ratio of a version, traded over today's test span under today's rules.
+
+    It is computed once and kept as a tag that names the bars, the span and the rules.
+
+    Raises:
+        UserError: the version cannot trade today's bars, or was trained on some of the span.
+    """
+    span = Splits.from_dict(read_json(paths.SPLITS)).test
+    measured_on = [content_hash(paths.BARS), str(span), asdict(params.trading), params.backtest.bars_per_year]
+    tag = f"sharpe_on_{value_hash(measured_on)[:16]}"
+    if (kept := registry.tags(version).get(tag)) is not None:
+        return float(kept)
     from MLOps.deployment.trading_model import TradingModel
     from MLOps.evaluation.performance import performance
 
-    span = Splits.from_dict(read_json(paths.SPLITS)).test
-    champion = TradingModel.load(registry.bundle(version))
-    ledger = champion.backtest(read_table(paths.BARS), span, params.trading)
-    return performance(ledger, params.backtest.bars_per_year)["sharpe"]
+    bundle = registry.bundle(version)
+    seen_until = pd.Timestamp(read_json(bundle / "facts.json")["splits"]["validation"]["end"])
+    if seen_until > span.start:
+        raise UserError(f"it was trained and chosen on bars up to {seen_until.date()}, the span begins before that")
+    ledger = TradingModel.load(bundle).backtest(read_table(paths.BARS), span, params.trading)
+    sharpe = performance(ledger, params.backtest.bars_per_year)["sharpe"]
+    registry.tag(version, {tag: repr(sharpe)})
+    return sharpe
 
 
 if __name__ == "__main__":

@@ -1,29 +1,27 @@
 """What every stage does around its work: its declared parameters, its MLflow run, its record, its errors in words."""
 
-import json
+import math
 import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
-import yaml
 from threadpoolctl import threadpool_limits
 
 from MLOps.artifacts import whole_file, write_json
-from MLOps.config import Params, load_params
+from MLOps.config import load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.pipelines import paths
+from MLOps.pipelines.declaration import Declaration
 
-PACKAGE = "MLOps/"
 RECORDED_VERSIONS = (
     "gymnasium",
     "mlflow",
@@ -40,7 +38,7 @@ RECORDED_VERSIONS = (
 class Stage:
     """A stage while it runs, as a context.
 
-    dvc.yaml is the only declaration of what a stage depends on: `params` shows the sections listed there and no
+    dvc.yaml is the only declaration of what a stage depends on: `params` shows the keys listed there and no
     others, the files listed there are hashed into the record, and a stage that is not in dvc.yaml does not start.
 
     A UserError inside the context ends the process with one sentence and status 1; nothing is reported then.
@@ -49,7 +47,6 @@ class Stage:
     def __init__(self, name: str, variant: str = "") -> None:
         self.name = f"{name}/{variant}" if variant else name
         self._declared_name, self._variant = name, variant
-        self.metrics: dict[str, float] = {}
 
     def __enter__(self) -> "Stage":
         with mistakes_told(self.name):
@@ -58,9 +55,9 @@ class Stage:
 
     def _open(self) -> None:
         params = load_params()
-        declared = _declaration(self._declared_name, self._variant)
-        self.params = cast(Params, _Declared(params, self.name, declared["params"]))
-        self._outputs = declared["outs"]
+        declared = Declaration.read(self._declared_name, self._variant, params)
+        self.params = declared.visible(params)
+        self._outputs = declared.outputs
         self.record = new_record(self._declared_name, self._variant)
         # DVC clears what a stage will write; in one run by hand, a killed run must leave no trace either.
         shutil.rmtree(self.record.folder, ignore_errors=True)
@@ -69,8 +66,12 @@ class Stage:
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics of one step (an epoch, an evaluation): to the run now, to the record's history for good."""
-        self.record.history.append((step, dict(metrics)))
+        """Metrics of one step (an epoch, an evaluation): to the run now, to the record's history for good.
+
+        What is not a number there (the explained variance of returns that do not vary) is left out.
+        """
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self.record.history.append((step, metrics))
         self.run.log(step, metrics)
 
     def report(self, metrics: Mapping[str, float]) -> None:
@@ -84,10 +85,18 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.run.fail(f"{type(error).__name__}: {error}")
-            with mistakes_told(self.name):
-                raise error
+        if error is None:
+            try:
+                self._close()
+                return
+            except Exception as late:
+                error = late
+        self.run.fail(f"{type(error).__name__}: {error}")
+        with mistakes_told(self.name):
+            raise error
+
+    def _close(self) -> None:
+        """Write what every stage leaves behind, and end the run."""
         write_json(paths.METRICS / f"{self.name}.json", self.record.metrics)
         if self.record.history:
             history = [{"step": step, **metrics} for step, metrics in self.record.history]
@@ -100,60 +109,15 @@ class Stage:
 
 def new_record(name: str, variant: str = "") -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
-    # The typed values, so that defaults are told too; as JSON has them, so that a restored record tells the same.
-    params = json.loads(json.dumps(asdict(load_params())))
-    declared = _declaration(name, variant)
-    stage = f"{name}/{variant}" if variant else name
+    params = load_params()
+    declared = Declaration.read(name, variant, params)
     return Record(
-        stage=stage,
-        folder=paths.RECORDS / stage,
-        params=_chosen(params, declared["params"], variant),
-        environment=_environment(params["threads"]),
-        inputs=hashes([path for path in declared["deps"] if not path.as_posix().startswith(PACKAGE)]),
+        stage=declared.stage,
+        folder=paths.RECORDS / declared.stage,
+        params=declared.values(params),
+        environment=_environment(params.threads),
+        inputs=hashes(declared.inputs),
     )
-
-
-class _Declared:
-    """Params of which only the declared sections show: reading another is a defect of dvc.yaml."""
-
-    def __init__(self, params: Params, stage: str, keys: list[str]) -> None:
-        self._params, self._stage = params, stage
-        self._sections = {key.partition(".")[0] for key in keys}
-
-    def __getattr__(self, section: str) -> Any:
-        if section not in self._sections:
-            raise AttributeError(f"dvc.yaml: the stage {self._stage} reads the section {section!r}; list it in params")
-        return getattr(self._params, section)
-
-
-def _declaration(name: str, variant: str) -> dict[str, list[Any]]:
-    """The stage's params, deps and outs (metrics and plots included) from dvc.yaml."""
-    stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
-    stage = stages[name].get("do", stages[name])
-    text = json.dumps(stage).replace("${key}", variant)
-    stage = json.loads(text)
-
-    def listed(field: str) -> list[str]:
-        # An entry with options is a mapping of one path to them.
-        return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(field, [])]
-
-    return {
-        "params": listed("params"),
-        "deps": [Path(path) for path in listed("deps")],
-        "outs": [Path(path) for field in ("outs", "metrics", "plots") for path in listed(field)],
-    }
-
-
-def _chosen(values: dict[str, Any], keys: list[str], variant: str) -> dict[str, Any]:
-    """The declared parameters, nested. A variant's are named `predictor.…` whichever it is, so that runs line up."""
-    chosen: dict[str, Any] = {}
-    for key in keys:
-        section, _, rest = key.partition(".")
-        if rest == variant and rest:
-            chosen[section.removesuffix("s")] = values[section][variant]
-        else:
-            chosen[section] = values[section]
-    return chosen
 
 
 def _environment(threads: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def main() -> None:
         candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
         if candidate is not None:
             tags = registry.tags(candidate)
-            print(f"Gate: {tags['gate']}. {tags['gate_reasons']}.")
+            print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
         print(f"{registry.name}: candidate is version {candidate}, champion is {champion or 'nobody'}.")
         print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
 

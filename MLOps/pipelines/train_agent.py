@@ -2,8 +2,6 @@
 
 import sys
 
-import numpy as np
-
 from MLOps.agents.observations import MarketView
 from MLOps.agents.training import train
 from MLOps.artifacts import read_json, read_table, whole_folder
@@ -16,6 +14,16 @@ from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.trading import Market, simulate
+
+# The six of stable-baselines3's metrics, and ours, that tell whether an agent learns.
+SHOWN = (
+    "rollout/ep_rew_mean",
+    "train/entropy_loss",
+    "train/value_loss",
+    "train/explained_variance",
+    "train/clip_fraction",
+    "validation_reward",
+)
 
 
 def main() -> None:
@@ -41,11 +49,12 @@ def main() -> None:
         )
         with whole_folder(paths.AGENTS / name) as folder:
             agent.save(folder)
-        log_agent(stage.run, paths.AGENTS / name, np.zeros((2, len(agent.columns)), np.float32))
+        log_agent(stage.run, paths.AGENTS / name)
         ledger = simulate(agent.policy, validation, stage.params.trading)
         figures = performance(ledger, stage.params.backtest.bars_per_year)
         stage.report({"validation_reward": reward, **{f"validation_{k}": v for k, v in figures.items()}})
-        training_figure(stage.record.history, stage.artifact("training.png"))
+        shown = [(step, {k: v for k, v in metrics.items() if k in SHOWN}) for step, metrics in stage.record.history]
+        training_figure(shown, stage.artifact("training.png"))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main() -> None:
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
         windows = Windows(features, pipeline.names, predictor.lookback_bars)
-        log_predictor(stage.run, paths.PREDICTORS / name, windows.ending_at(np.flatnonzero(windows.whole)[-2:]))
+        log_predictor(stage.run, paths.PREDICTORS / name, len(pipeline.names))
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):
             rows = getattr(splits, span).labelled(labels)

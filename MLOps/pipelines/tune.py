@@ -6,9 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from MLOps.artifacts import read_json, read_table, value_hash, write_json
-from MLOps.config.schema import suggest
 from MLOps.data.splits import Splits
-from MLOps.errors import UserError
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -17,11 +15,6 @@ from MLOps.pipelines.stage import Stage
 def main() -> None:
     name = sys.argv[1]
     with Stage("tune", name) as stage:
-        for known in stage.params.search.spaces:
-            if known not in stage.params.predictors:
-                raise UserError(
-                    f"search.spaces: unknown predictor {known!r}; {suggest(known, stage.params.predictors)}"
-                )
         values = asdict(stage.params.predictors[name])
         space = stage.params.search.spaces.get(name)
         if stage.params.search.trials and space:

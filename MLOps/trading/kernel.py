@@ -551,7 +551,7 @@ def start_episode(account, holdings, starts, prices, rules):
 
 @compiled
 def valid(actions):
-    """Whether every action is one of the nine, or finite."""
+    """Whether every action is one of the nine, or in [-1, 1]."""
     if actions.ndim == 1:
         for i in range(actions.shape[0]):
             if actions[i] < HOLD or actions[i] > REVERSE:
@@ -559,7 +559,7 @@ def valid(actions):
     else:
         for i in range(actions.shape[0]):
             for a in range(actions.shape[1]):
-                if not math.isfinite(actions[i, a]):
+                if not abs(actions[i, a]) <= 1.0:  # so that NaN is refused too
                     return False
     return True
 

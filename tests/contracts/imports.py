@@ -57,13 +57,14 @@ def rewrite(text: str) -> str:
             wanted = as_dependencies(imported_files(words[3]))
         if inside_deps and words[:1] != ["-"]:
             inside_deps = False
-        if inside_deps and words[1].startswith("MLOps/"):
+        if inside_deps and (words[1].startswith("MLOps/") or words[1] == "requirements.txt"):
             continue
         lines.append(line)
         if words == ["deps:"]:
             inside_deps = True
             indent = " " * (len(line) - len(line.lstrip()) + 2)
-            lines += [f"{indent}- {path}" for path in wanted]
+            # The packages' versions are code as well.
+            lines += [f"{indent}- {path}" for path in [*wanted, "requirements.txt"]]
     return "\n".join(lines) + "\n"
 
 

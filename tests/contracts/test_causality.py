@@ -88,8 +88,8 @@ def test_features_signals_and_observations_know_no_future(finished: Project, bar
 
 
 def test_a_planted_leak_is_caught(bars: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Feature(2, lambda b: lagged_log_return(b.close, 1))
-    peeking = Feature(2, lambda b: np.append(lagged_log_return(b.close, 1)[1:], np.nan))
+    honest = Feature(2, lambda b: lagged_log_return(b.close, 1), "last return")
+    peeking = Feature(2, lambda b: np.append(lagged_log_return(b.close, 1)[1:], np.nan), "next return")
     monkeypatch.setitem(catalogue.CATALOGUE, "honest", honest)
     monkeypatch.setitem(catalogue.CATALOGUE, "peeking", peeking)
     pipeline = FeaturePipeline.fit(["honest", "peeking"], bars)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_json
-from MLOps.config.params import LabelConfig, SplitConfig
-from MLOps.data.sources.csv import bars_from_csv
+from MLOps.config.data import SmoothedLabelConfig
+from MLOps.config.params import SplitConfig
+from MLOps.data.sources.files import bars_from_csv
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import make_labels
 from MLOps.predictors.contract import Forecast, Targets
@@ -51,7 +52,7 @@ class Memoriser:
 
 def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() -> None:
     bars = bars_from_csv(ROOT / "data/sample/bars.csv.gz")
-    labels = make_labels(bars, LabelConfig(smoothing_k=5, threshold_delta=0.01))
+    labels = make_labels(bars, SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01))
     splits = split(bars["timestamp"], CONFIG)
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from MLOps.data.bars import COLUMNS
-from MLOps.data.sources.csv import bars_from_csv
+from MLOps.data.sources.files import bars_from_csv
 from MLOps.errors import UserError
 from tests.project import ROOT
 

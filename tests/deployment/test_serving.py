@@ -159,6 +159,13 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
         assert abs(row["target_position"]) * close <= 5000
 
 
+def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFrame) -> None:
+    required = TradingModel.load(bundle).required_bars
+    status, answer = ask(url, history(bars, bars["timestamp"].max(), required), {"cash": 0})
+    assert status == 200
+    assert all(row["target_position"] == 0 for row in answer), answer
+
+
 @pytest.mark.parametrize(
     ("spoil", "params", "words"),
     [
@@ -173,6 +180,9 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
         (lambda b, n: b.assign(timestamp="yesterday"), None, ["timestamp", "ISO 8601"]),
         (lambda b, n: b, {"leverage": 3}, ["leverage"]),
         (lambda b, n: b, {"cash": -1}, ["cash"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "entry_price": 0}}'}, ["entry_price", "greater than 0"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "holding_bars": -5}}'}, ["holding_bars"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"shares": -9000, "cash": 1}}'}, ["IBM", "equity"]),
         (lambda b, n: b, {"positions": "[1]"}, ["positions"]),
         (lambda b, n: b, {"positions": '{"IBM": {"share": 1}}'}, ["share", "did you mean"]),
         (lambda b, n: b, {"positions": '{"XYZ": 1}'}, ["XYZ"]),
@@ -189,6 +199,9 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
         "time",
         "unknown parameter",
         "negative cash",
+        "entry price of nothing",
+        "negative time",
+        "no equity",
         "positions no object",
         "positions unknown key",
         "positions unknown symbol",

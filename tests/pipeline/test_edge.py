@@ -1,11 +1,16 @@
 """The whole pipeline on markets whose truth is known: a planted edge is found and promoted, noise is refused."""
 
 from pathlib import Path
-from typing import Any
 
+import mlflow
+import pandas as pd
+import pytest
 import yaml
 
 from MLOps.artifacts import read_json
+from MLOps.config import load_params
+from MLOps.model_registry.versions import Registry
+from MLOps.pipelines.promote import refusals_beside_champion
 from tests.project import Project
 
 QUICK = {
@@ -20,31 +25,65 @@ QUICK = {
 }
 
 
-def outcome(folder: Path, edge_bps: float) -> tuple[dict[str, Any], dict[str, str], int | None]:
-    """Run the pipeline; the backtest, the candidate's tags and the champion's version."""
+def synthetic(folder: Path, edge_bps: float) -> Project:
+    """The small pipeline on a synthetic market, not run yet."""
     project = Project.copy(folder)
     project.update({**QUICK, "data.synthetic.edge_bps": edge_bps})
     params = yaml.safe_load((folder / "params.yaml").read_text())
     # The linear predictor is enough to hear what volume says, and is trained in a second.
     params["predictors"] = {"logistic": params["predictors"]["logistic"]}
+    params["search"]["spaces"] = {}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    project.repro()
+    return project
+
+
+def standing(project: Project) -> tuple[dict[str, str], int, int | None]:
+    """The candidate's tags, the candidate's version and the champion's."""
     client = project.client()
-    aliases = client.get_registered_model("trading-agent").aliases
     candidate = client.get_model_version_by_alias("trading-agent", "candidate")
-    return read_json(folder / "reports/backtest.json"), candidate.tags, aliases.get("champion")
+    champion = client.get_registered_model("trading-agent").aliases.get("champion")
+    return candidate.tags, int(candidate.version), None if champion is None else int(champion)
 
 
-def test_a_planted_edge_beats_buy_and_hold_after_costs_and_is_promoted(tmp_path: Path) -> None:
-    backtest, tags, champion = outcome(tmp_path, edge_bps=40.0)
+def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = synthetic(tmp_path, edge_bps=40.0)
+    project.repro()
+    backtest = read_json(tmp_path / "reports/backtest.json")
     assert backtest["advantage"]["buy_and_hold"]["lower"] > 0
     assert backtest["figures"]["agent"]["costs"] > 0
+    tags, first, champion = standing(project)
     assert tags["gate"] == "passed"
-    assert champion is not None
+    assert champion == first
+
+    # A poorer candidate: the champion, traded again over the same span, has the Sharpe ratio of its own backtest.
+    project.update({"agents.ppo.total_timesteps": 8192})
+    assert project.repro() == ["train_agent@ppo", "backtest", "promote"]
+    tags, second, champion = standing(project)
+    assert second == first + 1
+    assert champion == first
+    assert f"the champion's {backtest['figures']['agent']['sharpe']:.2f}" in tags["gate_reasons"]
+    kept = project.client().get_model_version("trading-agent", str(first)).tags
+    (measured,) = (value for name, value in kept.items() if name.startswith("sharpe_on_"))
+    assert float(measured) == backtest["figures"]["agent"]["sharpe"]
+
+    # Bars without the champion's universe: it cannot be traded, which is a reason and no failure.
+    monkeypatch.chdir(tmp_path)
+    params = load_params()
+    registry = Registry(project.client(), "trading-agent")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    bars = pd.read_parquet("data/raw/bars.parquet")
+    bars[bars["symbol"] != "SYN00"].to_parquet("data/raw/bars.parquet")
+    (reason,) = refusals_beside_champion(registry, str(second), backtest, params)
+    assert "cannot be traded" in reason
+    assert "SYN00 missing" in reason
 
 
 def test_a_random_walk_promotes_nobody(tmp_path: Path) -> None:
-    _, tags, champion = outcome(tmp_path, edge_bps=0.0)
+    project = synthetic(tmp_path, edge_bps=0.0)
+    project.repro()
+    tags, _, champion = standing(project)
     assert tags["gate"] == "refused"
     assert "does not beat buy-and-hold" in tags["gate_reasons"]
     assert champion is None

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import write_json, write_table
-from MLOps.data.sources.csv import bars_from_csv
+from MLOps.data.sources.files import bars_from_csv
 from tests.project import ROOT, Project
 
 BARS = pd.read_csv(ROOT / "data/sample/bars.csv.gz").query("symbol != 'FB'").groupby("symbol").head(400)
@@ -31,9 +31,9 @@ def project(copy: Project) -> Iterator[Project]:
     (copy.folder / "params.yaml").write_text(params)
 
 
-def sentence(project: Project, *stage: str) -> str:
+def sentence(project: Project, *stage: str, **variables: str) -> str:
     """What the stage says, having checked how it says it."""
-    done = project.run(f"MLOps.pipelines.{stage[0]}", *stage[1:], check=False)
+    done = project.run(f"MLOps.pipelines.{stage[0]}", *stage[1:], check=False, variables=variables)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage[0]}: ")]
@@ -93,14 +93,31 @@ def test_a_folder_that_cannot_be_written(project: Project) -> None:
     assert "data/raw/bars.parquet: cannot be written" in told
 
 
-@pytest.mark.parametrize("uri", ["http://someone:secret@127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
+@pytest.mark.parametrize(
+    "uri", ["http://ann:secret@127.0.0.1:9", "http://ann:secret@localhost", "sqlite:////proc/nowhere/mlflow.db"]
+)
 def test_a_store_that_cannot_be_reached(project: Project, uri: str) -> None:
-    project.update({"tracking.uri": uri})
-    told = sentence(project, "ingest")
+    told = sentence(project, "ingest", MLFLOW_TRACKING_URI=uri)
     assert "cannot be reached" in told
     assert "tracking.uri" in told
     assert "secret" not in told
     assert project.outputs() == {}
+
+
+def test_credentials_stay_out_of_the_file(project: Project) -> None:
+    project.update({"tracking.uri": "http://ann:secret@127.0.0.1:9"})
+    told = sentence(project, "ingest")
+    assert "MLFLOW_TRACKING_URI" in told
+    assert "secret" not in told
+
+
+def test_a_mistake_at_the_very_end_fails_the_run(project: Project) -> None:
+    (project.folder / "reports").mkdir(exist_ok=True)
+    (project.folder / "reports/metrics").symlink_to("/proc")
+    told = sentence(project, "ingest")
+    (project.folder / "reports/metrics").unlink()
+    assert "reports/metrics/ingest.json: cannot be written" in told
+    assert project.client().search_runs(["1"])[0].info.status == "FAILED"
 
 
 def test_dvc_tells_it_too(project: Project) -> None:

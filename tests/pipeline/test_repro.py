@@ -9,6 +9,8 @@ ALL_STAGES = [
     "ingest",
     "validate_data",
     "features",
+    "tune@lstm",
+    "tune@logistic",
     "train_predictor@lstm",
     "train_predictor@logistic",
     "validate_predictors",
@@ -42,8 +44,8 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
     own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "regularisation_c": 0.01}})
     ran = own.repro()
-    assert [stage for stage in ran if stage.startswith("train_predictor")] == ["train_predictor@second"]
-    assert ran[:2] == ["train_predictor@second", "validate_predictors"]
+    assert ran[:3] == ["tune@second", "train_predictor@second", "validate_predictors"]
+    assert [stage for stage in ran if "@" in stage][2:] == ["train_agent@ppo"]
 
 
 def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path: Path) -> None:
@@ -62,6 +64,8 @@ def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path
         assert run.data.metrics == original[name].data.metrics, name
         assert run.data.params == original[name].data.params, name
         assert run.data.tags["content_hash"] == original[name].data.tags["content_hash"], name
+        logged = run.outputs is not None and bool(run.outputs.model_outputs)
+        assert logged == name.startswith(("train_predictor/", "train_agent/")), name
 
 
 def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:

@@ -1,6 +1,6 @@
 """Small markets to learn from, and small configurations to learn with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from MLOps.config.params import CsvConfig, DataConfig, SyntheticConfig
+from MLOps.config import load_params
+from MLOps.config.data import SyntheticConfig
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
 from MLOps.predictors import PREDICTORS, Predictor
 from MLOps.predictors.contract import Targets
 from MLOps.predictors.windows import Windows
+from tests.project import ROOT
 
 FEATURES = ("return_1", "volume")
 THRESHOLD = 0.005
@@ -70,10 +72,7 @@ class SmallMarket:
 
 def small_market(edge_bps: float, seed: int = 3, symbols: int = 4, bars: int = 1500) -> SmallMarket:
     market = SyntheticConfig(symbols=symbols, bars=bars, volatility_bps=100.0, edge_bps=edge_bps, regime_bars=20)
-    data = DataConfig(
-        source="synthetic", csv=CsvConfig(path="none"), synthetic=market, on_duplicate="error", on_unsorted="error",
-        quality_threshold=0.5,
-    )  # fmt: skip
+    data = replace(load_params(ROOT / "params.yaml").data, source="synthetic", synthetic=market)
     table = make_synthetic(data, seed)
     by_symbol = table.groupby("symbol", sort=False)
     forward = (by_symbol["close"].shift(-1) / table["close"] - 1).to_numpy()

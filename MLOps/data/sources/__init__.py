@@ -4,22 +4,29 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from MLOps.config.params import DataConfig
-from MLOps.data.sources.csv import read_csv
+from MLOps.config.data import DataConfig
+from MLOps.data.sentiment import join_sentiment
+from MLOps.data.sources.ccxt import read_ccxt
+from MLOps.data.sources.files import read_csv, read_files
 from MLOps.data.sources.sample import read_sample
 from MLOps.data.sources.synthetic import make_synthetic
+from MLOps.data.sources.yahoo import read_yahoo
 
 SOURCES: dict[str, Callable[[DataConfig, int], pd.DataFrame]] = {
     "sample": read_sample,
     "csv": read_csv,
+    "files": read_files,
+    "yahoo": read_yahoo,
+    "ccxt": read_ccxt,
     "synthetic": make_synthetic,
 }
 
 
 def load_bars(config: DataConfig, seed: int) -> pd.DataFrame:
-    """Bars of the configured source, checked against the bars contract.
+    """Bars of the configured source, checked against the bars contract; with sentiment where that is enabled.
 
     Raises:
         UserError: the source cannot be read, or what it gave is no bars.
     """
-    return SOURCES[config.source](config, seed)
+    bars = SOURCES[config.source](config, seed)
+    return join_sentiment(bars, config.sentiment) if config.sentiment.enabled else bars

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from MLOps.config.params import DataConfig, SyntheticConfig
+from MLOps.config.data import DataConfig, SyntheticConfig
 from MLOps.data.bars import COLUMNS, check_bars
 
 START = "2000-01-03"

@@ -1,0 +1,92 @@
+"""Downloads that grow: only missing bars are asked for, and what is there gives way to something whole only.
+
+They lie in data/downloads/, outside any stage's outputs, for DVC deletes those before the stage runs.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from MLOps.artifacts import read_table, write_table
+from MLOps.data.bars import PRICES
+from MLOps.errors import UserError
+
+DOWNLOADS = Path("data/downloads")
+ATTEMPTS = 5
+FIRST_WAIT_S = 1.0  # doubled after each failure
+# Bars asked for again at the end of what is there. A split or a dividend since then shows in them.
+OVERLAP_BARS = 5
+SAME_PRICE = 1e-4  # relative; sources round
+
+Fetch = Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame]
+
+
+def extend(path: Path, fetch: Fetch, start: str, end: str, sleep: Callable[[float], None] = time.sleep) -> pd.DataFrame:
+    """The bars with start <= timestamp < end, from the file at `path` and, as far as it lacks them, from `fetch`.
+
+    Args:
+        path: one symbol's download, a Parquet file that is made or extended; written whole or not at all.
+        fetch: bars of a span [from, to): `timestamp` in UTC and values, sorted.
+        start, end: days, in UTC.
+        sleep: waits between attempts.
+
+    Raises:
+        UserError: the source fails ATTEMPTS times; what was downloaded before is kept.
+    """
+    first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
+    # How far a download reached is kept beside its bars: days without a bar are not asked for again.
+    stored = read_table(path) if path.is_file() else None
+    if stored is None or stored.attrs["start"] > first.isoformat():
+        bars = _tried(fetch, first, last, path, sleep)
+    elif stored.attrs["end"] < last.isoformat():
+        since = stored["timestamp"].iloc[-OVERLAP_BARS] if len(stored) >= OVERLAP_BARS else first
+        fresh = _tried(fetch, since, last, path, sleep)
+        if _agree(stored, fresh):
+            bars = pd.concat([stored[stored["timestamp"] < since], fresh], ignore_index=True)
+        else:
+            # Prices were adjusted since: the old ones are on another scale.
+            bars = _tried(fetch, first, last, path, sleep)
+    else:
+        return _between(stored, first, last)
+    bars.attrs = {"start": first.isoformat(), "end": last.isoformat()}
+    write_table(path, bars)
+    return _between(bars, first, last)
+
+
+def _between(bars: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
+    return bars[(bars["timestamp"] >= first) & (bars["timestamp"] < last)].reset_index(drop=True)
+
+
+def _tried(
+    fetch: Fetch, first: pd.Timestamp, last: pd.Timestamp, path: Path, sleep: Callable[[float], None]
+) -> pd.DataFrame:
+    for attempt in range(ATTEMPTS):
+        try:
+            bars = fetch(first, last)
+        except UserError:
+            raise
+        # Client libraries raise what they please; whatever it is, the next attempt may do better.
+        except Exception as error:
+            if attempt == ATTEMPTS - 1:
+                raise UserError(
+                    f"{path.stem}: the download failed {ATTEMPTS} times, last with {type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:200]}; try later, what was downloaded before is kept"
+                ) from None
+            sleep(FIRST_WAIT_S * 2**attempt)
+        else:
+            if bars.empty:
+                raise UserError(
+                    f"{path.stem}: no bars from {first.date()} to {last.date()}; check the symbol and the days"
+                )
+            return bars
+    raise AssertionError("every attempt returns or raises")
+
+
+def _agree(stored: pd.DataFrame, fresh: pd.DataFrame) -> bool:
+    """Whether the bars that both have are at the same prices."""
+    columns = [name for name in (*PRICES, "adj_close") if name in stored.columns]
+    both = stored.merge(fresh, on="timestamp", suffixes=("", "_fresh"))
+    old, new = both[columns].to_numpy(), both[[f"{name}_fresh" for name in columns]].to_numpy()
+    return len(both) > 0 and bool((abs(old - new) <= SAME_PRICE * old).all())

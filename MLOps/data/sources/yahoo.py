@@ -1,0 +1,49 @@
+"""`data.source: yahoo`: daily bars by the optional package yfinance, adjusted by their adjusted close."""
+
+from typing import Any
+
+import pandas as pd
+
+from MLOps.config.data import DataConfig
+from MLOps.data.bars import VALUES
+from MLOps.data.sources.downloads import DOWNLOADS, extend
+from MLOps.data.sources.files import bars_from_table
+from MLOps.errors import UserError
+
+COLUMNS = {
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Adj Close": "adj_close",
+    "Volume": "volume",
+}
+
+
+def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
+    """The bars of `data.yahoo`."""
+    try:
+        # An optional package: whoever needs no Yahoo need not install it.
+        import yfinance
+    except ImportError:
+        raise UserError("data.source: yahoo needs yfinance; `pip install -r requirements-sources.txt`") from None
+    return download(config, yfinance)
+
+
+def download(config: DataConfig, client: Any) -> pd.DataFrame:
+    """The bars of `data.yahoo` by `client`, the module yfinance."""
+    tables = []
+    for symbol in config.yahoo.symbols:
+        path = DOWNLOADS / "yahoo" / f"{symbol}.parquet"
+
+        def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:
+            days = (first.date().isoformat(), last.date().isoformat())
+            answer = client.Ticker(symbol).history(start=days[0], end=days[1], auto_adjust=False, raise_errors=True)
+            bars = answer.rename(columns=COLUMNS)[list(COLUMNS.values())].dropna()
+            # A day is stamped at its midnight in the exchange's zone; in this house at midnight UTC.
+            stamps = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().tz_localize("UTC")
+            return bars.assign(timestamp=stamps.astype("datetime64[us, UTC]")).reset_index(drop=True)
+
+        own = extend(path, fetch, config.yahoo.start, config.yahoo.end)
+        tables.append(own.assign(symbol=symbol)[["timestamp", "symbol", *VALUES, "adj_close"]])
+    return bars_from_table(pd.concat(tables, ignore_index=True), DOWNLOADS / "yahoo", config.on_duplicate, "sort")

@@ -1,0 +1,153 @@
+"""The doctor: what the pipeline needs of a machine, and for each thing that is missing what to do about it."""
+
+import os
+import re
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from MLOps.config import Params, load_params
+from MLOps.errors import UserError
+
+PYTHON = (3, 11)
+DISK_GB = 10.0
+MEMORY_GB = 8.0
+NETWORK_TIMEOUT_S = 3.0
+WRITTEN = ("data", "models", "reports")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: `status` is "ok", "warning" (it may run) or "failed" (it will not); `fix` mends it."""
+
+    name: str
+    status: str
+    found: str
+    fix: str = ""
+
+
+def diagnose() -> list[Check]:
+    """Look at everything, in the order in which a run needs it."""
+    checks = [_python(), _packages(Path("requirements.txt")), _disk(), _memory(), _accelerator()]
+    try:
+        params = load_params()
+    except UserError as error:
+        return [*checks, Check("params.yaml", "failed", str(error), "correct it; what follows depends on it")]
+    checks.append(Check("params.yaml", "ok", "every key known and well typed"))
+    return [*checks, _dataset(params), _network(params), _permission(), _store(params)]
+
+
+def table(checks: list[Check]) -> str:
+    """A line a check, and under it what to do."""
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(f"{check.status:8} {check.name:{width}}  {check.found}")
+        if check.status != "ok":
+            lines.append(f"{'':8} {'':{width}}  → {check.fix}")
+    failed = sum(check.status == "failed" for check in checks)
+    return "\n".join([*lines, "", f"{failed} of {len(checks)} checks failed" if failed else "ready"])
+
+
+def _check(name: str, fine: bool, found: str, fix: str, otherwise: str = "failed") -> Check:
+    return Check(name, "ok" if fine else otherwise, found, fix)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return _check("Python", sys.version_info >= PYTHON, found, f"install Python {'.'.join(map(str, PYTHON))} or later")
+
+
+def _packages(requirements: Path) -> Check:
+    """Those that requirements.txt pins, at the versions that it pins."""
+    if not requirements.is_file():
+        return Check("packages", "failed", f"no {requirements}", "run from the folder that holds it")
+    pinned = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", requirements.read_text(), flags=re.MULTILINE)
+    missing, other = [], []
+    for name, wanted in pinned:
+        try:
+            found = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            missing.append(name)
+            continue
+        if found != wanted.partition("+")[0]:
+            other.append(f"{name} {found} for {wanted}")
+    fix = f"`pip install -r {requirements}`"
+    if missing:
+        return Check("packages", "failed", f"{len(missing)} of {len(pinned)} missing: {', '.join(missing[:5])}", fix)
+    return _check(
+        "packages", not other, f"{len(pinned)} pinned; {', '.join(other[:5]) or 'all as pinned'}", fix, "warning"
+    )
+
+
+def _disk() -> Check:
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    return _check(
+        "disk", free_gb >= DISK_GB, f"{free_gb:.0f} GB free", f"free {DISK_GB:.0f} GB, or move the folder", "warning"
+    )
+
+
+def _memory() -> Check:
+    total_gb = psutil.virtual_memory().total / 1e9
+    fix = f"{MEMORY_GB:.0f} GB are recommended: take fewer symbols, features or environments"
+    return _check("memory", total_gb >= MEMORY_GB, f"{total_gb:.0f} GB", fix, "warning")
+
+
+def _accelerator() -> Check:
+    try:
+        # A second to import, which every training stage pays as well.
+        import torch
+    except ImportError:
+        return Check("accelerator", "failed", "torch cannot be imported", "`pip install -r requirements.txt`")
+    if torch.cuda.is_available():
+        return Check("accelerator", "ok", torch.cuda.get_device_name(0))
+    return Check("accelerator", "ok", f"none; {os.cpu_count()} CPU cores, which the default parameters suit")
+
+
+def _dataset(params: Params) -> Check:
+    source = params.data.source
+    paths = {"sample": "data/sample/bars.csv.gz", "csv": params.data.csv.path, "files": params.data.files.path}
+    if source not in paths:
+        return Check("dataset", "ok", f"data.source is {source}, which needs no file")
+    path = Path(paths[source])
+    fix = "restore it with `git checkout data/sample`" if source == "sample" else f"set data.{source}.path"
+    return _check("dataset", path.exists(), f"{path}{'' if path.exists() else ' is missing'}", fix)
+
+
+def _network(params: Params) -> Check:
+    hosts = {"yahoo": "query1.finance.yahoo.com", "ccxt": f"api.{params.data.ccxt.exchange}.com"}
+    host = hosts.get(params.data.source)
+    if host is None:
+        return Check("network", "ok", f"not needed by data.source {params.data.source}")
+    try:
+        socket.create_connection((host, 443), timeout=NETWORK_TIMEOUT_S).close()
+    except OSError as error:
+        # What was downloaded before may do, and an exchange may live elsewhere: a warning.
+        return Check(
+            "network", "warning", f"{host} does not answer: {error}", "connect, or use what data/downloads/ holds"
+        )
+    return Check("network", "ok", f"{host} answers")
+
+
+def _permission() -> Check:
+    closed = [name for name in (".", *WRITTEN) if Path(name).exists() and not os.access(name, os.W_OK)]
+    fix = f"`chmod -R u+w {' '.join(closed)}`, or work in a folder of your own"
+    return _check(
+        "write permission", not closed, ", ".join(closed) + " not writable" if closed else str(Path.cwd()), fix
+    )
+
+
+def _store(params: Params) -> Check:
+    try:
+        # MLflow's first use makes the store's tables, which several stages at once would race to do.
+        from MLOps.experiment_tracking.store import connect, store_uri, without_password
+
+        connect(params.tracking)
+    except (UserError, ImportError) as error:
+        return Check("MLflow store", "failed", str(error), "start it, or set tracking.uri or MLFLOW_TRACKING_URI")
+    return Check("MLflow store", "ok", without_password(store_uri(params.tracking)))

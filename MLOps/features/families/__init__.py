@@ -1,0 +1,1 @@
+"""The catalogue's families: one file each, one table of features each."""

@@ -1,0 +1,96 @@
+"""Volume against its past, and volume against price. TA-Lib's volume indicators are in the family `technical`."""
+
+import numpy as np
+
+from MLOps.features.feature import Feature, SymbolBars
+from MLOps.features.windows import lagged_log_return, rolling_correlation, rolling_mean, rolling_std
+
+
+def _to_mean(bars: int) -> Feature:
+    return Feature(
+        bars,
+        lambda b: np.log(b.traded / rolling_mean(b.traded, bars)),
+        f"log(volume / mean of the last {bars} volumes)",
+    )
+
+
+def _change(b: SymbolBars) -> np.ndarray:
+    return lagged_log_return(b.traded, 1)
+
+
+def _volatility(bars: int) -> Feature:
+    return Feature(
+        bars + 1,
+        lambda b: rolling_std(_change(b), bars),
+        f"standard deviation of the last {bars} log changes of volume",
+    )
+
+
+def _score(bars: int) -> Feature:
+    """0 where volume does not vary."""
+
+    def compute(b: SymbolBars) -> np.ndarray:
+        logs = np.log(b.traded)
+        deviation = rolling_std(logs, bars)
+        offset = logs - rolling_mean(logs, bars)
+        return np.where(deviation > 0, offset / np.where(deviation > 0, deviation, 1), 0.0 * deviation)
+
+    return Feature(bars, compute, f"(log volume - mean) / standard deviation over {bars} bars")
+
+
+def _illiquidity(bars: int) -> Feature:
+    """Against its own longer past, for the money a bar trades is in the symbol's currency."""
+
+    def compute(b: SymbolBars) -> np.ndarray:
+        price_moved = np.abs(b.log_return) / (b.traded * b.close)
+        recent, usual = rolling_mean(price_moved, bars), rolling_mean(price_moved, 3 * bars)
+        return np.where(usual > 0, recent / np.where(usual > 0, usual, 1), 1.0 + 0.0 * usual)
+
+    return Feature(
+        3 * bars + 1, compute, f"mean(abs(r) / money traded) of {bars} bars / that of {3 * bars}, after Amihud (2002)"
+    )
+
+
+def _weighted_price(bars: int) -> Feature:
+    def compute(b: SymbolBars) -> np.ndarray:
+        typical = (b.high + b.low + b.close) / 3
+        return np.log(b.close * rolling_mean(b.traded, bars) / rolling_mean(typical * b.traded, bars))
+
+    return Feature(bars, compute, f"log(close / volume-weighted typical price of {bars} bars)")
+
+
+def _price_correlation(bars: int) -> Feature:
+    return Feature(
+        bars + 1,
+        lambda b: rolling_correlation(b.log_return, _change(b), bars),
+        f"correlation of the last {bars} log returns and log changes of volume",
+    )
+
+
+def _up_share(bars: int) -> Feature:
+    def compute(b: SymbolBars) -> np.ndarray:
+        rising = np.where(np.isnan(b.log_return), np.nan, (b.log_return > 0) * b.traded)
+        return rolling_mean(rising, bars) / rolling_mean(b.traded, bars)
+
+    return Feature(bars + 1, compute, f"share of the volume of {bars} bars that traded in rising ones")
+
+
+def _force(bars: int) -> Feature:
+    def compute(b: SymbolBars) -> np.ndarray:
+        return rolling_mean(b.log_return * b.traded, bars) / rolling_mean(b.traded, bars)
+
+    return Feature(bars + 1, compute, f"mean log return of {bars} bars, weighted by volume, after Elder's force index")
+
+
+FEATURES: dict[str, Feature] = {
+    "volume_to_mean_20": _to_mean(20),
+    "volume_to_mean_60": _to_mean(60),
+    "volume_change": Feature(2, _change, "log(volume / volume before)"),
+    "volume_volatility_20": _volatility(20),
+    "volume_score_60": _score(60),
+    "illiquidity_20": _illiquidity(20),
+    "price_to_vwap_20": _weighted_price(20),
+    "price_volume_correlation_20": _price_correlation(20),
+    "up_volume_share_20": _up_share(20),
+    "force_13": _force(13),
+}

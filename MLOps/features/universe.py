@@ -1,0 +1,234 @@
+"""The universe: the recorded symbols that cross-asset features measure a symbol against, on one clock."""
+
+from collections.abc import Callable, Hashable
+from threading import Lock
+
+import numpy as np
+import pandas as pd
+from numba import njit
+
+from MLOps.compiled import CACHE
+from MLOps.features.windows import lagged_log_return
+
+# Added to the diagonal of a covariance, as a share of its mean variance: with more symbols than bars it would have no
+# inverse (Ledoit & Wolf, 2004, shrink towards the same target).
+SHRINKAGE = 0.1
+
+
+class Universe:
+    """Log returns of the universe's symbols by timestamp; each over the symbol's own bars.
+
+    The clock is the timestamps at which any of them has a bar. What is asked for once is kept.
+    """
+
+    def __init__(self, bars: pd.DataFrame, symbols: tuple[str, ...]) -> None:
+        members = bars[bars["symbol"].isin(symbols)]
+        self._clock: np.ndarray = np.unique(_naive(members["timestamp"]))
+        own = {str(symbol): table for symbol, table in members.groupby("symbol", sort=False)}
+        # The order of the symbols is the recorded one: sums over them have one order, and so the same bits.
+        self._closes = [
+            (self._places(_naive(own[symbol]["timestamp"])), own[symbol]["close"].to_numpy())
+            for symbol in symbols
+            if symbol in own
+        ]
+        self._kept: dict[Hashable, np.ndarray] = {}
+        self._lock = Lock()
+
+    def beside(self, timestamps: pd.Series) -> "Beside":
+        """The universe at the bars of one symbol."""
+        stamps = _naive(timestamps)
+        places = np.minimum(self._places(stamps), max(len(self._clock) - 1, 0))
+        on_clock = self._clock[places] == stamps if len(self._clock) else np.zeros(len(stamps), dtype=bool)
+        return Beside(self, places, on_clock)
+
+    def returns(self, lag: int) -> np.ndarray:
+        """(symbols, clock): over `lag` of the symbol's bars; NaN where it has no bar, or too few before."""
+
+        def compute() -> np.ndarray:
+            result = np.full((len(self._closes), len(self._clock)), np.nan)
+            for row, (places, close) in zip(result, self._closes, strict=True):
+                row[places] = lagged_log_return(close, lag)
+            return result
+
+        return self._once(("returns", lag), compute)
+
+    def mean_return(self, lag: int) -> np.ndarray:
+        """(clock,): mean of the returns known there."""
+        returns = self.returns(lag)
+        return self._once(("mean", lag), lambda: _mean_of_known(returns))
+
+    def dispersion(self, lag: int) -> np.ndarray:
+        """(clock,): standard deviation across symbols of the returns known there."""
+        returns, mean = self.returns(lag), self.mean_return(lag)
+        return self._once(("dispersion", lag), lambda: np.sqrt(_mean_of_known((returns - mean) ** 2)))
+
+    def breadth(self, lag: int) -> np.ndarray:
+        """(clock,): share of the symbols known there whose return is above 0."""
+        returns = self.returns(lag)
+        return self._once(
+            ("breadth", lag), lambda: _mean_of_known(np.where(np.isnan(returns), np.nan, (returns > 0) * 1.0))
+        )
+
+    def turbulence(self, window_bars: int) -> np.ndarray:
+        """(clock,): Mahalanobis distance of the returns from those of the `window_bars` ticks before, per symbol.
+
+        d = (y - μ)' Σ⁻¹ (y - μ) / n: Kritzman & Li, "Skulls, Financial Turbulence, and Risk Management" (2010), with Σ
+        shrunk by SHRINKAGE. A symbol without a return at a tick adds nothing there.
+        """
+        returns = self.returns(1)
+        return self._once(("turbulence", window_bars), lambda: _turbulence(returns, window_bars, SHRINKAGE))
+
+    def _places(self, stamps: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._clock, stamps)
+
+    def _once(self, key: Hashable, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        # Symbols are computed in threads that all ask for the same.
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = compute()
+            return self._kept[key]
+
+
+class Beside:
+    """The universe at one symbol's bars: every answer has the shape (bars,), NaN where the universe has no bar."""
+
+    def __init__(self, universe: Universe, places: np.ndarray, on_clock: np.ndarray) -> None:
+        self._universe, self._places, self._on_clock = universe, places, on_clock
+
+    def mean_return(self, lag: int) -> np.ndarray:
+        return self._at(self._universe.mean_return(lag))
+
+    def dispersion(self, lag: int) -> np.ndarray:
+        return self._at(self._universe.dispersion(lag))
+
+    def breadth(self, lag: int) -> np.ndarray:
+        return self._at(self._universe.breadth(lag))
+
+    def turbulence(self, window_bars: int) -> np.ndarray:
+        return self._at(self._universe.turbulence(window_bars))
+
+    def rank(self, lag: int, own_return: np.ndarray) -> np.ndarray:
+        """Share of the universe whose return over `lag` bars lies below the symbol's, in [0, 1]."""
+        return _share_below(self._universe.returns(lag), self._places, self._on_clock, own_return)
+
+    def _at(self, values: np.ndarray) -> np.ndarray:
+        if not len(values):
+            return np.full(len(self._places), np.nan)
+        return np.where(self._on_clock, values[self._places], np.nan)
+
+
+def _naive(timestamps: pd.Series) -> np.ndarray:
+    return timestamps.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+
+
+@njit(cache=CACHE, nogil=True)
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Column means of (symbols, clock), added in the order of the rows; NaN where none is known."""
+    result = np.full(values.shape[1], np.nan)
+    for t in range(values.shape[1]):
+        total, known = 0.0, 0
+        for s in range(values.shape[0]):
+            if np.isfinite(values[s, t]):
+                total += values[s, t]
+                known += 1
+        if known > 0:
+            result[t] = total / known
+    return result
+
+
+@njit(cache=CACHE, nogil=True)
+def _share_below(returns: np.ndarray, places: np.ndarray, on_clock: np.ndarray, own_return: np.ndarray) -> np.ndarray:
+    below = np.zeros(len(places))
+    known = np.zeros(len(places))
+    for s in range(returns.shape[0]):
+        for t in range(len(places)):
+            value = returns[s, places[t]]
+            if on_clock[t] and np.isfinite(value):
+                known[t] += 1
+                if value < own_return[t]:
+                    below[t] += 1
+    result = np.full(len(places), np.nan)
+    for t in range(len(places)):
+        if known[t] > 0:
+            result[t] = below[t] / known[t]
+    return result
+
+
+@njit(cache=CACHE, nogil=True)
+def _turbulence(returns: np.ndarray, window: int, shrinkage: float) -> np.ndarray:
+    """Every window's distance from its Gram matrix of bars, whose entries neighbouring windows share.
+
+    With the centred returns X (window, n) of the window and y of the bar, Σ = X'X/window + λI, and
+    y'(X'X/w + λI)⁻¹y = (y'y - (Xy)'(wλI + XX')⁻¹(Xy)) / λ (Woodbury): the system solved has the size of the window,
+    however many symbols there are.
+    """
+    bars = returns.shape[1]
+    known, gram = _lagged_products(returns, window)
+    result = np.full(bars, np.nan)
+    system = np.zeros((window, window))
+    mean = np.zeros(window + 1)
+    right = np.zeros(window)
+    for t in range(window, bars):
+        # Row i of the window is bar t - window + i; row `window` is the bar itself. Centred on the window's mean μ:
+        # <x_i - μ, x_j - μ> = g_ij - m_i - m_j + m, with m_i = <x_i, μ> and m = <μ, μ>.
+        centre = 0.0
+        for i in range(window + 1):
+            total = 0.0
+            for j in range(window):
+                late, early = max(i, j), min(i, j)
+                total += gram[t - window + late, late - early]
+            mean[i] = total / window
+            if i < window:
+                centre += mean[i]
+        centre /= window
+        trace = 0.0
+        for i in range(window):
+            for j in range(i + 1):
+                system[i, j] = gram[t - window + i, i - j] - mean[i] - mean[j] + centre
+            trace += system[i, i]
+            right[i] = gram[t, window - i] - mean[i] - mean[window] + centre
+        if known[t] == 0 or trace <= 0.0:
+            continue
+        penalty = shrinkage * trace / window / known[t]
+        for i in range(window):
+            system[i, i] += window * penalty
+        distance = gram[t, 0] - 2 * mean[window] + centre - _quadratic_form(system, right)
+        result[t] = distance / penalty / known[t]
+    return result
+
+
+@njit(cache=CACHE, nogil=True)
+def _lagged_products(returns: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many returns are known at each tick, (clock,); the returns at t times those at t - k, (clock, lags + 1)."""
+    symbols, bars = returns.shape
+    known = np.zeros(bars)
+    gram = np.zeros((bars, lags + 1))
+    for t in range(bars):
+        for s in range(symbols):
+            if np.isfinite(returns[s, t]):
+                known[t] += 1
+        for k in range(min(lags, t) + 1):
+            for s in range(symbols):
+                product = returns[s, t] * returns[s, t - k]
+                if np.isfinite(product):
+                    gram[t, k] += product
+    return known, gram
+
+
+@njit(cache=CACHE, nogil=True)
+def _quadratic_form(system: np.ndarray, right: np.ndarray) -> float:
+    """right' system⁻¹ right by Cholesky's factors, which take the place of the lower half of `system`."""
+    n = len(right)
+    total = 0.0
+    for i in range(n):
+        for j in range(i + 1):
+            value = system[i, j]
+            for k in range(j):
+                value -= system[i, k] * system[j, k]
+            system[i, j] = np.sqrt(value) if i == j else value / system[j, j]
+        value = right[i]
+        for k in range(i):
+            value -= system[i, k] * right[k]
+        right[i] = value / system[i, i]
+        total += right[i] * right[i]
+    return total

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from MLOps.config.params import CsvConfig, DataConfig, SyntheticConfig
+from MLOps.config import load_params
+from MLOps.config.data import SyntheticConfig
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
 from MLOps.predictors.baselines import class_prior
@@ -37,6 +38,7 @@ from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.training import Training
 from MLOps.predictors.windows import Windows
 
+ROOT = Path(__file__).parents[1]
 LOOKBACK_BARS, FEATURES, HIDDEN_SIZE = 60, 26, 64
 THRESHOLD = 0.005
 FOUND = 0.8  # of what the best possible forecast gains over the class prior: the loss to reach
@@ -56,13 +58,13 @@ SHARED: dict[str, Any] = {
     "device": "cpu",
 }
 PLAIN = {"learning_rate": 0.001, "batch_size": 32}
-WINDOWS = {"mode": "windows", "learning_rate": 0.003, "batch_size": 256, "mixed_precision": True}
+WINDOWS = {"mode": "windows", "learning_rate": 0.002, "batch_size": 64, "mixed_precision": True}
 # Labels an update are many, so the rate is higher and falls along a cosine. Each step through time costs torch's GRU as
 # much for 4 sequences as for 16, where the LSTM has a kernel of its own; so the GRU takes more at once.
 SEQUENCE = {
-    "mode": "sequence", "sequence_bars": 120, "learning_rate": 0.02, "batch_size": 1920, "schedule": "cosine",
+    "mode": "sequence", "sequence_bars": 120, "learning_rate": 0.01, "batch_size": 1920, "schedule": "cosine",
 }  # fmt: skip
-SEQUENCE_LSTM = {**SEQUENCE, "batch_size": 960}
+SEQUENCE_LSTM = {**SEQUENCE, "learning_rate": 0.02, "batch_size": 960}
 NETWORKS: dict[str, dict[str, Any]] = {
     "lstm": {"kind": "lstm", "layers": 1},
     "gru": {"kind": "gru", "layers": 1},
@@ -94,13 +96,8 @@ class Task:
 def planted_edge(rows: int) -> Task:
     """A market of ten symbols; its return and volume, and noise for the other features."""
     market = SyntheticConfig(symbols=10, bars=rows // 10, volatility_bps=100.0, edge_bps=100.0, regime_bars=20)
-    bars = make_synthetic(
-        DataConfig(
-            source="synthetic", csv=CsvConfig(path="none"), synthetic=market, on_duplicate="error",
-            on_unsorted="error", quality_threshold=0.5,
-        ),
-        seed=5,
-    )  # fmt: skip
+    data = load_params(ROOT / "params.yaml").data
+    bars = make_synthetic(replace(data, source="synthetic", synthetic=market), seed=5)
     close = bars.groupby("symbol")["close"]
     forward = (close.shift(-1) / bars["close"] - 1).to_numpy()
     values = np.random.default_rng(5).standard_normal((len(bars), FEATURES)).astype(np.float32)
@@ -224,6 +221,7 @@ def speeds(task: Task) -> dict[str, float]:
     for round_ in range(ROUNDS + 1):
         for name, measure in timed.items():
             taken = measure()
+            print(f"round {round_}: {name} {len(task.train) / taken:.0f} labels/s", file=sys.stderr)
             if round_:  # the first round warms up
                 seconds[name].append(taken)
     rates = {f"labels_per_second_{name}": len(task.train) / statistics.median(s) for name, s in seconds.items()}
@@ -246,6 +244,7 @@ def qualities(task: Task) -> dict[str, float]:
         best = {mode: np.array([min(loss for _, loss in run) for run in runs]) for mode, runs in modes.items()}
         for mode, runs in modes.items():
             figures[f"loss_{mode}_{kind}"] = float(best[mode].mean())
+            print(f"{mode} {kind}: validation losses {best[mode].round(4)}", file=sys.stderr)
             reached = [next((s for s, loss in run if loss <= task.goal), float("inf")) for run in runs]
             # JSON knows no infinity: a goal that most seeds miss leaves no figure.
             if np.isfinite(middle := statistics.median(reached)):
@@ -258,7 +257,7 @@ def qualities(task: Task) -> dict[str, float]:
 
 def memory() -> dict[str, float]:
     """Peak memory of an epoch, validation and forecasts at 100 000 rows, over what the plain loop's windows take."""
-    command = [sys.executable, "-m", "benchmarks.predictor", "--peak-bytes"]
+    command = [sys.executable, "-m", "benchmarks.predictor", "--peak-bytes", "--threads", "1"]
     peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
     plain = 100_000 * LOOKBACK_BARS * FEATURES * 4
     return {"peak_bytes_100k": peak, "plain_bytes_100k": plain, "memory_ratio_100k": peak / plain}

@@ -37,6 +37,7 @@ class NetworkConfig:
 
     reads_both_ways: ClassVar[bool] = False
 
+    kind: str
     lookback_bars: Positive
     dropout: Fraction
     learning_rate: AboveZero

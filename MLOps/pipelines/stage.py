@@ -2,6 +2,7 @@
 
 import math
 import platform
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ class Stage:
         self.params = declared.visible(params)
         self._outputs = declared.outputs
         self.record = new_record(self._declared_name, self._variant)
+        # DVC clears what a stage will write; in one run by hand, a killed run must leave no trace either.
+        shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.
         threadpool_limits(params.threads)
         self.run: Run = Runs(params.tracking).start(self.record)

@@ -6,6 +6,7 @@ Written out in numpy, for the training engine computes them after every epoch an
 import numpy as np
 
 CALIBRATION_BINS = 10
+NO_VARIATION = 1e-12
 LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "calibration_error", "max_drawdown", "gradient_norm")
 
 
@@ -92,19 +93,24 @@ def implied_returns(expected: np.ndarray, returns: np.ndarray, timestamps: np.nd
     return np.bincount(bar, np.sign(expected) * returns) / np.bincount(bar)
 
 
+def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
+    """Mean over sample standard deviation (Sharpe, 1994), annualised; 0 where returns vary by rounding alone."""
+    deviation = returns.std(ddof=1)
+    return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
+
+
 def trading_metrics(returns: np.ndarray, bars_per_year: int) -> dict[str, float]:
     """Annualised Sharpe, Sortino and Calmar ratio, and the drawdown (positive), of returns (n,) with equity compounded.
 
     Riskless rate and target are 0 (Sharpe, 1994; Sortino & Price, 1994); a ratio without risk below it is 0.
     """
-    deviation, downside = returns.std(ddof=1), np.sqrt(np.mean(np.minimum(returns, 0) ** 2))
+    downside = np.sqrt(np.mean(np.minimum(returns, 0) ** 2))
     equity = np.concatenate([[1.0], np.cumprod(1 + returns)])
     drawdown = float((1 - equity / np.maximum.accumulate(equity)).max())
     cagr = float(np.maximum(equity[-1], 0) ** (bars_per_year / len(returns)) - 1)
-    annual = np.sqrt(bars_per_year)
     return {
-        "sharpe": float(returns.mean() / deviation * annual) if deviation > 0 else 0.0,
-        "sortino": float(returns.mean() / downside * annual) if downside > 0 else 0.0,
+        "sharpe": sharpe(returns, bars_per_year),
+        "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > NO_VARIATION else 0.0,
         "calmar": cagr / drawdown if drawdown > 0 else 0.0,
         "max_drawdown": drawdown,
     }

@@ -169,6 +169,6 @@ class NetworkPredictor:
 
 
 def _network(config: NetworkConfig, features: int, classes: int, weights: dict[str, np.ndarray]) -> nn.Module:
-    network = NETWORKS[config.kind](features, classes, config)  # type: ignore[attr-defined]
+    network = NETWORKS[config.kind](features, classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network.eval()

@@ -31,7 +31,7 @@ from MLOps.errors import UserError
 from MLOps.predictors.augmentation import augment
 from MLOps.predictors.checkpoints import Checkpoints, code_hash
 from MLOps.predictors.contract import OnEpoch, Targets
-from MLOps.predictors.metrics import classification_metrics, implied_returns, is_better, regression_metrics
+from MLOps.predictors.metrics import classification_metrics, implied_returns, is_better, regression_metrics, sharpe
 from MLOps.predictors.networks import NETWORKS
 from MLOps.predictors.progress import progress_bars
 from MLOps.predictors.windows import Windows
@@ -56,7 +56,8 @@ class Training:
         batch_size: labels an update.
 
     Raises:
-        UserError: the device is absent, the metric to monitor unknown, or a feature never finite.
+        UserError: the device is absent, the metric to monitor unknown, or a feature never finite; and from `fit` and
+            `repeat`: the training diverged.
     """
 
     def __init__(
@@ -75,7 +76,8 @@ class Training:
         if config.monitor not in (known := metric_names(config)):
             raise UserError(f"predictors: monitor: unknown metric {config.monitor!r}; {suggest(config.monitor, known)}")
         self.scaler = windows.fit_scaler(rows)
-        self.returns_mean, self.returns_std = float(targets.returns[rows].mean()), float(targets.returns[rows].std())
+        self.returns_mean = float(targets.returns[rows].mean())
+        self.returns_std = float(targets.returns[rows].std()) or 1.0
         self.class_returns = targets.class_returns(rows)
         self._windows, self._targets = windows, targets
         self._values = torch.from_numpy(self.scaler.transform(windows.values)).to(self.device)
@@ -83,7 +85,7 @@ class Training:
         scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
         torch.manual_seed(seed)
-        self.network = NETWORKS[config.kind](len(windows.names), targets.class_count, config).to(self.device)  # type: ignore[attr-defined]
+        self.network = NETWORKS[config.kind](len(windows.names), targets.class_count, config).to(self.device)
         self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
         self.batch_size = batch_size or self._batch_size_that_fits()
         if config.gradient_checkpointing:
@@ -129,7 +131,7 @@ class Training:
         for epoch, metrics in enumerate(self.history, 1):
             on_epoch(epoch, metrics)
         with progress_bars() as progress:
-            epochs = progress.add_task(f"{self.config.kind}: epochs", total=self.config.max_epochs)  # type: ignore[attr-defined]
+            epochs = progress.add_task(f"{self.config.kind}: epochs", total=self.config.max_epochs)
             while (learning_rate := rate(self.history)) is not None:
                 metrics = {**self._epoch(learning_rate, progress), "learning_rate": learning_rate}
                 if len(validation_rows):
@@ -161,8 +163,7 @@ class Training:
             metrics |= {name: figures[name] for name in RETURN_METRICS}
         assert expected is not None
         earned = implied_returns(expected, actual, self._targets.timestamps[rows])
-        deviation = earned.std()
-        metrics["sharpe_per_bar"] = float(earned.mean() / deviation) if deviation > 0 else 0.0
+        metrics["sharpe_per_bar"] = sharpe(earned, bars_per_year=1)
         return {f"validation_{name}": value for name, value in metrics.items()}
 
     def outputs(self, rows: np.ndarray) -> torch.Tensor:
@@ -200,6 +201,11 @@ class Training:
             progress.update(bar, completed=self._batch)
             self._save_if_due()
         progress.remove_task(bar)
+        if not math.isfinite(self._loss_sum):
+            raise UserError(
+                f"predictors: {self.config.kind}: the loss of epoch {epoch} is {self._loss_sum}, for the training "
+                "diverged; lower learning_rate or gradient_clip"
+            )
         return {"train_loss": self._loss_sum / len(self.rows), "gradient_norm": self._norm_sum / total}
 
     def _sequences(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -88,7 +88,14 @@ def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished:
     assert run.data.params["predictor.hidden_size"] == "8"
     history = client.get_metric_history(run.info.run_id, "validation_loss")
     assert [point.step for point in history] == [1, 2]
-    assert {f.path for f in client.list_artifacts(run.info.run_id, "report")} == {"report/training.png"}
+    assert {f.path for f in client.list_artifacts(run.info.run_id, "report")} == {
+        "report/attribution.png",
+        "report/calibration.png",
+        "report/confusion.png",
+        "report/importance_bars.png",
+        "report/importance_features.png",
+        "report/training.png",
+    }
     assert {f.path.rpartition("/")[2] for f in client.list_artifacts(run.info.run_id, "configuration")} == {
         "params.yaml",
         "dvc.yaml",

@@ -82,6 +82,10 @@ def test_trading_is_as_quantstats_has_it() -> None:
     assert own["calmar"] == pytest.approx((np.prod(1 + returns) ** (252 / 504) - 1) / own["max_drawdown"])
 
 
+def test_returns_that_do_not_vary_have_no_ratio() -> None:
+    assert metrics.trading_metrics(np.full(100, 0.1 + 0.2), 252)["sharpe"] == 0.0
+
+
 def test_distribution_is_as_pandas_has_it() -> None:
     described = pd.Series(ACTUAL).describe()
     own = metrics.distribution(ACTUAL)

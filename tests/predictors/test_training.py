@@ -211,3 +211,9 @@ def test_a_feature_that_is_never_finite_is_named() -> None:
     windows = Windows(features, FEATURES, 8)
     with pytest.raises(UserError, match="features: volume has no finite value"):
         windows.fit_scaler(MARKET.rows("train", windows))
+
+
+def test_a_training_that_diverges_is_told_in_a_sentence(tmp_path: Path) -> None:
+    values = {**QUICK, "class_loss_weight": 0.0, "return_loss_weight": 1.0}
+    with pytest.raises(UserError, match=r"the loss of epoch 1 is .*; lower learning_rate"):
+        fit(values, MARKET, tmp_path, learning_rate=1e30)

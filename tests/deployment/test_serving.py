@@ -104,8 +104,9 @@ def history(bars: pd.DataFrame, until: pd.Timestamp, count: int) -> pd.DataFrame
 
 
 def account_json(row: Any) -> dict[str, Any]:
-    names = {"cash": row.cash, "shares": row.position, "entry_price": row.entry_price}
-    return {**names, "holding_bars": int(row.holding_bars)}
+    # Where nothing is held there is no entry price to tell.
+    entry = {"entry_price": row.entry_price} if row.position else {}
+    return {"cash": row.cash, "shares": row.position, "holding_bars": int(row.holding_bars), **entry}
 
 
 def test_every_bar_of_the_test_span_is_decided_as_in_the_backtest(

@@ -61,7 +61,9 @@ def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path
         run.data.tags["mlflow.runName"]: run for run in finished.client().search_runs(["1"], "tags.restored = 'false'")
     }
     for name, run in restored.items():
-        assert run.data.metrics == original[name].data.metrics, name
+        # What the machine did while it computed is not of the result.
+        metrics = {k: v for k, v in original[name].data.metrics.items() if not k.startswith("system/")}
+        assert run.data.metrics == metrics, name
         assert run.data.params == original[name].data.params, name
         assert run.data.tags["content_hash"] == original[name].data.tags["content_hash"], name
         logged = run.outputs is not None and bool(run.outputs.model_outputs)

@@ -183,11 +183,12 @@ def test_what_cannot_be_loaded_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("bars.csv.gz", gzip.compress(b"timestamp,symbol\n" * 1000)[:-20], "not readable"),
+        ("bars.csv.gz", gzip.compress(b"timestamp,symbol\n" * 1000, mtime=0)[:-20], "not readable"),
         ("bars.parquet", b"PAR1nothing", "not readable"),
         ("bars.feather", b"nothing at all", "not readable"),
         ("bars.xlsx", b"", "expected a name ending in"),
     ],
+    ids=["gzip", "parquet", "feather", "excel"],
 )
 def test_broken_containers(name: str, content: bytes, sentence: str, config: DataConfig, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)

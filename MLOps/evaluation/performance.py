@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from MLOps.predictors.metrics import NO_VARIATION, sharpe
 from MLOps.trading import Ledger
-
-# Returns that differ by rounding alone do not vary; dividing by such a deviation would make a ratio of 1e16.
-NO_VARIATION = 1e-12
 
 
 def portfolio_equity(ledger: Ledger) -> np.ndarray:
@@ -17,12 +15,6 @@ def portfolio_equity(ledger: Ledger) -> np.ndarray:
 def bar_returns(equity: np.ndarray) -> np.ndarray:
     """Simple returns between closes, (bars - 1,)."""
     return equity[1:] / equity[:-1] - 1
-
-
-def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
-    """Annualised mean over standard deviation, riskless rate 0 (Sharpe, 1994); 0 where nothing varies."""
-    deviation = returns.std(ddof=1)
-    return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
 
 
 def max_drawdown(equity: np.ndarray) -> float:

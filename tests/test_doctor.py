@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the doctor looks at, and a store of its own."""
     for name in ("params.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -29,7 +29,7 @@ def found(name: str) -> Check:
     return next(check for check in diagnose() if check.name == name)
 
 
-def test_a_machine_with_everything_is_ready(workplace: Path) -> None:
+def test_a_machine_with_everything_is_ready(project_folder: Path) -> None:
     checks = diagnose()
     assert [check for check in checks if check.status == "failed"] == []
     assert table(checks).endswith("ready")
@@ -49,22 +49,22 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], object]:
     ],
 )
 def test_what_is_missing_fails_with_a_fix(
-    name: str, spoil: Callable[[Path], object], fix: str, workplace: Path
+    name: str, spoil: Callable[[Path], object], fix: str, project_folder: Path
 ) -> None:
-    spoil(workplace)
+    spoil(project_folder)
     check = found(name)
     assert check.status == "failed"
     assert fix in check.fix
     assert "1 of" in table(diagnose())
 
 
-def test_scarce_disk_and_memory_are_warnings(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scarce_disk_and_memory_are_warnings(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("MLOps.doctor.DISK_GB", 1e9)
     monkeypatch.setattr("MLOps.doctor.MEMORY_GB", 1e9)
     assert {found("disk").status, found("memory").status} == {"warning"}
 
 
-def test_the_command_ends_with_a_status(workplace: Path) -> None:
+def test_the_command_ends_with_a_status(project_folder: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(
@@ -72,7 +72,7 @@ def test_the_command_ends_with_a_status(workplace: Path) -> None:
         )
 
     assert run().returncode == 0
-    (workplace / "params.yaml").unlink()
+    (project_folder / "params.yaml").unlink()
     spoilt = run()
     assert spoilt.returncode == 1
     assert "params.yaml: no such file" in spoilt.stdout

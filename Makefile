@@ -9,6 +9,7 @@ HOST := 127.0.0.1
 UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
+MODEL := from MLOps.config import load_params; print(load_params().tracking.registered_model)
 
 .PHONY: help setup repro doctor quality test test-all lint format ui serve lock readme deps
 
@@ -50,7 +51,7 @@ ui: setup ## MLflow's pages on loopback
 
 serve: setup ## the registered model on loopback; ALIAS=champion for another than the candidate
 	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.store)" mlflow models serve --env-manager local \
-		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/trading-agent@$(ALIAS)"
+		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/$$(python -c "$(MODEL)")@$(ALIAS)"
 
 lock: $(VENV)/.installed-dev ## pin what requirements.in and requirements-dev.in ask for
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \

@@ -65,14 +65,9 @@ class Agent:
         return cls(config, MarketView.from_dict(saved["view"]), columns, network)
 
 
-def observation_space(columns: int) -> spaces.Box:
-    return spaces.Box(-np.inf, np.inf, (columns,), np.float32)
-
-
 def new_network(config: PPOConfig, columns: int) -> ActorCriticPolicy:
     """An untrained network of the shape that PPO trains with the same configuration; it is never trained itself."""
-    network = ActorCriticPolicy(
-        observation_space(columns), spaces.Discrete(len(Action)), lambda _: 0.0, net_arch=list(config.net_arch)
-    )
+    seen = spaces.Box(-np.inf, np.inf, (columns,), np.float32)
+    network = ActorCriticPolicy(seen, spaces.Discrete(len(Action)), lambda _: 0.0, net_arch=list(config.net_arch))
     network.set_training_mode(False)
     return network

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from MLOps.predictors.metrics import NO_VARIATION, sharpe
+from MLOps.predictors.metrics import annual_growth, risk_ratios
 from MLOps.trading import Ledger
 
 
@@ -17,11 +17,6 @@ def bar_returns(equity: np.ndarray) -> np.ndarray:
     return equity[1:] / equity[:-1] - 1
 
 
-def max_drawdown(equity: np.ndarray) -> float:
-    """Largest fall from a peak, as a positive fraction of it."""
-    return float((1 - equity / np.maximum.accumulate(equity)).max())
-
-
 def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
     """The figures of a backtest.
 
@@ -31,11 +26,6 @@ def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
     equity = portfolio_equity(ledger)
     returns = bar_returns(equity)
     years = len(returns) / bars_per_year
-    total = float(equity[-1] / equity[0])
-    cagr = total ** (1 / years) - 1 if total > 0 else -1.0
-    # Root mean square of the losses alone, over all bars (Sortino & Price, 1994, target 0).
-    downside = float(np.sqrt(np.mean(np.minimum(returns, 0) ** 2)))
-    drawdown = max_drawdown(equity)
     # A symbol whose life has ended keeps its last close, as in the equity.
     close = pd.DataFrame(ledger.close).ffill(axis=1).fillna(0).to_numpy()
     value = np.abs(ledger.position * close).sum(axis=0)
@@ -45,13 +35,10 @@ def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
     carried, bought = ledger.position[:, :-1] != 0, ledger.order_shares[:, 1:] != 0
     invested = returns[(carried | bought).any(axis=0)]
     return {
-        "total_return": total - 1,
-        "cagr": cagr,
+        "total_return": float(equity[-1] / equity[0]) - 1,
+        "cagr": annual_growth(equity, bars_per_year),
         "volatility": float(returns.std(ddof=1) * np.sqrt(bars_per_year)),
-        "sharpe": sharpe(returns, bars_per_year),
-        "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > NO_VARIATION else 0.0,
-        "calmar": cagr / drawdown if drawdown > 0 else 0.0,
-        "max_drawdown": drawdown,
+        **risk_ratios(returns, equity, bars_per_year),
         "turnover": float(traded / equity.mean() / years),
         "exposure": float((value / equity).mean()),
         "win_rate": float((invested > 0).mean()) if len(invested) else 0.0,

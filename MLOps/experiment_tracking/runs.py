@@ -68,7 +68,7 @@ class Runs:
             "params_hash": record.params_hash,
             "restored": str(restored).lower(),
         }
-        parent = self._parent()
+        parent = self._parent(commit)
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
@@ -97,7 +97,7 @@ class Runs:
         for i in range(0, len(params), PARAM_BATCH):
             self.client.log_batch(run_id, params=params[i : i + PARAM_BATCH])
 
-    def _parent(self) -> str | None:
+    def _parent(self, commit: str) -> str | None:
         """The parent run of the `dvc` command that this process works for; None outside one."""
         dvc = _dvc_ancestor()
         if dvc is None:
@@ -107,7 +107,7 @@ class Runs:
             return found
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dvc.create_time()))
         name = f"dvc {_subcommand(dvc)} {started}"
-        tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": _commit()}
+        tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": commit}
         run_id: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
         return run_id
 

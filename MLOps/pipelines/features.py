@@ -11,17 +11,17 @@ from MLOps.pipelines.stage import Stage
 
 def main() -> None:
     with Stage("features") as stage:
-        bars = read_table(paths.BARS)
-        splits = split(bars["timestamp"], stage.params.splits)
-        pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
-        features = pipeline.compute(bars, stage.params.threads)
-        labels = make_labels(bars, stage.params.labels)
         classes = class_names(stage.params.labels)
         if len(classes) != len(CLASSES):
             raise UserError(
                 f"labels.classes: expected {len(CLASSES)}, which is what predictors forecast, found {len(classes)}; "
                 "correct it"
             )
+        bars = read_table(paths.BARS)
+        splits = split(bars["timestamp"], stage.params.splits)
+        pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
+        features = pipeline.compute(bars, stage.params.threads)
+        labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
         write_table(paths.FEATURES, features)
@@ -34,10 +34,7 @@ def main() -> None:
                 "train_rows": len(trained_on),
                 "validation_rows": int(splits.validation.labelled(labels).sum()),
                 "test_rows": int(splits.test.labelled(labels).sum()),
-                **{
-                    f"train_share_{name}": (trained_on["label"] == c).mean()
-                    for c, name in enumerate(class_names(stage.params.labels))
-                },
+                **{f"train_share_{name}": (trained_on["label"] == c).mean() for c, name in enumerate(classes)},
             }
         )
 

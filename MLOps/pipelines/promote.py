@@ -20,6 +20,7 @@ from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.model_registry.bundle import build_bundle
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
+from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.stage import mistakes_told, new_record
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         version = registry.version_of(identity)
         changed = version is None
         if version is None:
-            version = register(runs, registry, bundle, identity)
+            version = register(runs, registry, bundle, identity, params)
         changed |= registry.point(CANDIDATE, version)
         reasons = refusals(backtest, params.gate)
         if params.gate.beat_champion:
@@ -111,12 +112,12 @@ def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def register(runs: Runs, registry: Registry, bundle: Path, identity: str) -> str:
+def register(runs: Runs, registry: Registry, bundle: Path, identity: str, params: Params) -> str:
     """Log the serving model in a run of its own, and register it."""
     from MLOps.deployment.logged import log_serving_model
     from MLOps.deployment.trading_model import TradingModel
 
-    record = new_record("promote")
+    record = new_record(Declaration.read("promote", "", params), params)
     run = runs.start(record)
     try:
         model = TradingModel.load(bundle)

@@ -15,7 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from MLOps.artifacts import whole_file, write_json
-from MLOps.config import load_params
+from MLOps.config import Params, load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
@@ -58,7 +58,7 @@ class Stage:
         declared = Declaration.read(self._declared_name, self._variant, params)
         self.params = declared.visible(params)
         self._outputs = declared.outputs
-        self.record = new_record(self._declared_name, self._variant)
+        self.record = new_record(declared, params)
         # DVC clears what a stage will write; in one run by hand, a killed run must leave no trace either.
         shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.
@@ -107,10 +107,8 @@ class Stage:
         self.run.finish(self.record)
 
 
-def new_record(name: str, variant: str = "") -> Record:
+def new_record(declared: Declaration, params: Params) -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
-    params = load_params()
-    declared = Declaration.read(name, variant, params)
     return Record(
         stage=declared.stage,
         folder=paths.RECORDS / declared.stage,

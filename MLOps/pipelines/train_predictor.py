@@ -52,7 +52,6 @@ def main() -> None:
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
-        windows = Windows(features, pipeline.names, predictor.lookback_bars)
         log_predictor(stage.run, paths.PREDICTORS / name, len(pipeline.names))
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):
@@ -62,6 +61,7 @@ def main() -> None:
         validation = labels[splits.validation.labelled(labels)]
         with whole_folder(paths.EXPORTS / name) as folder:
             if isinstance(predictor, NetworkPredictor):
+                windows = Windows(features, pipeline.names, predictor.lookback_bars)
                 parity = export_network(predictor, windows, folder)
                 stage.report({f"{kind}_difference": difference for kind, difference in parity.items()})
                 rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))

@@ -100,20 +100,35 @@ def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
 
 
 def trading_metrics(returns: np.ndarray, bars_per_year: int) -> dict[str, float]:
-    """Annualised Sharpe, Sortino and Calmar ratio, and the drawdown (positive), of returns (n,) with equity compounded.
+    """`risk_ratios` of returns (n,), with equity compounded."""
+    return risk_ratios(returns, np.concatenate([[1.0], np.cumprod(1 + returns)]), bars_per_year)
+
+
+def risk_ratios(returns: np.ndarray, equity: np.ndarray, bars_per_year: int) -> dict[str, float]:
+    """Annualised Sharpe, Sortino and Calmar ratio, and the drawdown (positive), of returns (n,) and equity (n + 1,).
 
     Riskless rate and target are 0 (Sharpe, 1994; Sortino & Price, 1994); a ratio without risk below it is 0.
     """
+    # Root mean square of the losses alone, over all bars.
     downside = np.sqrt(np.mean(np.minimum(returns, 0) ** 2))
-    equity = np.concatenate([[1.0], np.cumprod(1 + returns)])
-    drawdown = float((1 - equity / np.maximum.accumulate(equity)).max())
-    cagr = float(np.maximum(equity[-1], 0) ** (bars_per_year / len(returns)) - 1)
+    drawdown = max_drawdown(equity)
     return {
         "sharpe": sharpe(returns, bars_per_year),
         "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > NO_VARIATION else 0.0,
-        "calmar": cagr / drawdown if drawdown > 0 else 0.0,
+        "calmar": annual_growth(equity, bars_per_year) / drawdown if drawdown > 0 else 0.0,
         "max_drawdown": drawdown,
     }
+
+
+def annual_growth(equity: np.ndarray, bars_per_year: int) -> float:
+    """Compound annual growth rate of equity (n + 1,); -1 where nothing is left."""
+    growth = np.maximum(equity[-1] / equity[0], 0)
+    return float(growth ** (bars_per_year / (len(equity) - 1)) - 1)
+
+
+def max_drawdown(equity: np.ndarray) -> float:
+    """Largest fall from a peak, as a positive fraction of it."""
+    return float((1 - equity / np.maximum.accumulate(equity)).max())
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

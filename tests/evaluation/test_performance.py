@@ -6,8 +6,8 @@ import pytest
 
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation.baselines import buy_and_hold, flat
-from MLOps.evaluation.performance import bar_returns, max_drawdown, performance, portfolio_equity
-from MLOps.predictors.metrics import sharpe
+from MLOps.evaluation.performance import bar_returns, performance, portfolio_equity
+from MLOps.predictors.metrics import max_drawdown, sharpe
 from MLOps.trading import Action, Market, simulate
 
 BARS_PER_YEAR = 252

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.features.catalogue import CATALOGUE
-from MLOps.features.families.technical import directional_index
+from MLOps.features.families.technical import directional_index, relative_strength
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.talib_windows import windowed_talib
 
@@ -81,7 +81,7 @@ def eight_indicators(bars: pd.DataFrame, threads: int) -> None:
         high, low, close = (table[name].to_numpy() for name in ("high", "low", "close"))
         windowed_talib("MACD", (close,), 78, {})
         windowed_talib("BBANDS", (close,), 20, {"timeperiod": 20})
-        windowed_talib("RSI", (close,), 180, {"timeperiod": 30})
+        relative_strength(close, 180, 30)
         windowed_talib("CCI", (high, low, close), 30, {"timeperiod": 30})
         directional_index(high, low, close, 180, 30)
         windowed_talib("SMA", (close,), 30, {"timeperiod": 30})

@@ -81,23 +81,24 @@ def rolling_max(values: np.ndarray, window: int) -> np.ndarray:
 
 
 @njit(cache=CACHE, nogil=True)
-def wilder_sum(values: np.ndarray, window: int, period: int) -> np.ndarray:
-    """Wilder's smoothed sum, begun afresh on each window of `window` values, the first of which is not looked at.
+def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.ndarray:
+    """Wilder's smoothed sum, begun afresh on each window of `window` values.
 
-    S is the sum of the next period - 1 values, then S - S / period + x for each that follows: Wilder (1978). The
-    recursions of a block of windows advance together, for one alone would leave the processor waiting for itself.
+    S is the sum of the window's first `summed` values, then S (1 - 1 / period) + x for each that follows: Wilder
+    (1978). The recursions of a block of windows advance together, for one alone would leave the processor waiting for
+    itself.
     """
     count = max(len(values) - window + 1, 0)
     sums = np.zeros(count)
     block = 512
     for first in range(0, count, block):
-        last = min(count, first + block)
-        for i in range(1, period):
-            for t in range(first, last):
-                sums[t] += values[t + i]
-        for i in range(period, window):
-            for t in range(first, last):
-                sums[t] = sums[t] - sums[t] / period + values[t + i]
+        of_block = sums[first : first + block]
+        for i in range(window):
+            kept = 1.0 if i < summed else 1.0 - 1.0 / period
+            # Slices from 0 on, so that the compiler sees that it may take several at once.
+            added = values[first + i : first + i + len(of_block)]
+            for t in range(len(of_block)):
+                of_block[t] = of_block[t] * kept + added[t]
     result = np.full(len(values), np.nan)
     result[len(values) - count :] = sums
     return result

@@ -1,5 +1,6 @@
 """What the features are: TA-Lib's values, textbook formulas, and nothing of the price level."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, FAMILIES, as_markdown, chosen
 from MLOps.features.families.fractal import higuchi_dimension, hurst_exponent, katz_dimension, variance_ratio
 from MLOps.features.families.technical import FEATURES as TECHNICAL
-from MLOps.features.families.technical import directional_index
+from MLOps.features.families.technical import directional_index, relative_strength
 from MLOps.features.feature import SymbolBars
 from MLOps.features.pipeline import FeaturePipeline, _symbol_bars
 from MLOps.features.universe import SHRINKAGE, Universe
@@ -44,17 +45,28 @@ def test_technical_features_are_the_bits_of_talib_begun_afresh_on_each_window(ib
 
 
 @pytest.mark.parametrize(("window", "period"), [(84, 14), (180, 30), (40, 20)])
-def test_the_directional_index_is_the_bits_of_talib(window: int, period: int, ibm: SymbolBars) -> None:
-    still = np.arange(600) < 200  # no range, and no movement
-    for high, low, close in (
-        (ibm.high, ibm.low, ibm.close),
-        [np.where(still, 5.0, a) for a in (ibm.high, ibm.low, ibm.close)],
-    ):
-        values = directional_index(high, low, close, window, period)
+@pytest.mark.parametrize(
+    ("ours", "theirs", "inputs"),
+    [(directional_index, talib.DX, ("high", "low", "close")), (relative_strength, talib.RSI, ("close",))],
+)
+def test_wilders_indices_are_those_of_talib(
+    ours: Callable[..., np.ndarray],
+    theirs: Callable[..., np.ndarray],
+    inputs: tuple[str, ...],
+    window: int,
+    period: int,
+    ibm: SymbolBars,
+) -> None:
+    series = [getattr(ibm, name) for name in inputs]
+    bar = np.arange(600)
+    still = [np.where(bar < 200, 5.0, prices) for prices in series]  # no range, and no movement
+    rising = [50.0 + bar + offset for offset in (1, -1, 0)[: len(inputs)]]
+    for arrays in (series, still, rising):
+        values = ours(*arrays, window, period)
         assert np.isnan(values[: window - 1]).all()
         for t in range(window, 600, 7):
-            expected = talib.DX(high[t - window : t], low[t - window : t], close[t - window : t], period)[-1]
-            assert values[t - 1] == expected
+            expected = theirs(*(prices[t - window : t] for prices in arrays), period)[-1]
+            assert values[t - 1] == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 def test_no_feature_knows_the_price_level_or_the_unit_of_volume(early: pd.DataFrame) -> None:

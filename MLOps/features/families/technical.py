@@ -63,22 +63,41 @@ def _per_volume(name: str, inputs: str, window_bars: int, formula: str, **option
     )
 
 
+def relative_strength(close: np.ndarray, window: int, period: int) -> np.ndarray:
+    """Wilder's RSI in [0, 100], begun afresh on each window: TA-Lib's RSI at a fraction of its cost."""
+    move = np.full(len(close), np.nan)
+    move[1:] = close[1:] - close[:-1]
+    gained = wilder_sum(np.maximum(move, 0), window - 1, period, period)
+    total = gained + wilder_sum(np.maximum(-move, 0), window - 1, period, period)
+    return 100 * _share(gained, total, total / period > TALIB_ZERO)
+
+
 def directional_index(high: np.ndarray, low: np.ndarray, close: np.ndarray, window: int, period: int) -> np.ndarray:
-    """Wilder's DX in [0, 100], begun afresh on each window: the bits of TA-Lib's DX at less than half of its cost."""
+    """Wilder's DX in [0, 100], begun afresh on each window: TA-Lib's DX at a fraction of its cost."""
     rise, fall, before = np.full(len(high), np.nan), np.full(len(high), np.nan), np.full(len(high), np.nan)
     rise[1:], fall[1:], before[1:] = high[1:] - high[:-1], low[:-1] - low[1:], close[:-1]
-    plus = wilder_sum(np.where((rise > 0) & (rise > fall), rise, 0.0), window, period)
-    minus = wilder_sum(np.where((fall > 0) & (fall > rise), fall, 0.0), window, period)
+    plus = wilder_sum(np.where((rise > 0) & (rise > fall), rise, 0.0), window - 1, period, period - 1)
+    minus = wilder_sum(np.where((fall > 0) & (fall > rise), fall, 0.0), window - 1, period, period - 1)
     ranges = np.maximum(np.maximum(high - low, np.abs(high - before)), np.abs(low - before))
-    span = wilder_sum(ranges, window, period)
-    moved = span > TALIB_ZERO
-    span = np.where(moved, span, 1.0)
-    plus, minus = 100 * (plus / span), 100 * (minus / span)
+    span = wilder_sum(ranges, window - 1, period, period - 1)
     total = plus + minus
-    moved &= total > TALIB_ZERO
-    result = np.where(moved, 100 * (np.abs(minus - plus) / np.where(moved, total, 1.0)), 0.0)
-    # A NaN is not greater than anything: without this the bars of the warm-up would count as bars that stood still.
-    return np.where(np.isnan(total), np.nan, result)
+    # The range of the first bar is unknown, which leaves the bars before the first whole window unknown too.
+    moved = (span > TALIB_ZERO) & (100 * total > TALIB_ZERO * span)
+    return np.where(np.isnan(span), np.nan, 100 * _share(np.abs(plus - minus), total, moved))
+
+
+def _share(part: np.ndarray, whole: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where it is not known, NaN where `whole` is."""
+    return np.where(known | np.isnan(whole), part / np.where(known, whole, np.nan * whole), 0.0)
+
+
+def _relative_strength(bars: int) -> Feature:
+    window = WILDER_SPANS * bars
+    return Feature(
+        window,
+        lambda b: relative_strength(b.close, window, bars) / 100,
+        "relative strength index / 100, Wilder (1978)",
+    )
 
 
 def _directional_index(bars: int) -> Feature:
@@ -121,10 +140,8 @@ W14 = WILDER_SPANS * 14
 
 FEATURES: dict[str, Feature] = {
     # Momentum
-    "rsi_14": _scaled("RSI", "close", W14, "relative strength index / 100, Wilder (1978)", 100, timeperiod=14),
-    "rsi_7": _scaled(
-        "RSI", "close", WILDER_SPANS * 7, "relative strength index / 100, Wilder (1978)", 100, timeperiod=7
-    ),
+    "rsi_14": _relative_strength(14),
+    "rsi_7": _relative_strength(7),
     "adx_14": _scaled("ADX", HLC, W14, "average directional index / 100, Wilder (1978)", 100, timeperiod=14),
     "adxr_14": _scaled(
         "ADXR", HLC, W14 + 13, "mean of ADX now and 13 bars ago / 100, Wilder (1978)", 100, timeperiod=14

@@ -111,7 +111,7 @@ def planted_edge(rows: int) -> Task:
     cut = 0.85 * len(bars) / 10
     train = np.flatnonzero(windows.whole & (place < cut))
     validation = np.flatnonzero(windows.whole & (place > cut) & (classes >= 0))
-    prior = np.tile(class_prior(classes[train]), (len(validation), 1))
+    prior = np.tile(class_prior(classes[train], 3), (len(validation), 1))
     best = best_probabilities(bars, market, THRESHOLD)[validation]
     judged = classes[validation]
     return Task(

@@ -9,11 +9,8 @@ import pandas as pd
 from MLOps.config.schema import suggest
 from MLOps.data.bars import KEYS
 from MLOps.errors import UserError
-from MLOps.features.labels import CLASSES
 from MLOps.features.scaler import Scaler
-from MLOps.predictors.signals import PROBABILITIES
-
-OBSERVED_SIGNALS = ("class", "confidence", *PROBABILITIES, "uncertainty")
+from MLOps.predictors.signals import probability_columns
 
 
 @dataclass(frozen=True)
@@ -41,18 +38,20 @@ class MarketView:
         return cls(features, forecasters, Scaler.fit(values))
 
     def observe(self, features: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
-        """The observation table: keys, one float32 column a feature, six columns a forecaster.
+        """The observation table: keys, one float32 column a feature, and each forecaster's.
 
         A forecaster's columns are its class in [-1, 1], confidence, probabilities and uncertainty. Bars without
         features or without a signal are left out.
         """
         table = features.loc[features[self.features[0]].notna(), [*KEYS, *self.features]].reset_index(drop=True)
         table[list(self.features)] = self.scaler.transform(table[list(self.features)].to_numpy(np.float32))
+        probabilities = probability_columns(signals)
+        observed = ("class", "confidence", *probabilities, "uncertainty")
+        middle = (len(probabilities) - 1) / 2
         for name in self.forecasters:
-            own = signals.loc[signals["predictor"] == name, [*KEYS, *OBSERVED_SIGNALS]]
-            middle = (len(CLASSES) - 1) / 2
+            own = signals.loc[signals["predictor"] == name, [*KEYS, *observed]]
             own = own.assign(**{"class": ((own["class"] - middle) / middle).astype(np.float32)})
-            own = own.rename(columns={column: f"{name}_{column}" for column in OBSERVED_SIGNALS})
+            own = own.rename(columns={column: f"{name}_{column}" for column in observed})
             table = table.merge(own, on=list(KEYS), validate="one_to_one")
         return table
 

@@ -62,6 +62,17 @@ class SyntheticConfig:
 
 
 @section
+class LabelledConfig:
+    """`data.source: labelled`: a table with a column of ids, one of target scores, and features: those named, or with
+    null every other column."""
+
+    path: str
+    id: str
+    target: str
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None
+
+
+@section
 class SentimentConfig:
     """What was published about the symbols, joined to the bars as of their close.
 
@@ -81,7 +92,7 @@ class DataConfig:
     """`calendar` names the exchange calendar that sessions are checked against (XNYS, 24/7, …); null takes the clock
     on which any of the symbols has a bar."""
 
-    source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic"]
+    source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]
     calendar: str | None
     on_duplicate: Literal["error", "keep_last"]
     on_unsorted: Literal["error", "sort"]
@@ -91,6 +102,7 @@ class DataConfig:
     yahoo: YahooConfig
     ccxt: CcxtConfig
     synthetic: SyntheticConfig
+    labelled: LabelledConfig
     sentiment: SentimentConfig
 
 
@@ -132,7 +144,19 @@ class TripleBarrierLabelConfig:
     lower_volatilities: PositiveNumber
 
 
+@section
+class TargetLabelConfig:
+    """The target of a labelled table: one of `classes` scores, evenly spaced from -1 to 1.
+
+    A target looks `horizon_rows` rows ahead, those that the splits purge; it is known from the last of them on.
+    """
+
+    kind: Literal["target"]
+    classes: Annotated[int, Field(ge=2, le=11)]
+    horizon_rows: Positive
+
+
 LabelConfig = Annotated[
-    SmoothedLabelConfig | NextReturnLabelConfig | ScoreLabelConfig | TripleBarrierLabelConfig,
+    SmoothedLabelConfig | NextReturnLabelConfig | ScoreLabelConfig | TripleBarrierLabelConfig | TargetLabelConfig,
     Field(discriminator="kind"),
 ]

@@ -137,6 +137,13 @@ class Params:
         for name in self.search.spaces:
             if name not in self.predictors:
                 raise ValueError(f"search.spaces: unknown predictor {name!r}; {suggest(name, self.predictors)}")
+        if (self.data.source == "labelled") != (self.labels.kind == "target"):
+            raise ValueError(
+                f"labels.kind: data.source is {self.data.source} and labels.kind {self.labels.kind}; "
+                "the source labelled and the kind target go together, for neither works without the other"
+            )
+        if self.data.source == "labelled" and self.data.sentiment.enabled:
+            raise ValueError("data.sentiment.enabled: a labelled table has no bars to join sentiment to; set false")
         if self.trading.scheme != "discrete":
             raise ValueError("trading.scheme: the pipeline's agents trade with the nine discrete actions: set discrete")
         if self.trading.turbulence_stop is not None:

@@ -15,6 +15,8 @@ KEYS = ("timestamp", "symbol")
 COLUMNS = (*KEYS, *VALUES)
 # Bars may carry both of these besides: see MLOps/data/sentiment.py.
 SENTIMENT = ("sentiment", "sentiment_items")
+# A labelled table has this column and features in the place of prices: see MLOps/data/sources/labelled.py.
+TARGET = "target"
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Predictors, agents and the serving model as MLflow models: code and data, with signature and input example."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from MLOps.artifacts import read_json
 from MLOps.data.bars import KEYS, VALUES
 from MLOps.experiment_tracking.runs import Run
 from MLOps.predictors import load_predictor
-from MLOps.predictors.signals import PROBABILITIES
+from MLOps.predictors.signals import PROBABILITY
 
 HERE = Path(__file__).parent
 
@@ -45,8 +46,9 @@ def log_serving_model(run: Run, bundle: Path, bars: pd.DataFrame) -> str:
     )
 
 
-def serving_signature(facts: dict[str, dict[str, float]]) -> ModelSignature:
+def serving_signature(facts: dict[str, dict[str, Any]]) -> ModelSignature:
     """Bars in, decisions out; the cash and the positions that the decision shall assume as parameters."""
+    probabilities = [PROBABILITY + name for name in facts["ensemble"]["classes"]]
     return ModelSignature(
         inputs=Schema(
             [*(ColSpec(DataType.string, name) for name in KEYS), *(ColSpec(DataType.double, name) for name in VALUES)]
@@ -56,7 +58,7 @@ def serving_signature(facts: dict[str, dict[str, float]]) -> ModelSignature:
                 *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")),
                 ColSpec(DataType.double, "target_position"),
                 *(ColSpec(DataType.double, name, required=False) for name in ("stop_loss", "take_profit")),
-                *(ColSpec(DataType.double, name) for name in (*PROBABILITIES, "uncertainty")),
+                *(ColSpec(DataType.double, name) for name in (*probabilities, "uncertainty")),
                 ColSpec(DataType.string, "bundle"),
             ]
         ),

@@ -17,7 +17,7 @@ from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import verify_bundle
 from MLOps.predictors import Predictor, load_predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.predictors.signals import PROBABILITIES, signal_table
+from MLOps.predictors.signals import probability_columns, signal_table
 from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, Market, observe, simulate, target_shares
 
@@ -114,7 +114,7 @@ class TradingModel:
                     "target_position": target_shares(action, account, close, self.trading),
                     "stop_loss": self.trading.stop_loss,
                     "take_profit": self.trading.take_profit,
-                    **{name: float(own.loc[symbol, name]) for name in (*PROBABILITIES, "uncertainty")},
+                    **{name: float(own.loc[symbol, name]) for name in (*probability_columns(own), "uncertainty")},
                     "bundle": self.identity,
                 }
             )
@@ -129,9 +129,9 @@ class TradingModel:
 
     def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
         """Forecasts of the members and the ensemble for the masked rows of a feature table."""
-        tables = {}
+        tables, classes = {}, self.ensemble.classes
         for name, predictor in self.predictors.items():
             windows = Windows(features, self.pipeline.names, predictor.lookback_bars)
             rows = np.flatnonzero(wanted & windows.whole)
-            tables[name] = signal_table(features.iloc[rows], predictor.predict(windows.ending_at(rows)))
+            tables[name] = signal_table(features.iloc[rows], predictor.predict(windows.ending_at(rows)), classes)
         return self.ensemble.combine(features[wanted & features[self.pipeline.names[0]].notna()], tables)

@@ -6,6 +6,7 @@ import pandas as pd
 from MLOps.config.params import BacktestConfig
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE
+from MLOps.predictors.signals import probability_columns
 from MLOps.trading import Action, Market
 from MLOps.trading.simulation import Policy
 
@@ -53,11 +54,13 @@ def moving_average_cross(bars: pd.DataFrame, market: Market, config: BacktestCon
 
 
 def predictor_sign(signals: pd.DataFrame, market: Market) -> Policy:
-    """Long while the ensemble gives a rise more probability than a fall, flat otherwise."""
+    """Long while the ensemble gives the upper half of the classes more probability than the lower, flat otherwise."""
     own = signals[signals["predictor"] == ENSEMBLE]
+    names = probability_columns(own)
+    lower, upper = names[: len(names) // 2], names[-(len(names) // 2) :]
     return _long_while(
         {
-            str(symbol): (rows["p_rise"] > rows["p_fall"]).set_axis(rows["timestamp"])
+            str(symbol): (rows[upper].sum(axis=1) > rows[lower].sum(axis=1)).set_axis(rows["timestamp"])
             for symbol, rows in own.groupby("symbol")
         },
         market,

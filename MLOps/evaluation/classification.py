@@ -5,7 +5,7 @@ import pandas as pd
 
 from MLOps.data.bars import KEYS
 from MLOps.predictors import metrics
-from MLOps.predictors.signals import PROBABILITIES
+from MLOps.predictors.signals import probability_columns
 
 
 def judged(signals: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def judged(signals: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
 def classification_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: str = "") -> dict[str, float]:
     """`metrics.classification_metrics` over the rows that have both a forecast and a label."""
     rows = judged(signals, labels)
-    probabilities, classes = rows[list(PROBABILITIES)].to_numpy(float), rows["label"].to_numpy(int)
+    probabilities, classes = rows[probability_columns(rows)].to_numpy(float), rows["label"].to_numpy(int)
     return {f"{prefix}{name}": value for name, value in metrics.classification_metrics(probabilities, classes).items()}
 
 
@@ -44,4 +44,4 @@ def forecast_metrics(
 def confusion(signals: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
     """`metrics.confusion` over the rows that have both a forecast and a label."""
     rows = judged(signals, labels)
-    return metrics.confusion(rows["label"].to_numpy(int), rows["class"].to_numpy(int), len(PROBABILITIES))
+    return metrics.confusion(rows["label"].to_numpy(int), rows["class"].to_numpy(int), len(probability_columns(rows)))

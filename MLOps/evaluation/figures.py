@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 
 from MLOps.artifacts import whole_file
 from MLOps.evaluation.classification import judged
-from MLOps.features.labels import CLASSES
-from MLOps.predictors.signals import PROBABILITIES
+from MLOps.predictors.signals import PROBABILITY, probability_columns
 
 STYLE: Any = {
     "figure.dpi": 110,
@@ -69,29 +68,30 @@ def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Pa
 
 def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
     """How often a class came, against the probability it was given; a panel a class, a line a predictor."""
-    with _figure(path, 1, len(CLASSES), (4.2 * len(CLASSES), 3.8)) as axes:
-        for number, (axis, name) in enumerate(zip(axes[0], CLASSES, strict=True)):
+    columns = probability_columns(next(iter(signals.values())))
+    with _figure(path, 1, len(columns), (4.2 * len(columns), 3.8)) as axes:
+        for number, (axis, column) in enumerate(zip(axes[0], columns, strict=True)):
             axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
             for predictor, table in signals.items():
                 rows = judged(table, labels)
-                _calibration_line(axis, rows[PROBABILITIES[number]], rows["label"] == number, predictor)
-            axis.set_title(name)
+                _calibration_line(axis, rows[column], rows["label"] == number, predictor)
+            axis.set_title(column.removeprefix(PROBABILITY))
             axis.set_xlabel("forecast probability")
             axis.set_ylabel("observed frequency")
             axis.legend()
 
 
-def confusion_figure(counts: np.ndarray, path: Path) -> None:
+def confusion_figure(counts: np.ndarray, classes: Sequence[str], path: Path) -> None:
     """What happened (rows) against what was forecast (columns); numbers are counts, colours shares of the row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with _figure(path, 1, 1, (4.2, 3.8)) as axes:
+    with _figure(path, 1, 1, (1.8 + 0.8 * len(classes), 1.4 + 0.8 * len(classes))) as axes:
         axis = axes[0, 0]
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axis.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=colour)
-        axis.set_xticks(range(len(CLASSES)), CLASSES)
-        axis.set_yticks(range(len(CLASSES)), CLASSES)
+        axis.set_xticks(range(len(classes)), classes)
+        axis.set_yticks(range(len(classes)), classes)
         axis.set_xlabel("forecast")
         axis.set_ylabel("happened")
         axis.grid(visible=False)

@@ -12,11 +12,10 @@ from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.bootstrap import mean_interval
 from MLOps.evaluation.classification import judged
-from MLOps.features.labels import CLASSES
 from MLOps.predictors import Forecast, Predictor
 from MLOps.predictors.baselines import class_prior, persist, persistence
 from MLOps.predictors.metrics import log_losses
-from MLOps.predictors.signals import PROBABILITIES
+from MLOps.predictors.signals import probability_columns
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Verdict:
         return {**asdict(self), "passed": self.passed}
 
 
-def probe(predictor: Predictor, windows: np.ndarray, name: str) -> None:
+def probe(predictor: Predictor, windows: np.ndarray, class_count: int, name: str) -> None:
     """Ask for a forecast and check its form.
 
     Args:
@@ -59,20 +58,21 @@ def probe(predictor: Predictor, windows: np.ndarray, name: str) -> None:
     Raises:
         UserError: probabilities, expected return or uncertainty are missing, of another shape, or no such thing.
     """
-    _check(predictor.predict(windows), len(windows), name)
+    _check(predictor.predict(windows), (len(windows), class_count), name)
 
 
 def check_signals(signals: pd.DataFrame, name: str) -> None:
     """The same of a forecast that lies in a table of signals, as an ensemble's does."""
-    parts = (signals[list(PROBABILITIES)], signals["expected_return"], signals["uncertainty"])
-    _check(Forecast(*(part.to_numpy() for part in parts)), len(signals), name)
+    probabilities = signals[probability_columns(signals)]
+    parts = (probabilities, signals["expected_return"], signals["uncertainty"])
+    _check(Forecast(*(part.to_numpy() for part in parts)), probabilities.shape, name)
 
 
-def _check(forecast: Forecast, n: int, name: str) -> None:
+def _check(forecast: Forecast, expected: tuple[int, int], name: str) -> None:
     shapes = {
-        "probabilities": (forecast.probabilities, (n, len(CLASSES))),
-        "expected_return": (forecast.expected_return, (n,)),
-        "uncertainty": (forecast.uncertainty, (n,)),
+        "probabilities": (forecast.probabilities, expected),
+        "expected_return": (forecast.expected_return, expected[:1]),
+        "uncertainty": (forecast.uncertainty, expected[:1]),
     }
     for part, (values, shape) in shapes.items():
         if values.shape != shape or values.dtype != np.float32 or not np.isfinite(values).all():
@@ -88,11 +88,13 @@ def _check(forecast: Forecast, n: int, name: str) -> None:
         raise UserError(f"predictor {name}: expected an uncertainty between 0 and 1; correct its predict")
 
 
-def baselines(labels: pd.DataFrame, splits: Splits) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
+def baselines(
+    labels: pd.DataFrame, splits: Splits, class_count: int
+) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
     """What predictors are held against, fitted on the training span: judged rows in, probabilities out."""
     train = labels[splits.train.labelled(labels)]
-    prior = class_prior(train["label"].to_numpy(int))
-    transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int))
+    prior = class_prior(train["label"].to_numpy(int), class_count)
+    transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int), class_count)
     return {
         "class_prior": lambda rows: np.tile(prior, (len(rows), 1)),
         "persistence": lambda rows: persist(transitions, rows["past_label"].to_numpy(int)),
@@ -110,13 +112,14 @@ def judge(
     """
     rows = judged(signals, labels[splits.validation.labelled(labels)])
     classes = rows["label"].to_numpy(int)
-    own = log_losses(rows[list(PROBABILITIES)].to_numpy(float), classes)
+    probabilities = rows[probability_columns(rows)].to_numpy(float)
+    own = log_losses(probabilities, classes)
 
     def by_bar(losses: np.ndarray) -> np.ndarray:
         return pd.Series(losses).groupby(rows["timestamp"]).mean().to_numpy()
 
     comparisons, reasons = [], []
-    for baseline, forecast in baselines(labels, splits).items():
+    for baseline, forecast in baselines(labels, splits, probabilities.shape[1]).items():
         theirs = log_losses(forecast(rows), classes)
         gain, lower, upper = mean_interval(
             by_bar(theirs - own), config.confidence, config.bootstrap_samples, config.block_bars, seed

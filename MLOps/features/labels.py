@@ -10,9 +10,11 @@ from MLOps.config.data import (
     NextReturnLabelConfig,
     ScoreLabelConfig,
     SmoothedLabelConfig,
+    TargetLabelConfig,
     TripleBarrierLabelConfig,
 )
-from MLOps.data.bars import KEYS
+from MLOps.data.bars import KEYS, TARGET
+from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
 
 CLASSES = ("fall", "stationary", "rise")
@@ -20,9 +22,9 @@ UNKNOWN = -1  # the class of a row whose future the bars do not hold
 
 
 def class_names(config: LabelConfig) -> tuple[str, ...]:
-    """Of the labels' classes 0, 1, …: CLASSES, or for a score of other than three classes its values in [-1, 1]."""
-    if isinstance(config, ScoreLabelConfig) and config.classes != len(CLASSES):
-        return tuple(f"score_{value:+.2f}" for value in np.linspace(-1, 1, config.classes))
+    """Of the labels' classes 0, 1, …: CLASSES, or for scores of other than three classes their values in [-1, 1]."""
+    if isinstance(config, ScoreLabelConfig | TargetLabelConfig) and config.classes != len(CLASSES):
+        return tuple(f"score_{value:.2g}" for value in np.linspace(-1, 1, config.classes))
     return CLASSES
 
 
@@ -33,22 +35,26 @@ def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:
 
 
 def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
-    """The labels of every bar; formulas and sources stand at the function of each kind below.
+    """The labels of every bar, or row of a labelled table; formulas stand at the function of each kind below.
 
     Returns:
         A table with the bars' keys and `label` (int8, UNKNOWN where the bars do not hold what it takes),
         `forward_return` (float64, the next bar's close against this one's, the part of the label's horizon that a
-        position held for one bar earns), `label_end` (the timestamp of the last bar that the label looks at, NaT where
-        it is unknown), and `past_label`, the class of the newest label already known at the bar.
+        position held for one bar earns; of a labelled table the target itself), `label_end` (the timestamp of the last
+        bar that the label looks at, NaT where it is unknown), and `past_label`, the class of the newest label already
+        known at the bar.
+
+    Raises:
+        UserError: a target is none of the scores.
     """
     tables = []
     for _, own in bars.groupby("symbol", sort=False):
-        label, last = _label(own["close"].to_numpy(), config)
+        label, last = _label(own, config)
         ends = own["timestamp"].to_numpy()[np.maximum(last, 0)]
         tables.append(
             own.loc[:, list(KEYS)].assign(
                 label=label,
-                forward_return=own["close"].shift(-1) / own["close"] - 1,
+                forward_return=own[TARGET] if TARGET in own else own["close"].shift(-1) / own["close"] - 1,
                 label_end=pd.Series(ends, index=own.index, dtype=own["timestamp"].dtype).where(last >= 0),
                 past_label=_newest_known(label, last),
             )
@@ -56,8 +62,11 @@ def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _label(close: np.ndarray, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
+def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Classes (bars,) int8, and the number of the last bar that each looks at, -1 where it is unknown."""
+    if isinstance(config, TargetLabelConfig):
+        return target(own[TARGET].to_numpy(), config.classes, config.horizon_rows)
+    close = own["close"].to_numpy()
     match config:
         case SmoothedLabelConfig():
             return smoothed(close, config.smoothing_k, config.threshold_delta)
@@ -112,6 +121,25 @@ def triple_barrier(close: np.ndarray, config: TripleBarrierLabelConfig) -> tuple
         elif len(path) == horizon:
             label[t], last[t] = 1, t + horizon
     return label, last
+
+
+def target(scores: np.ndarray, classes: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Class of a given score in [-1, 1], which looks `horizon` rows ahead; UNKNOWN where that is beyond the table.
+
+    Raises:
+        UserError: a score is none of the evenly spaced values.
+    """
+    place = (scores + 1) / 2 * (classes - 1)
+    wrong = np.isfinite(scores) & ((place != np.rint(place)) | (np.abs(scores) > 1))
+    if wrong.any():
+        values = ", ".join(f"{value:g}" for value in np.linspace(-1, 1, classes))
+        row = int(np.argmax(wrong))
+        raise UserError(
+            f"labels: expected each target to be one of {values}, found {scores[row]:g} at row {row} in the order of "
+            f"ids and {int(wrong.sum())} such rows; correct them or labels.classes"
+        )
+    known = np.isfinite(scores) & (np.arange(len(scores)) + horizon < len(scores))
+    return np.where(known, place, UNKNOWN).astype(np.int8), _last_bars(known, horizon)
 
 
 def _volatility(close: np.ndarray, bars: int, horizon: int) -> np.ndarray:

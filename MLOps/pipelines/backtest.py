@@ -9,12 +9,15 @@ from MLOps.determinism import repeat_torch
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.figures import equity_figure
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
 from MLOps.trading import Market
 
 
 def main() -> None:
     with Stage("backtest") as stage:
+        if stage.params.data.source == "labelled":
+            stage.skip(WITHOUT_PRICES)
+            return
         repeat_torch(stage.params.seed, stage.params.threads)
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))

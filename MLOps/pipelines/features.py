@@ -2,8 +2,8 @@
 
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.data.splits import split
-from MLOps.errors import UserError
-from MLOps.features.labels import CLASSES, class_names, make_labels
+from MLOps.features.given import GivenFeatures
+from MLOps.features.labels import class_names, make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -12,14 +12,12 @@ from MLOps.pipelines.stage import Stage
 def main() -> None:
     with Stage("features") as stage:
         classes = class_names(stage.params.labels)
-        if len(classes) != len(CLASSES):
-            raise UserError(
-                f"labels.classes: expected {len(CLASSES)}, which is what predictors forecast, found {len(classes)}; "
-                "correct it"
-            )
         bars = read_table(paths.BARS)
         splits = split(bars["timestamp"], stage.params.splits)
-        pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
+        if stage.params.data.source == "labelled":
+            pipeline: FeaturePipeline | GivenFeatures = GivenFeatures.fit(bars)
+        else:
+            pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
         features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())

@@ -30,7 +30,12 @@ def main() -> None:
         runs = Runs(params.tracking)
         registry = Registry(runs.client, params.tracking.registered_model)
         restored = restore_runs(runs, params)
+        if restored:
+            print(f"runs written from records: {', '.join(restored)}")
         backtest = read_json(paths.BACKTEST)
+        if "skipped" in backtest:
+            print(f"promote: skipped: {backtest['skipped']}")
+            return
         bundle = Path(folder) / "bundle"
         identity = build_bundle(bundle, parts(backtest["agent"]), facts(params, backtest))
         version = registry.version_of(identity)
@@ -48,8 +53,6 @@ def main() -> None:
             changed |= registry.point(CHAMPION, version)
         print(f"{registry.name} version {version}, bundle {identity[:12]}", end=": " if changed else ", nothing new: ")
         print(f"{CHAMPION} refused: {told}" if reasons else f"{CHAMPION}: {told}")
-        if restored:
-            print(f"runs written from records: {', '.join(restored)}")
 
 
 def stage_names(params: Params) -> list[str]:
@@ -83,7 +86,7 @@ def log_model_of(record: Record, run: Run) -> None:
     stage, _, variant = record.stage.partition("/")
     if stage == "train_predictor":
         log_predictor(run, paths.PREDICTORS / variant, len(read_json(paths.FEATURE_PIPELINE)["names"]))
-    elif stage == "train_agent":
+    elif stage == "train_agent" and not (paths.AGENTS / variant / "skipped.json").exists():
         log_agent(run, paths.AGENTS / variant)
 
 

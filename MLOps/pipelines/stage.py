@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from MLOps.artifacts import whole_file, write_json
+from MLOps.artifacts import whole_file, whole_folder, write_json, write_table, write_text
 from MLOps.config import Params, load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import Record, hashes
@@ -33,6 +33,8 @@ RECORDED_VERSIONS = (
     "TA-Lib",
     "torch",
 )
+
+WITHOUT_PRICES = "data.source is labelled, and an agent has nothing to trade in a table without prices"
 
 
 class Stage:
@@ -81,6 +83,20 @@ class Stage:
     def artifact(self, name: str) -> Path:
         """Where to write a figure or report that the run shall show."""
         return self.record.folder / name
+
+    def skip(self, reason: str) -> None:
+        """Say why there is nothing to do, and leave that in the place of each output, for DVC asks for them all."""
+        print(f"{self.name}: skipped: {reason}")
+        for path in self._outputs:
+            if path.suffix == ".json":
+                write_json(path, {"skipped": reason})
+            elif path.suffix == ".parquet":
+                write_table(path, pd.DataFrame({"skipped": [reason]}))
+            elif path.suffix == ".csv":
+                write_text(path, "step\n")
+            elif path != self.record.folder:
+                with whole_folder(path) as folder:
+                    write_json(folder / "skipped.json", {"skipped": reason})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -15,7 +15,11 @@ COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 def main() -> None:
     with mistakes_told("summary"):
         params = load_params()
-        print("\n".join([*predictors(), "", *agents(list(params.agents)), "", *test_span(), ""]))
+        print("\n".join([*predictors(), ""]))
+        if reason := read_json(paths.BACKTEST).get("skipped"):
+            print(f"No agent, no backtest, nothing to promote: {reason}.\n\nNext:\n  make ui      compare the runs")
+            return
+        print("\n".join([*agents(list(params.agents)), "", *test_span(), ""]))
         registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
         candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
         if candidate is not None:

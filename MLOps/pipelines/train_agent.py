@@ -11,7 +11,7 @@ from MLOps.determinism import repeat_torch
 from MLOps.evaluation.figures import training_figure
 from MLOps.evaluation.performance import performance
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.trading import Market, simulate
 
@@ -29,6 +29,9 @@ SHOWN = (
 def main() -> None:
     name = sys.argv[1]
     with Stage("train_agent", name) as stage:
+        if stage.params.data.source == "labelled":
+            stage.skip(WITHOUT_PRICES)
+            return
         config = stage.params.agents[name]
         bars, features = read_table(paths.BARS), read_table(paths.FEATURES)
         signals = read_table(paths.SIGNALS)

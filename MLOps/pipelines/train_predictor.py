@@ -19,6 +19,7 @@ from MLOps.evaluation.figures import (
     map_figure,
     training_figure,
 )
+from MLOps.features.labels import class_names
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -35,6 +36,7 @@ def main() -> None:
         tuned = paths.TUNED / f"{name}.json"
         config = parse_predictor(read_json(tuned), str(tuned))
         features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+        classes = class_names(stage.params.labels)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
         repeat_torch(stage.params.seed, stage.params.threads)
@@ -43,6 +45,7 @@ def main() -> None:
             config,
             features,
             labels,
+            classes,
             pipeline.names,
             splits,
             stage.params.splits,
@@ -70,7 +73,7 @@ def main() -> None:
                 parity = {}
             write_json(folder / "parity.json", parity)
         training_figure(stage.record.history, stage.artifact("training.png"))
-        confusion_figure(confusion(signals, validation), stage.artifact("confusion.png"))
+        confusion_figure(confusion(signals, validation), classes, stage.artifact("confusion.png"))
         calibration_figure({name: signals}, validation, stage.artifact("calibration.png"))
     # The outputs are whole, so nothing needs to be resumed any more.
     shutil.rmtree(paths.CHECKPOINTS / name, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from MLOps.artifacts import read_json, read_table, value_hash, write_json
 from MLOps.data.splits import Splits
+from MLOps.features.labels import class_names
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -35,6 +36,7 @@ def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any
     from MLOps.predictors.signals import learning_data
 
     features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+    classes = class_names(stage.params.labels)
     splits = Splits.from_dict(read_json(paths.SPLITS))
     pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
     repeat_torch(stage.params.seed, stage.params.threads)
@@ -46,7 +48,7 @@ def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any
 
     def train(drawn: dict[str, Any], on_epoch: OnEpoch) -> None:
         config = parse_predictor({**values, **drawn}, f"search.spaces.{name}")
-        data = learning_data(config.lookback_bars, features, labels, pipeline.names, splits)
+        data = learning_data(config.lookback_bars, features, labels, classes, pipeline.names, splits)
         PREDICTORS[config.kind].fit(config, *data, stage.params.seed, on_epoch, checkpoints)
 
     def told(trial: Finished) -> None:

@@ -1,6 +1,7 @@
 """The quality report; below the threshold the pipeline stops here."""
 
 from MLOps.artifacts import read_table, write_json, write_text
+from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.quality import assess
 from MLOps.data.quality_report import as_html, as_markdown
 from MLOps.errors import UserError
@@ -11,7 +12,8 @@ from MLOps.pipelines.stage import Stage
 def main() -> None:
     with Stage("validate_data") as stage:
         data = stage.params.data
-        report, threshold = assess(read_table(paths.BARS), data.calendar), data.quality_threshold
+        table, threshold = read_table(paths.BARS), data.quality_threshold
+        report = assess_labelled(table) if data.source == "labelled" else assess(table, data.calendar)
         write_text(stage.artifact("quality.md"), as_markdown(report, threshold))
         write_text(stage.artifact("quality.html"), as_html(report, threshold))
         if report.score < threshold:

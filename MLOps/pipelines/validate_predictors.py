@@ -8,6 +8,7 @@ from MLOps.determinism import repeat_torch
 from MLOps.evaluation.classification import classification_metrics
 from MLOps.evaluation.figures import calibration_figure
 from MLOps.evaluation.verdicts import check_signals, judge, probe
+from MLOps.features.labels import class_names
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -23,13 +24,14 @@ def main() -> None:
     with Stage("validate_predictors") as stage:
         repeat_torch(stage.params.seed, stage.params.threads)
         features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+        classes = class_names(stage.params.labels)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
         verdicts, tables = {}, {}
         for name in stage.params.predictors:
             predictor = load_predictor(paths.PREDICTORS / name)
             windows = Windows(features, pipeline.names, predictor.lookback_bars)
-            probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), name)
+            probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), len(classes), name)
             tables[name] = read_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet")
             verdict = judge(name, tables[name], labels, splits, stage.params.validation, stage.params.seed)
             verdicts[name] = verdict
@@ -46,10 +48,11 @@ def main() -> None:
         train = labels[splits.train.labelled(labels)]
         ensemble = Ensemble.fit(
             stage.params.validation.ensemble,
+            classes,
             {name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.passed},
             tables,
             train,
-            class_prior(train["label"].to_numpy(int)),
+            class_prior(train["label"].to_numpy(int), len(classes)),
         )
         signals = ensemble.combine(features[features[pipeline.names[0]].notna()], tables)
         write_table(paths.SIGNALS, signals)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from MLOps.features.labels import CLASSES, UNKNOWN
+from MLOps.features.labels import UNKNOWN
 
 
-def class_prior(train_classes: np.ndarray, class_count: int = len(CLASSES)) -> np.ndarray:
+def class_prior(train_classes: np.ndarray, class_count: int) -> np.ndarray:
     """The share of each class in training, (classes,)."""
     return _shares(train_classes, class_count)
 
 
-def persistence(train_past: np.ndarray, train_classes: np.ndarray, class_count: int = len(CLASSES)) -> np.ndarray:
+def persistence(train_past: np.ndarray, train_classes: np.ndarray, class_count: int) -> np.ndarray:
     """The share of each class given the newest class known at the bar, (classes + 1, classes).
 
     Row c answers for bars whose newest known class is c; the last row, the class prior, for bars that know none. A

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from MLOps.data.bars import KEYS
 from MLOps.predictors.contract import Forecast
-from MLOps.predictors.signals import FULL_MODEL, PROBABILITIES, signal_table
+from MLOps.predictors.signals import FULL_MODEL, probability_columns, signal_table
 
 ENSEMBLE = "ensemble"
 LEAST_PROBABILITY = 1e-6  # a member's certainty must not become an infinite log
@@ -42,8 +42,10 @@ class Stack:
 @dataclass(frozen=True)
 class Ensemble:
     """`members` passed validation and count by `weights` (members,), which sum to 1; with a `stack` it gives the
-    probabilities. `prior` (classes,) and `prior_return` are what training knew without any feature."""
+    probabilities of the `classes` (their names). `prior` (classes,) and `prior_return` are what training knew without
+    any feature."""
 
+    classes: tuple[str, ...]
     members: tuple[str, ...]
     weights: tuple[float, ...]
     stack: Stack | None
@@ -54,6 +56,7 @@ class Ensemble:
     def fit(
         cls,
         kind: str,
+        classes: tuple[str, ...],
         gains: Mapping[str, float],
         signals: Mapping[str, pd.DataFrame],
         train_labels: pd.DataFrame,
@@ -77,7 +80,7 @@ class Ensemble:
                 own = signals[name]
                 known = known.merge(own.loc[own["fold"] != FULL_MODEL, list(KEYS)], on=list(KEYS))
             stack = Stack.fit([known.merge(signals[name], on=list(KEYS)) for name in gains], known["label"].to_numpy())
-        return cls(tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
+        return cls(classes, tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
 
     @property
     def forecasters(self) -> tuple[str, ...]:
@@ -96,7 +99,7 @@ class Ensemble:
             keys = keys.merge(members[name].loc[:, list(KEYS)], on=list(KEYS))
         aligned = {name: keys.merge(members[name], on=list(KEYS), validate="one_to_one") for name in self.members}
         forecast = self._forecast(list(aligned.values())) if aligned else self._prior_forecast(len(keys))
-        tables = {**aligned, ENSEMBLE: signal_table(keys, forecast)}
+        tables = {**aligned, ENSEMBLE: signal_table(keys, forecast, self.classes)}
         return pd.concat(
             [table.drop(columns="fold", errors="ignore").assign(predictor=name) for name, table in tables.items()],
             ignore_index=True,
@@ -108,7 +111,7 @@ class Ensemble:
             parts = (table[columns].to_numpy(np.float64) for table in members)
             return np.sum([weight * part for weight, part in zip(self.weights, parts, strict=True)], axis=0)
 
-        probabilities = self.stack.probabilities(members) if self.stack else mean(list(PROBABILITIES))
+        probabilities = self.stack.probabilities(members) if self.stack else mean(probability_columns(members[0]))
         return Forecast.rounded(probabilities, mean(["expected_return"])[:, 0], mean(["uncertainty"])[:, 0])
 
     def _prior_forecast(self, n: int) -> Forecast:
@@ -123,6 +126,7 @@ class Ensemble:
             "intercepts": self.stack.intercepts.tolist(),
         }
         return {
+            "classes": list(self.classes),
             "members": list(self.members),
             "weights": list(self.weights),
             "stack": stack,
@@ -134,6 +138,7 @@ class Ensemble:
     def from_dict(cls, values: dict[str, Any]) -> "Ensemble":
         stack = values["stack"] and Stack(**{name: np.asarray(array) for name, array in values["stack"].items()})
         return cls(
+            tuple(values["classes"]),
             tuple(values["members"]),
             tuple(values["weights"]),
             stack,
@@ -144,5 +149,5 @@ class Ensemble:
 
 def _log_probabilities(members: list[pd.DataFrame]) -> np.ndarray:
     """The members' log probabilities side by side, (rows, members * classes)."""
-    each = [table[list(PROBABILITIES)].to_numpy(np.float64) for table in members]
+    each = [table[probability_columns(table)].to_numpy(np.float64) for table in members]
     return np.log(np.maximum(np.concatenate(each, axis=1), LEAST_PROBABILITY))

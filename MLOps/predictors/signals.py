@@ -11,14 +11,12 @@ from MLOps.config.params import SplitConfig
 from MLOps.data.bars import KEYS
 from MLOps.data.splits import Splits, purged_folds
 from MLOps.errors import UserError
-from MLOps.features.labels import CLASSES
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, Targets, forecast
 from MLOps.predictors.progress import progress_bars
 from MLOps.predictors.windows import Windows
 
 FULL_MODEL = -1  # `fold` of a row whose forecast is by the model of the whole training span
-PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
-SIGNALS = ("class", "confidence", *PROBABILITIES, "expected_return", "uncertainty")
+PROBABILITY = "p_"  # begins the name of a class's column
 
 
 def train_with_signals(
@@ -26,6 +24,7 @@ def train_with_signals(
     config: Any,
     features: pd.DataFrame,
     labels: pd.DataFrame,
+    classes: tuple[str, ...],
     names: tuple[str, ...],
     splits: Splits,
     split_config: SplitConfig,
@@ -39,19 +38,23 @@ def train_with_signals(
     embargoed) with the choices the first model made; all later rows by the first model.
 
     Args:
+        classes: the names of the labels' classes, in order.
+        names: of the features to learn from.
         checkpoints: a folder for progress; the same call after a kill goes on from there.
 
     Returns:
-        The model of the whole training span, and its signals: keys, SIGNALS, and `fold`.
+        The model of the whole training span, and its signals: see `signal_table`, and `fold`.
 
     Raises:
         UserError: no window fits, or a class does not occur in a set of rows to learn from.
     """
-    windows, targets, train_rows, validation_rows = learning_data(config.lookback_bars, features, labels, names, splits)
+    windows, targets, train_rows, validation_rows = learning_data(
+        config.lookback_bars, features, labels, classes, names, splits
+    )
     model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch, checkpoints)
 
     in_training = splits.train.rows(labels["timestamp"])
-    tables = [_signals(model, windows, labels, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
+    tables = [_signals(model, windows, labels, classes, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
     # A label that never becomes known looks at nothing beyond its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
@@ -59,14 +62,19 @@ def train_with_signals(
     with progress_bars() as progress:
         for fold, (learn, held_out) in enumerate(progress.track(folds, description="out-of-fold models")):
             learn_rows = np.intersect1d(rows[learn], train_rows)
-            _require_classes(targets, learn_rows, f"the training rows of fold {fold}")
+            _require_classes(classes, targets, learn_rows, f"the training rows of fold {fold}")
             fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold, checkpoints)
-            tables.append(_signals(fold_model, windows, labels, rows[held_out], fold))
+            tables.append(_signals(fold_model, windows, labels, classes, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
 
 
 def learning_data(
-    lookback_bars: int, features: pd.DataFrame, labels: pd.DataFrame, names: tuple[str, ...], splits: Splits
+    lookback_bars: int,
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    classes: tuple[str, ...],
+    names: tuple[str, ...],
+    splits: Splits,
 ) -> tuple[Windows, Targets, np.ndarray, np.ndarray]:
     """What `Predictor.fit` learns from: windows, targets, and the labelled rows of the training and validation span.
 
@@ -78,35 +86,46 @@ def learning_data(
         labels["label"].to_numpy(),
         labels["forward_return"].to_numpy(),
         labels["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
-        len(CLASSES),
+        len(classes),
     )
     train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
     validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
-    _require_classes(targets, train_rows, "the training span")
+    _require_classes(classes, targets, train_rows, "the training span")
     if not len(validation_rows):
         raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
     return windows, targets, train_rows, validation_rows
 
 
-def signal_table(keys: pd.DataFrame, given: Forecast) -> pd.DataFrame:
-    """A forecast beside the (timestamp, symbol) of its rows, in the columns SIGNALS."""
+def signal_table(keys: pd.DataFrame, given: Forecast, classes: tuple[str, ...]) -> pd.DataFrame:
+    """A forecast beside the (timestamp, symbol) of its rows.
+
+    Its columns: `class`, the number of the likeliest one; `confidence`, that one's probability; `p_<class>` for each of
+    the `classes`; `expected_return`; and `uncertainty`.
+    """
     table = keys.loc[:, list(KEYS)].copy()
     table["class"] = given.probabilities.argmax(axis=1).astype(np.float32)
     table["confidence"] = given.probabilities.max(axis=1)
-    table[list(PROBABILITIES)] = given.probabilities
+    table[[PROBABILITY + name for name in classes]] = given.probabilities
     table["expected_return"] = given.expected_return
     table["uncertainty"] = given.uncertainty
     return table
 
 
-def _signals(model: Predictor, windows: Windows, labels: pd.DataFrame, rows: np.ndarray, fold: int) -> pd.DataFrame:
-    return signal_table(labels.iloc[rows], forecast(model, windows, rows)).assign(fold=np.int8(fold))
+def probability_columns(signals: pd.DataFrame) -> list[str]:
+    """The columns that hold the probabilities of a table's classes, in the classes' order."""
+    return [name for name in signals.columns if name.startswith(PROBABILITY)]
 
 
-def _require_classes(targets: Targets, rows: Iterable[int], where: str) -> None:
+def _signals(
+    model: Predictor, windows: Windows, labels: pd.DataFrame, classes: tuple[str, ...], rows: np.ndarray, fold: int
+) -> pd.DataFrame:
+    return signal_table(labels.iloc[rows], forecast(model, windows, rows), classes).assign(fold=np.int8(fold))
+
+
+def _require_classes(classes: tuple[str, ...], targets: Targets, rows: Iterable[int], where: str) -> None:
     present = set(np.unique(targets.classes[np.asarray(rows, dtype=int)]))
-    if missing := [name for number, name in enumerate(CLASSES) if number not in present]:
+    if missing := [name for number, name in enumerate(classes) if number not in present]:
         raise UserError(
             f"labels: every class must occur in {where}; {', '.join(missing)} never does; "
-            "lower labels.threshold_delta or give more bars"
+            "mend the labels section of params.yaml or give more bars"
         )

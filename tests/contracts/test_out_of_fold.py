@@ -13,7 +13,7 @@ from MLOps.config.data import SmoothedLabelConfig
 from MLOps.config.params import SplitConfig
 from MLOps.data.sources.files import bars_from_csv
 from MLOps.data.splits import Splits, split
-from MLOps.features.labels import make_labels
+from MLOps.features.labels import CLASSES, make_labels
 from MLOps.predictors.contract import Forecast, Targets
 from MLOps.predictors.signals import FULL_MODEL, train_with_signals
 from MLOps.predictors.windows import Windows
@@ -61,6 +61,7 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
         SimpleNamespace(lookback_bars=1),
         features,
         labels,
+        CLASSES,
         ("row",),
         splits,
         CONFIG,

@@ -14,7 +14,7 @@ from MLOps.config import load_params
 from MLOps.data.bars import KEYS, VALUES
 from MLOps.data.splits import Splits, split
 from MLOps.features.causality import draw_cutoffs, find_leaks
-from MLOps.features.labels import make_labels
+from MLOps.features.labels import CLASSES, make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.scaler import Scaler
 from MLOps.predictors import PREDICTORS, Predictor
@@ -47,7 +47,7 @@ class Fitted:
         features = self.features(bars)
         windows = Windows(features, self.pipeline.names, self.predictor.lookback_bars)
         rows = np.flatnonzero(windows.whole)
-        return signal_table(features.iloc[rows], self.predictor.predict(windows.ending_at(rows)))
+        return signal_table(features.iloc[rows], self.predictor.predict(windows.ending_at(rows)), CLASSES)
 
     def observations(self, bars: pd.DataFrame) -> pd.DataFrame:
         return self.view.observe(self.features(bars), self.signals(bars).assign(predictor=NAME))
@@ -65,6 +65,7 @@ def fit(bars: pd.DataFrame, checkpoints: Path) -> Fitted:
         config,
         features,
         labels,
+        CLASSES,
         pipeline.names,
         splits,
         params.splits,

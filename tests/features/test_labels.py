@@ -68,7 +68,7 @@ def test_scores_are_ordered_and_about_equally_frequent() -> None:
     assert known["label"].value_counts(normalize=True).between(0.15, 0.26).all()
     ahead = pd.Series(closes).shift(-10) / closes
     assert ahead[known.index].groupby(known["label"]).mean().is_monotonic_increasing
-    assert class_names(KINDS["score"]) == ("score_-1.00", "score_-0.50", "score_+0.00", "score_+0.50", "score_+1.00")
+    assert class_names(KINDS["score"]) == ("score_-1", "score_-0.5", "score_0", "score_0.5", "score_1")
 
 
 @pytest.mark.parametrize("kind", KINDS)

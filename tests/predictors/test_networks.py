@@ -29,7 +29,7 @@ def losses(predictor: Predictor, market: SmallMarket) -> tuple[np.ndarray, np.nd
     windows = Windows(market.features, FEATURES, predictor.lookback_bars)
     rows = market.rows("validation", windows)
     classes = market.targets.classes[rows]
-    prior = class_prior(market.targets.classes[market.rows("train", windows)])
+    prior = class_prior(market.targets.classes[market.rows("train", windows)], 3)
     return (
         log_losses(np.tile(prior, (len(rows), 1)), classes),
         log_losses(forecast(predictor, windows, rows).probabilities, classes),

@@ -16,11 +16,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from MLOps.artifacts import content_hash
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
+from MLOps.features.labels import CLASSES
 from MLOps.predictors import PREDICTORS, Predictor, load_predictor
 from MLOps.predictors.contract import Targets, forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.metrics import log_losses
-from MLOps.predictors.signals import PROBABILITIES, learning_data, signal_table
+from MLOps.predictors.signals import learning_data, probability_columns, signal_table
 from MLOps.predictors.solved import flattened
 from MLOps.predictors.windows import Windows
 from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market
@@ -166,7 +167,7 @@ def test_a_class_that_never_occurs_in_training_is_named() -> None:
     cuts = [times.iloc[0], times.iloc[400], times.iloc[500], times.iloc[599]]
     splits = Splits(*(Span(start, end) for start, end in itertools.pairwise(cuts)))
     with pytest.raises(UserError, match="every class must occur in the training span; rise never does"):
-        learning_data(8, features, labels, FEATURES, splits)
+        learning_data(8, features, labels, CLASSES, FEATURES, splits)
 
 
 def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -179,7 +180,7 @@ def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.D
     signals = {}
     for name in names:
         own = Windows(market().features, FEATURES, fitted(name).lookback_bars)
-        signals[name] = signal_table(keys, forecast(fitted(name), own, rows)).assign(fold=np.int8(0))
+        signals[name] = signal_table(keys, forecast(fitted(name), own, rows), CLASSES).assign(fold=np.int8(0))
     return signals, labels
 
 
@@ -187,12 +188,12 @@ def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.D
 def test_an_ensemble_is_a_forecast_that_survives_json(kind: str, fitted: Any) -> None:
     signals, labels = tables(fitted, ["logistic", "lstm", "gradient_boosting"])
     gains = {"logistic": 0.1, "lstm": 0.3, "gradient_boosting": 0.2}
-    ensemble = Ensemble.fit(kind, gains, signals, labels, np.full(3, 1 / 3))
+    ensemble = Ensemble.fit(kind, CLASSES, gains, signals, labels, np.full(3, 1 / 3))
     again = Ensemble.from_dict(ensemble.to_dict())
     combined = ensemble.combine(labels, signals)
     pd.testing.assert_frame_equal(combined, again.combine(labels, signals))
     own = combined[combined["predictor"] == ENSEMBLE]
-    np.testing.assert_allclose(own[list(PROBABILITIES)].sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(own[probability_columns(own)].sum(axis=1), 1, atol=1e-6)
     if kind != "stacking":
         weights = [1 / 3] * 3 if kind == "mean" else [1 / 6, 3 / 6, 2 / 6]
         expected = sum(w * signals[n]["p_rise"].to_numpy(float) for w, n in zip(weights, gains, strict=True))
@@ -202,22 +203,22 @@ def test_an_ensemble_is_a_forecast_that_survives_json(kind: str, fitted: Any) ->
 def test_a_stack_beats_its_worst_member_and_learns_out_of_fold_only(fitted: Any) -> None:
     signals, labels = tables(fitted, ["class_prior", "gradient_boosting"])
     gains = {"class_prior": 0.1, "gradient_boosting": 0.1}
-    ensemble = Ensemble.fit("stacking", gains, signals, labels, np.full(3, 1 / 3))
+    ensemble = Ensemble.fit("stacking", CLASSES, gains, signals, labels, np.full(3, 1 / 3))
     own = ensemble.combine(labels, signals)
-    stacked = own.loc[own["predictor"] == ENSEMBLE, list(PROBABILITIES)].to_numpy(float)
+    stacked = own.loc[own["predictor"] == ENSEMBLE, probability_columns(own)].to_numpy(float)
     classes = labels["label"].to_numpy()
-    losses = {n: log_losses(t[list(PROBABILITIES)].to_numpy(float), classes).mean() for n, t in signals.items()}
+    losses = {n: log_losses(t[probability_columns(t)].to_numpy(float), classes).mean() for n, t in signals.items()}
     assert log_losses(stacked, classes).mean() < max(losses.values())
     # Forecasts by the model of the whole training span are marked -1; with false answers beside them nothing changes.
     lured = {name: table.copy() for name, table in signals.items()}
     half = len(labels) // 2
     for name, table in lured.items():
         table.loc[half:, "fold"] = -1
-        table.loc[half:, list(PROBABILITIES)] = 1 / 3
+        table.loc[half:, probability_columns(table)] = 1 / 3
         lured[name] = table
     early = {name: table[:half] for name, table in signals.items()}
-    honest = Ensemble.fit("stacking", gains, early, labels[:half], np.full(3, 1 / 3))
-    other = Ensemble.fit("stacking", gains, lured, labels, np.full(3, 1 / 3))
+    honest = Ensemble.fit("stacking", CLASSES, gains, early, labels[:half], np.full(3, 1 / 3))
+    other = Ensemble.fit("stacking", CLASSES, gains, lured, labels, np.full(3, 1 / 3))
     assert honest.stack is not None and other.stack is not None
     assert np.array_equal(honest.stack.coefficients, other.stack.coefficients)
 
@@ -225,8 +226,8 @@ def test_a_stack_beats_its_worst_member_and_learns_out_of_fold_only(fitted: Any)
 def test_without_members_the_prior_speaks() -> None:
     keys = market().features.iloc[:5]
     labels = keys[["timestamp", "symbol"]].assign(label=0, forward_return=0.001)
-    ensemble = Ensemble.fit("stacking", {}, {}, labels, np.array([0.2, 0.5, 0.3]))
+    ensemble = Ensemble.fit("stacking", CLASSES, {}, {}, labels, np.array([0.2, 0.5, 0.3]))
     own = ensemble.combine(keys, {})
     assert ensemble.forecasters == (ENSEMBLE,)
-    np.testing.assert_allclose(own[list(PROBABILITIES)], np.tile([0.2, 0.5, 0.3], (5, 1)), atol=1e-7)
+    np.testing.assert_allclose(own[probability_columns(own)], np.tile([0.2, 0.5, 0.3], (5, 1)), atol=1e-7)
     np.testing.assert_allclose(own["expected_return"], 0.001, rtol=1e-6)

@@ -1,4 +1,6 @@
-"""Where bars come from: one file a source, one function each, all answering tables in the bars contract."""
+"""Where bars come from: one file a source, one function each, all answering tables in the bars contract.
+
+The exception is `labelled`, whose table has a contract of its own: features and targets in the place of prices."""
 
 from collections.abc import Callable
 
@@ -8,6 +10,7 @@ from MLOps.config.data import DataConfig
 from MLOps.data.sentiment import join_sentiment
 from MLOps.data.sources.ccxt import read_ccxt
 from MLOps.data.sources.files import read_csv, read_files
+from MLOps.data.sources.labelled import read_labelled
 from MLOps.data.sources.sample import read_sample
 from MLOps.data.sources.synthetic import make_synthetic
 from MLOps.data.sources.yahoo import read_yahoo
@@ -19,6 +22,7 @@ SOURCES: dict[str, Callable[[DataConfig, int], pd.DataFrame]] = {
     "yahoo": read_yahoo,
     "ccxt": read_ccxt,
     "synthetic": make_synthetic,
+    "labelled": read_labelled,
 }
 
 
@@ -26,7 +30,7 @@ def load_bars(config: DataConfig, seed: int) -> pd.DataFrame:
     """Bars of the configured source, checked against the bars contract; with sentiment where that is enabled.
 
     Raises:
-        UserError: the source cannot be read, or what it gave is no bars.
+        UserError: the source cannot be read, or what it gave is no bars, or no labelled table.
     """
     bars = SOURCES[config.source](config, seed)
     return join_sentiment(bars, config.sentiment) if config.sentiment.enabled else bars

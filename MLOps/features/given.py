@@ -1,0 +1,28 @@
+"""Features that come with the data, in the place of those that the pipeline computes from bars."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from MLOps.data.bars import KEYS, TARGET
+
+
+@dataclass(frozen=True)
+class GivenFeatures:
+    """The columns `names` of a labelled table, as they are; saved in the form of a `FeaturePipeline`."""
+
+    names: tuple[str, ...]
+    warmup_bars = 1
+
+    @classmethod
+    def fit(cls, table: pd.DataFrame) -> "GivenFeatures":
+        return cls(tuple(str(name) for name in table.columns if name not in (*KEYS, TARGET)))
+
+    def compute(self, table: pd.DataFrame, _threads: int = 1) -> pd.DataFrame:
+        """The keys and one float32 column a feature, NaN where the table is empty."""
+        features = table.loc[:, [*KEYS, *self.names]].reset_index(drop=True)
+        return features.astype(dict.fromkeys(self.names, "float32"))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"names": list(self.names), "universe": [], "warmup_bars": self.warmup_bars}

@@ -1,0 +1,119 @@
+"""Labelled tables: whatever order they come in, one sequence by id; what is no such table stops with a sentence."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from MLOps.config import load_params
+from MLOps.config.data import DataConfig, TargetLabelConfig
+from MLOps.data.bars import TARGET
+from MLOps.data.labelled_quality import assess_labelled
+from MLOps.data.sources.labelled import read_labelled
+from MLOps.errors import UserError
+from MLOps.features.given import GivenFeatures
+from MLOps.features.labels import UNKNOWN, class_names, make_labels
+
+FIVE = TargetLabelConfig(kind="target", classes=5, horizon_rows=2)
+ROWS = 40
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    generator = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "id": np.arange(ROWS),
+            "a": generator.standard_normal(ROWS),
+            "b": generator.standard_normal(ROWS),
+            "target": generator.choice([-1, -0.5, 0, 0.5, 1], ROWS),
+        }
+    )
+
+
+def read(table: pd.DataFrame, folder: Path, features: tuple[str, ...] | None = None) -> pd.DataFrame:
+    data: DataConfig = load_params().data
+    table.to_csv(folder / "t.csv", index=False)
+    return read_labelled(
+        replace(data, labelled=replace(data.labelled, path=str(folder / "t.csv"), features=features)), 0
+    )
+
+
+def test_any_order_gives_the_sequence_of_ids(table: pd.DataFrame, tmp_path: Path) -> None:
+    straight = read(table, tmp_path)
+    # Ids that are numbers count as numbers: 10 comes after 9.
+    pd.testing.assert_frame_equal(straight, read(table.sample(frac=1, random_state=1), tmp_path))
+    assert straight["a"].tolist() == table["a"].tolist()
+    assert straight["timestamp"].is_monotonic_increasing
+    named = table.assign(id=[f"n{number:03d}" for number in table["id"]]).sample(frac=1, random_state=2)
+    pd.testing.assert_frame_equal(straight, read(named, tmp_path))
+
+
+def test_only_named_features_are_read(table: pd.DataFrame, tmp_path: Path) -> None:
+    chosen = read(table.assign(era="x"), tmp_path, features=("b",))
+    assert GivenFeatures.fit(chosen).names == ("b",)
+    features = GivenFeatures.fit(chosen).compute(chosen)
+    assert features["b"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: t.rename(columns={"target": "targt"}), "no column 'target'.*did you mean 'targt'"),
+        (lambda t: t.assign(id=t["id"].clip(upper=30)), "at row 31 it comes twice"),
+        (lambda t: t.assign(id=t["id"].where(t["id"] != 4)), "at row 4 it is empty"),
+        (lambda t: t.assign(a=t["a"].astype("str").where(t["id"] != 7, "much")), "a must hold finite numbers.*'much'"),
+        (lambda t: t.assign(b=np.inf), "b must hold finite numbers"),
+        (lambda t: t[["id", "target"]], "expected columns of features"),
+        (lambda t: t.rename(columns={"a": "symbol"}), "symbol is a name that the pipeline gives itself"),
+        (lambda t: t.head(0), "expected rows, found none"),
+    ],
+)
+def test_what_is_no_labelled_table_is_told(
+    change: Callable[[pd.DataFrame], pd.DataFrame], sentence: str, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        read(change(table), tmp_path)
+
+
+def test_labels_are_the_scores_and_look_as_far_ahead_as_is_said(table: pd.DataFrame, tmp_path: Path) -> None:
+    scored = read(table, tmp_path)
+    labels = make_labels(scored, FIVE)
+    assert class_names(FIVE) == ("score_-1", "score_-0.5", "score_0", "score_0.5", "score_1")
+    classes = labels["label"].to_numpy()
+    np.testing.assert_array_equal(np.linspace(-1, 1, 5)[classes[:-2]], table["target"][:-2])
+    assert classes[-2:].tolist() == [UNKNOWN, UNKNOWN]
+    assert (labels["label_end"] - labels["timestamp"]).dropna().eq(pd.Timedelta(minutes=2)).all()
+    # The newest target known at a row is the one of two rows before, and never its own.
+    assert labels["past_label"].tolist() == [UNKNOWN, UNKNOWN, *classes[:-2]]
+
+
+def test_a_target_that_is_no_score_is_told(table: pd.DataFrame, tmp_path: Path) -> None:
+    for wrong in (0.3, 1.5):
+        scored = read(table.assign(target=table["target"].where(table["id"] != 9, wrong)), tmp_path)
+        with pytest.raises(UserError, match=f"one of -1, -0.5, 0, 0.5, 1, found {wrong} at row 9"):
+            make_labels(scored, FIVE)
+
+
+def test_quality_finds_what_is_planted(table: pd.DataFrame, tmp_path: Path) -> None:
+    clean = read(table, tmp_path)
+    assert assess_labelled(clean).findings == ()
+    assert assess_labelled(clean).score == 1.0
+    dirty = clean.copy()
+    dirty.loc[3, ["a", "b"]] = np.nan
+    dirty.loc[5, "a"] = np.nan
+    dirty.loc[20, ["a", "b", TARGET]] = dirty.loc[10, ["a", "b", TARGET]]
+    dirty.loc[25, TARGET] = np.nan
+    report = assess_labelled(dirty.assign(c=1.0))
+    # The constant column fills every row: row 3 still has a feature.
+    assert {f.check: f.rows for f in report.findings} == {
+        "copied row": ("row 20",),
+        "empty feature": ("row 3", "row 5"),
+        "row without a target": ("row 25",),
+        "constant feature": ("c",),
+    }
+    assert {f.check: f.rows for f in assess_labelled(dirty).findings}["row without a feature"] == ("row 3",)
+    assert report.score == pytest.approx((1 - 1 / ROWS) * 2 / 3)

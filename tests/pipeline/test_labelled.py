@@ -1,0 +1,84 @@
+"""The real pipeline with five classes: from a labelled table's scores, where agents are skipped, and from prices."""
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from MLOps.artifacts import read_json
+from MLOps.deployment.trading_model import TradingModel
+from MLOps.model_registry.versions import Registry
+from tests.project import Project
+
+LSTM = {
+    "lookback_bars": 4,
+    "hidden_size": 16,
+    "dropout": 0.0,
+    "learning_rate": 0.01,
+    "max_epochs": 8,
+    "explain_windows": 16,
+}
+
+
+def test_five_classes_from_scores(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    project.update(
+        {
+            "data.source": "labelled",
+            "labels": {"kind": "target", "classes": 5, "horizon_rows": 1},
+            "splits.folds": 3,
+            **{f"predictors.lstm.{key}": value for key, value in LSTM.items()},
+        }
+    )
+    output = project.run("dvc", "repro").stdout
+    verdicts = {v["predictor"]: v for v in read_json(tmp_path / "reports/verdicts.json")["verdicts"]}
+    # Both find what the table was made with; the lstm sees the row before, which counts too.
+    assert verdicts["lstm"]["passed"]
+    assert verdicts["logistic"]["passed"]
+    signals = pd.read_parquet(tmp_path / "data/processed/signals.parquet")
+    columns = [name for name in signals.columns if name.startswith("p_")]
+    assert columns == ["p_score_-1", "p_score_-0.5", "p_score_0", "p_score_0.5", "p_score_1"]
+    assert set(signals["class"]) == {0, 1, 2, 3, 4}
+    for stage in ("train_agent/ppo", "backtest", "promote"):
+        assert f"{stage}: skipped: data.source is labelled" in output
+    summary = project.run("MLOps.pipelines.summary").stdout
+    assert "No agent, no backtest, nothing to promote" in summary
+    assert not project.client().search_registered_models()
+    runs = project.client().search_runs([e.experiment_id for e in project.client().search_experiments()])
+    assert "train_predictor/lstm" in {run.info.run_name for run in runs}
+    assert project.repro() == ["promote"]
+
+
+def test_five_classes_from_prices_reach_the_agent_and_the_served_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.copy(tmp_path)
+    project.update(
+        {
+            "labels": {"kind": "score", "classes": 5, "horizon_bars": 3, "volatility_bars": 20},
+            "agents.ppo.total_timesteps": 4096,
+            "agents.ppo.evaluate_every_steps": 4096,
+            "agents.ppo.environments": 8,
+            "agents.ppo.net_arch": [16],
+            "backtest.random_draws": 20,
+            "splits.folds": 3,
+        }
+    )
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["predictors"] = {"logistic": params["predictors"]["logistic"]}
+    params["search"]["spaces"] = {}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    project.repro()
+    columns = read_json(tmp_path / "models/agents/ppo/agent.json")["columns"]
+    assert sum("_p_score_" in name for name in columns) == 5
+    version = project.client().get_model_version_by_alias("trading-agent", "candidate")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
+    bars = pd.read_parquet(tmp_path / "data/raw/bars.parquet")
+    decided = model.decide(bars, 1000.0, {})
+    names = [name for name in decided.columns if name.startswith("p_score_")]
+    assert decided[names].sum(axis=1).tolist() == pytest.approx([1.0] * len(decided))
+    assert len(names) == 5

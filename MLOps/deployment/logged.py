@@ -1,5 +1,6 @@
 """Predictors, agents and the serving model as MLflow models: code and data, with signature and input example."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from MLOps.artifacts import read_json
-from MLOps.data.bars import KEYS, VALUES
+from MLOps.data.bars import KEYS
 from MLOps.experiment_tracking.runs import Run
 from MLOps.predictors import load_predictor
 from MLOps.predictors.signals import PROBABILITY
@@ -41,18 +42,15 @@ def log_serving_model(run: Run, bundle: Path, bars: pd.DataFrame) -> str:
     """Log the bundle behind the serving model; `bars` are an example request. Returns the model's URI."""
     facts = read_json(bundle / "facts.json")
     example = bars.assign(timestamp=bars["timestamp"].map(lambda t: t.isoformat()))
-    return run.log_model(
-        "trading_model", HERE / "serving_model.py", {"bundle": bundle}, serving_signature(facts), example
-    )
+    signature = serving_signature(facts, example.columns)
+    return run.log_model("trading_model", HERE / "serving_model.py", {"bundle": bundle}, signature, example)
 
 
-def serving_signature(facts: dict[str, dict[str, Any]]) -> ModelSignature:
-    """Bars in, decisions out; the cash and the positions that the decision shall assume as parameters."""
+def serving_signature(facts: dict[str, dict[str, Any]], columns: Iterable[str]) -> ModelSignature:
+    """Bars in, in `columns`; decisions out; the cash and the positions that a decision shall assume as parameters."""
     probabilities = [PROBABILITY + name for name in facts["ensemble"]["classes"]]
     return ModelSignature(
-        inputs=Schema(
-            [*(ColSpec(DataType.string, name) for name in KEYS), *(ColSpec(DataType.double, name) for name in VALUES)]
-        ),
+        inputs=Schema([ColSpec(DataType.string if name in KEYS else DataType.double, name) for name in columns]),
         outputs=Schema(
             [
                 *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")),

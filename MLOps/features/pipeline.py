@@ -49,6 +49,11 @@ class FeaturePipeline:
         return max(CATALOGUE[name].warmup_bars for name in self.names)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns of bars, beside their keys, that `compute` needs."""
+        return (*VALUES, *SENTIMENT) if self._need("sentiment") else VALUES
+
+    @property
     def crosses(self) -> bool:
         """Whether a feature compares a symbol with the universe."""
         return self._need("universe")
@@ -72,7 +77,7 @@ class FeaturePipeline:
                 f"bars: the features compare symbols and need every one of {', '.join(self.universe)}; "
                 f"{', '.join(absent)} missing; add their bars"
             )
-        if self._need("sentiment") and (lacking := [name for name in SENTIMENT if name not in bars.columns]):
+        if lacking := [name for name in self.inputs if name not in bars.columns]:
             raise UserError(
                 f"bars: the sentiment features need the columns {', '.join(SENTIMENT)}; {', '.join(lacking)} missing; "
                 "set data.sentiment.enabled, or send them with the bars"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from MLOps.artifacts import content_hash, read_json, read_table, value_hash
 from MLOps.config import Params, load_params
+from MLOps.data.bars import KEYS
 from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.gate import refusal_beside, refusals
@@ -125,7 +126,7 @@ def register(runs: Runs, registry: Registry, bundle: Path, identity: str, params
     try:
         model = TradingModel.load(bundle)
         bars = read_table(paths.BARS)
-        bars = bars[bars["symbol"].isin(model.pipeline.universe)]
+        bars = bars.loc[bars["symbol"].isin(model.pipeline.universe), [*KEYS, *model.pipeline.inputs]]
         uri = log_serving_model(run, bundle, bars.groupby("symbol").tail(model.required_bars))
         run.finish(record)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The real pipeline with five classes: from a labelled table's scores, where agents are skipped, and from prices."""
+"""The real pipeline in configurations unlike the default: a labelled table; five classes; news beside the bars."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ LSTM = {
 }
 
 
-def test_five_classes_from_scores(tmp_path: Path) -> None:
+def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path) -> None:
     project = Project.copy(tmp_path)
     project.update(
         {
@@ -51,12 +51,15 @@ def test_five_classes_from_scores(tmp_path: Path) -> None:
     assert project.repro() == ["promote"]
 
 
-def test_five_classes_from_prices_reach_the_agent_and_the_served_model(
+def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project.copy(tmp_path)
     project.update(
         {
+            "data.sentiment.enabled": True,
+            "features.names": ["return_1", "return_5", "volatility_20", "sentiment"],
+            "agents.ppo.observe": ["return_1"],
             "labels": {"kind": "score", "classes": 5, "horizon_bars": 3, "volatility_bars": 20},
             "agents.ppo.total_timesteps": 4096,
             "agents.ppo.evaluate_every_steps": 4096,
@@ -77,8 +80,14 @@ def test_five_classes_from_prices_reach_the_agent_and_the_served_model(
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
-    bars = pd.read_parquet(tmp_path / "data/raw/bars.parquet")
+    bars = pd.read_parquet(tmp_path / "data/raw/bars.parquet").groupby("symbol").tail(model.required_bars)
     decided = model.decide(bars, 1000.0, {})
     names = [name for name in decided.columns if name.startswith("p_score_")]
-    assert decided[names].sum(axis=1).tolist() == pytest.approx([1.0] * len(decided))
     assert len(names) == 5
+    assert decided[names].sum(axis=1).tolist() == pytest.approx([1.0] * len(decided))
+
+    served = mlflow.pyfunc.load_model("models:/trading-agent@candidate")
+    request = bars.assign(timestamp=bars["timestamp"].map(lambda t: t.isoformat()))
+    pd.testing.assert_frame_equal(served.predict(request, {"cash": 1000.0}), decided)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="sentiment"):
+        served.predict(request.drop(columns=["sentiment", "sentiment_items"]))

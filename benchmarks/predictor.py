@@ -43,7 +43,7 @@ LOOKBACK_BARS, FEATURES, HIDDEN_SIZE = 60, 26, 64
 THRESHOLD = 0.005
 FOUND = 0.8  # of what the best possible forecast gains over the class prior: the loss to reach
 ROUNDS = 3  # of each timing
-SEEDS = range(5)
+SEEDS = range(10, 15)  # on others the settings below were chosen
 EPOCHS = 8  # of training at which the modes' losses are compared
 
 SHARED: dict[str, Any] = {
@@ -59,12 +59,12 @@ SHARED: dict[str, Any] = {
 }
 PLAIN = {"learning_rate": 0.001, "batch_size": 32}
 WINDOWS = {"mode": "windows", "learning_rate": 0.002, "batch_size": 64, "mixed_precision": True}
-# Labels an update are many, so the rate is higher and falls along a cosine. Each step through time costs torch's GRU as
-# much for 4 sequences as for 16, where the LSTM has a kernel of its own; so the GRU takes more at once.
-SEQUENCE = {
-    "mode": "sequence", "sequence_bars": 120, "learning_rate": 0.01, "batch_size": 1920, "schedule": "cosine",
-}  # fmt: skip
-SEQUENCE_LSTM = {**SEQUENCE, "learning_rate": 0.02, "batch_size": 960}
+# Labels an update are many, so the rate is higher and falls along a cosine; and weights decay, for the noise of small
+# batches, which keeps the plain loop from learning the noise features by heart, is gone. Each step through time costs
+# torch's GRU as much for 4 sequences as for 16, where the LSTM has a kernel of its own; so the GRU takes more at once.
+SEQUENCE = {"mode": "sequence", "learning_rate": 0.02, "schedule": "cosine", "optimiser": "adamw"}
+SEQUENCE_LSTM = {**SEQUENCE, "sequence_bars": 160, "batch_size": 640, "weight_decay": 1.5}
+SEQUENCE_GRU = {**SEQUENCE, "sequence_bars": 60, "batch_size": 1440, "weight_decay": 1.0}
 NETWORKS: dict[str, dict[str, Any]] = {
     "lstm": {"kind": "lstm", "layers": 1},
     "gru": {"kind": "gru", "layers": 1},
@@ -73,7 +73,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cnn_lstm": {"kind": "cnn_lstm", "filters": [32, 64], "kernels": [3, 3], "heads": 4},
     "hybrid": {"kind": "hybrid", "filters": [16, 16, 16, 16], "kernels": [3, 5, 7, 11], "heads": 4},
 }
-FORWARD = {"lstm": SEQUENCE_LSTM, "gru": SEQUENCE, "dlstm": SEQUENCE_LSTM}
+FORWARD = {"lstm": SEQUENCE_LSTM, "gru": SEQUENCE_GRU, "dlstm": SEQUENCE_LSTM}
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ class Task:
 
 
 @cache
-def planted_edge(rows: int) -> Task:
+def planted_edge(rows: int, seed: int) -> Task:
     """A market of ten symbols; its return and volume, and noise for the other features."""
     market = SyntheticConfig(symbols=10, bars=rows // 10, volatility_bps=100.0, edge_bps=100.0, regime_bars=20)
     data = load_params(ROOT / "params.yaml").data
-    bars = make_synthetic(replace(data, source="synthetic", synthetic=market), seed=5)
+    bars = make_synthetic(replace(data, source="synthetic", synthetic=market), seed)
     close = bars.groupby("symbol")["close"]
     forward = (close.shift(-1) / bars["close"] - 1).to_numpy()
-    values = np.random.default_rng(5).standard_normal((len(bars), FEATURES)).astype(np.float32)
+    values = np.random.default_rng(seed).standard_normal((len(bars), FEATURES)).astype(np.float32)
     values[:, 0], values[:, 1] = np.log(bars["close"] / close.shift()).fillna(0.0), np.log(bars["volume"])
     names = tuple(f"feature_{number:02d}" for number in range(FEATURES))
     table = pd.concat([bars[["timestamp", "symbol"]], pd.DataFrame(values, columns=list(names))], axis=1)
@@ -232,20 +232,30 @@ def speeds(task: Task) -> dict[str, float]:
     return rates
 
 
-def qualities(task: Task) -> dict[str, float]:
-    """Validation losses at equal labels seen over five seeds, and seconds until the goal is reached."""
-    figures = {"goal_loss": task.goal, "best_loss": task.best_loss, "prior_loss": task.prior_loss}
+def qualities() -> dict[str, float]:
+    """Validation losses at equal labels seen over five seeds, and seconds until the goal is reached.
+
+    A seed makes a market as well as a network, so that the spread is that of other data too, not of weights alone.
+    """
+    tasks = {seed: planted_edge(20_000, seed) for seed in SEEDS}
+    figures = {
+        f"{name}_loss": statistics.mean(getattr(task, attribute) for task in tasks.values())
+        for name, attribute in (("goal", "goal"), ("best", "best_loss"), ("prior", "prior_loss"))
+    }
     for kind in ("lstm", "gru"):
         modes = {
-            "plain": [plain_losses(kind, task, seed) for seed in SEEDS],
-            "sequence": [engine_losses(kind, FORWARD[kind], task, seed) for seed in SEEDS],
-            "windows": [engine_losses(kind, WINDOWS, task, seed) for seed in SEEDS],
+            "plain": [plain_losses(kind, task, seed) for seed, task in tasks.items()],
+            "sequence": [engine_losses(kind, FORWARD[kind], task, seed) for seed, task in tasks.items()],
+            "windows": [engine_losses(kind, WINDOWS, task, seed) for seed, task in tasks.items()],
         }
         best = {mode: np.array([min(loss for _, loss in run) for run in runs]) for mode, runs in modes.items()}
         for mode, runs in modes.items():
             figures[f"loss_{mode}_{kind}"] = float(best[mode].mean())
             print(f"{mode} {kind}: validation losses {best[mode].round(4)}", file=sys.stderr)
-            reached = [next((s for s, loss in run if loss <= task.goal), float("inf")) for run in runs]
+            reached = [
+                next((s for s, loss in run if loss <= task.goal), float("inf"))
+                for run, task in zip(runs, tasks.values(), strict=True)
+            ]
             # JSON knows no infinity: a goal that most seeds miss leaves no figure.
             if np.isfinite(middle := statistics.median(reached)):
                 figures[f"seconds_to_goal_{mode}_{kind}"] = middle
@@ -265,7 +275,7 @@ def memory() -> dict[str, float]:
 
 def peak_bytes() -> int:
     """What training and forecasting add to a process of its own, at their most."""
-    small, large = planted_edge(2_000), planted_edge(100_000)
+    small, large = planted_edge(2_000, seed=5), planted_edge(100_000, seed=5)
     config = configured("lstm", {**WINDOWS, "max_epochs": 1})
 
     def work(task: Task) -> None:
@@ -297,8 +307,8 @@ def main() -> None:
         return
     figures = {
         "threads": arguments.threads,
-        **speeds(planted_edge(20_000)),
-        **qualities(planted_edge(20_000)),
+        **speeds(planted_edge(20_000, seed=5)),
+        **qualities(),
         **memory(),
     }
     text = json.dumps(figures, indent=2)

@@ -16,7 +16,7 @@ def _summary(report: QualityReport, threshold: float) -> str:
     verdict = "at or above" if report.score >= threshold else "below"
     return (
         f"score {report.score:.4f}, {verdict} the threshold of {threshold:g}; "
-        f"{report.bars} bars of {report.expected_bars} expected"
+        f"{report.bars} rows of {report.expected_bars} expected"
     )
 
 

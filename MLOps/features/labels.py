@@ -130,7 +130,7 @@ def target(scores: np.ndarray, classes: int, horizon: int) -> tuple[np.ndarray, 
         UserError: a score is none of the evenly spaced values.
     """
     place = (scores + 1) / 2 * (classes - 1)
-    wrong = np.isfinite(scores) & ((place != np.rint(place)) | (np.abs(scores) > 1))
+    wrong = np.isfinite(scores) & ((np.abs(place - np.rint(place)) > 1e-6) | (np.abs(scores) > 1))
     if wrong.any():
         values = ", ".join(f"{value:g}" for value in np.linspace(-1, 1, classes))
         row = int(np.argmax(wrong))
@@ -139,7 +139,7 @@ def target(scores: np.ndarray, classes: int, horizon: int) -> tuple[np.ndarray, 
             f"ids and {int(wrong.sum())} such rows; correct them or labels.classes"
         )
     known = np.isfinite(scores) & (np.arange(len(scores)) + horizon < len(scores))
-    return np.where(known, place, UNKNOWN).astype(np.int8), _last_bars(known, horizon)
+    return np.where(known, np.rint(place), UNKNOWN).astype(np.int8), _last_bars(known, horizon)
 
 
 def _volatility(close: np.ndarray, bars: int, horizon: int) -> np.ndarray:

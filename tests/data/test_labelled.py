@@ -91,6 +91,12 @@ def test_labels_are_the_scores_and_look_as_far_ahead_as_is_said(table: pd.DataFr
     assert labels["past_label"].tolist() == [UNKNOWN, UNKNOWN, *classes[:-2]]
 
 
+def test_scores_that_are_no_binary_fractions_are_classes_too(table: pd.DataFrame, tmp_path: Path) -> None:
+    thirds = read(table.assign(target=np.linspace(-1, 1, 4)[table["id"] % 4].round(7)), tmp_path)
+    labels = make_labels(thirds, replace(FIVE, classes=4))
+    assert labels["label"][:-2].tolist() == [row % 4 for row in range(ROWS - 2)]
+
+
 def test_a_target_that_is_no_score_is_told(table: pd.DataFrame, tmp_path: Path) -> None:
     for wrong in (0.3, 1.5):
         scored = read(table.assign(target=table["target"].where(table["id"] != 9, wrong)), tmp_path)

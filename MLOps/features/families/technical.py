@@ -88,7 +88,7 @@ def directional_index(high: np.ndarray, low: np.ndarray, close: np.ndarray, wind
 
 def _share(part: np.ndarray, whole: np.ndarray, known: np.ndarray) -> np.ndarray:
     """part / whole, 0 where it is not known, NaN where `whole` is."""
-    return np.where(known | np.isnan(whole), part / np.where(known, whole, np.nan * whole), 0.0)
+    return np.divide(part, whole, out=np.zeros_like(whole), where=known | np.isnan(whole))
 
 
 def _relative_strength(bars: int) -> Feature:

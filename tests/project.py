@@ -76,6 +76,11 @@ class Project:
             section[last] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
+    def keep_predictors(self, *names: str) -> None:
+        """Take all other predictors, and the search, out of params.yaml."""
+        predictors = yaml.safe_load((self.folder / "params.yaml").read_text())["predictors"]
+        self.update({"predictors": {name: predictors[name] for name in names}, "search.spaces": {}})
+
     def run(
         self, *words: str, check: bool = True, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:

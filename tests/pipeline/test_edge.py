@@ -5,7 +5,6 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-import yaml
 
 from MLOps.artifacts import read_json
 from MLOps.config import load_params
@@ -29,11 +28,8 @@ def synthetic(folder: Path, edge_bps: float) -> Project:
     """The small pipeline on a synthetic market, not run yet."""
     project = Project.copy(folder)
     project.update({**QUICK, "data.synthetic.edge_bps": edge_bps})
-    params = yaml.safe_load((folder / "params.yaml").read_text())
     # The linear predictor is enough to hear what volume says, and is trained in a second.
-    params["predictors"] = {"logistic": params["predictors"]["logistic"]}
-    params["search"]["spaces"] = {}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    project.keep_predictors("logistic")
     return project
 
 

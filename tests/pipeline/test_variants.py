@@ -5,7 +5,6 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-import yaml
 
 from MLOps.artifacts import read_json
 from MLOps.deployment.trading_model import TradingModel
@@ -69,10 +68,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
             "splits.folds": 3,
         }
     )
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["predictors"] = {"logistic": params["predictors"]["logistic"]}
-    params["search"]["spaces"] = {}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    project.keep_predictors("logistic")
     project.repro()
     columns = read_json(tmp_path / "models/agents/ppo/agent.json")["columns"]
     assert sum("_p_score_" in name for name in columns) == 5

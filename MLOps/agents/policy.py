@@ -4,34 +4,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy
 
+from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.params import PPOConfig
 from MLOps.config.schema import parse
 from MLOps.errors import UserError
-from MLOps.trading import Action
 
 
-@dataclass
+@dataclass(frozen=True)
 class Agent:
-    """A policy and its view of the market. `columns` name its whole observation, the account's part last."""
+    """A policy and its view of the market. `columns` name its whole observation, the account's part last.
+
+    A decision changes nothing in it, so any number of threads may ask at once.
+    """
 
     config: PPOConfig
     view: MarketView
     columns: tuple[str, ...]
-    network: ActorCriticPolicy
+    network: PolicyNetwork
 
     def decide(self, observations: np.ndarray) -> np.ndarray:
-        """The most likely action of each observation: (n, columns) float32 to (n,) int.
-
-        One row at a time: a matrix product may round differently with the number of rows, and the action served for
-        one bar must be the action of the backtest.
-        """
-        return np.array([int(self.network.predict(row, deterministic=True)[0]) for row in observations], dtype=np.int64)
+        """The most likely action of each observation: (n, columns) float32 to (n,) int."""
+        return self.network.outputs(observations).argmax(axis=1)
 
     def policy(self, observations: np.ndarray, _symbols: np.ndarray, _bar: int) -> np.ndarray:
         """`decide` in the form that `simulate` asks."""
@@ -39,8 +35,7 @@ class Agent:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
-        write_arrays(folder / "policy.safetensors", weights)
+        write_arrays(folder / "policy.safetensors", self.network.to_arrays())
         write_json(
             folder / "agent.json",
             {"config": asdict(self.config), "view": self.view.to_dict(), "columns": list(self.columns)},
@@ -51,23 +46,15 @@ class Agent:
         """The agent saved in `folder`.
 
         Raises:
-            UserError: the weights do not fit the network that the folder describes.
+            UserError: the weights do not fit the observation that the folder describes.
         """
         saved = read_json(folder / "agent.json")
         config = parse(PPOConfig, saved["config"], str(folder / "agent.json"))
         columns = tuple(saved["columns"])
-        network = new_network(config, len(columns))
-        weights = {name: torch.from_numpy(array) for name, array in read_arrays(folder / "policy.safetensors").items()}
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise UserError(f"{folder}: the weights do not fit the network: {error}; retrain the agent") from None
+        network = PolicyNetwork.from_arrays(read_arrays(folder / "policy.safetensors"))
+        if network.widths[0] != len(columns):
+            raise UserError(
+                f"{folder}: expected a policy of {len(columns)} inputs, as agent.json names them, found "
+                f"{network.widths[0]}; retrain the agent"
+            )
         return cls(config, MarketView.from_dict(saved["view"]), columns, network)
-
-
-def new_network(config: PPOConfig, columns: int) -> ActorCriticPolicy:
-    """An untrained network of the shape that PPO trains with the same configuration; it is never trained itself."""
-    seen = spaces.Box(-np.inf, np.inf, (columns,), np.float32)
-    network = ActorCriticPolicy(seen, spaces.Discrete(len(Action)), lambda _: 0.0, net_arch=list(config.net_arch))
-    network.set_training_mode(False)
-    return network

@@ -9,10 +9,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
 from tqdm import tqdm
 
+from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
-from MLOps.agents.policy import Agent, new_network
+from MLOps.agents.policy import Agent
 from MLOps.config.params import PPOConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.trading import Market, observation_columns, simulate
@@ -58,12 +60,23 @@ def train(
     )
     algorithm.set_logger(Logger(folder=None, output_formats=[_ToHistory(on_step)]))
     columns = tuple(observation_columns(market, trading))
-    agent = Agent(config, view, columns, new_network(config, len(columns)))
-    keeper = _KeepBest(agent, validation, trading, config, on_step)
+
+    def agent_now() -> Agent:
+        return Agent(config, view, columns, policy_network(algorithm))
+
+    keeper = _KeepBest(agent_now, validation, trading, config, on_step)
     algorithm.learn(config.total_timesteps, callback=keeper)
     keeper.evaluate()
-    agent.network.load_state_dict(keeper.best_weights)
-    return agent, keeper.best_reward
+    return keeper.best, keeper.best_reward
+
+
+def policy_network(algorithm: PPO) -> PolicyNetwork:
+    """A copy of the layers between observation and action logits."""
+    policy: Any = algorithm.policy
+    layers = [module for module in policy.mlp_extractor.policy_net if isinstance(module, nn.Linear)]
+    return PolicyNetwork.from_layers(
+        [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in [*layers, policy.action_net]]
+    )
 
 
 def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
@@ -87,18 +100,24 @@ class _ToHistory(KVWriter):
 
 
 class _KeepBest(BaseCallback):
-    """Every `evaluate_every_steps`: the reward on validation, and the weights if it is the best so far."""
+    """Every `evaluate_every_steps`: the reward on validation, and the agent if it is the best so far."""
+
+    best: Agent
 
     def __init__(
-        self, agent: Agent, validation: Market, trading: TradingConfig, config: PPOConfig, on_step: OnStep
+        self,
+        agent_now: Callable[[], Agent],
+        validation: Market,
+        trading: TradingConfig,
+        config: PPOConfig,
+        on_step: OnStep,
     ) -> None:
         super().__init__()
-        self._agent, self._validation, self._trading = agent, validation, trading
+        self._agent_now, self._validation, self._trading = agent_now, validation, trading
         self._every, self._report = config.evaluate_every_steps, on_step
         self._evaluated_at = 0
         self._bar = tqdm(total=config.total_timesteps, desc=f"{config.kind} steps", leave=False)
         self.best_reward = -np.inf
-        self.best_weights: dict[str, Any] = {}
 
     def _on_step(self) -> bool:
         return True
@@ -111,13 +130,12 @@ class _KeepBest(BaseCallback):
             self.evaluate()
 
     def evaluate(self) -> None:
-        weights = {name: tensor.clone() for name, tensor in self.model.policy.state_dict().items()}
-        self._agent.network.load_state_dict(weights)
-        reward = mean_reward(self._agent, self._validation, self._trading)
+        agent = self._agent_now()
+        reward = mean_reward(agent, self._validation, self._trading)
         self._evaluated_at = self.num_timesteps
         self._report(self.num_timesteps, {"validation_reward": reward})
         if reward > self.best_reward:
-            self.best_reward, self.best_weights = reward, weights
+            self.best_reward, self.best = reward, agent
 
     def _on_training_end(self) -> None:
         self._bar.close()

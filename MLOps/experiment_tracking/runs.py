@@ -30,7 +30,6 @@ CHANGED = "-changed"  # marks a commit that the working tree differs from
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
-    "gymnasium",
     "mlflow",
     "numba",
     "numpy",
@@ -42,7 +41,6 @@ MODEL_REQUIREMENTS = (
     "rich",
     "safetensors",
     "scipy",
-    "stable-baselines3",
     "TA-Lib",
     "torch",
 )

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 # MLflow reports its usage home and logs every schema migration unless told otherwise before it is imported.
@@ -15,6 +16,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from MLOps.artifacts import PARTIAL
 from MLOps.config.params import TrackingConfig
 from MLOps.errors import UserError
 
@@ -22,6 +24,7 @@ for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 ANSWER_TIMEOUT_S = 5.0
+SQLITE = "sqlite:///"
 
 
 def store_uri(config: TrackingConfig) -> str:
@@ -33,21 +36,43 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
     """A client of the configured store, made the process's default, and the experiment's id; a local one is created.
 
     Raises:
-        UserError: the store does not answer, or its folder cannot be written.
+        UserError: the store does not answer, its folder cannot be written, or its file is no whole store.
     """
     uri = store_uri(config)
     _require_answer(uri)
     mlflow.set_tracking_uri(uri)
     try:
+        if uri.startswith(SQLITE):
+            _create_database(Path(uri.removeprefix(SQLITE)))
         client = MlflowClient()
         experiment_id: str = mlflow.set_experiment(config.experiment).experiment_id
     except (MlflowException, OSError) as error:
         raise _unreachable(uri, str(error)) from None
-    except Exception as error:  # SQLAlchemy's errors have no common public base that is worth importing it for
-        if type(error).__module__.startswith("sqlalchemy"):
+    except Exception as error:
+        # SQLAlchemy's and alembic's errors have no common base.
+        if type(error).__module__.startswith(("sqlalchemy", "alembic")):
             raise _unreachable(uri, str(error)) from None
         raise
     return client, experiment_id
+
+
+def _create_database(path: Path) -> None:
+    """Make MLflow's tables in a file beside `path`, then link it to its name.
+
+    MLflow makes its tables by some fifty migrations and cannot continue one that was interrupted.
+    """
+    if path.exists():
+        return
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    temporary.unlink(missing_ok=True)
+    try:
+        MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+        # Unlike a rename, a link leaves alone what another process has put there meanwhile.
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)
+    finally:
+        for left in path.parent.glob(f"{temporary.name}*"):
+            left.unlink()
 
 
 def without_password(uri: str) -> str:
@@ -57,8 +82,8 @@ def without_password(uri: str) -> str:
 
 def _require_answer(uri: str) -> None:
     """Find out in seconds what MLflow's own retries would take minutes over."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE))
         target = path if path.exists() else path.parent
         if not target.exists() or not os.access(target, os.W_OK):
             raise _unreachable(uri, f"{target.absolute()} is missing or not writable")
@@ -72,9 +97,10 @@ def _require_answer(uri: str) -> None:
 
 def _unreachable(uri: str, reason: str) -> UserError:
     reason = " ".join(without_password(reason).split())[:200]
+    fix = "check the disk, restore the file or move it away" if uri.startswith(SQLITE) else "start the server"
     return UserError(
         f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "
-        "start it, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
+        f"{fix}, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
     )
 
 

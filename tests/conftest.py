@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,14 @@ from filelock import FileLock
 from tests.project import SMALL, Project
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+# Where MLflow's database keeps absolute paths of artifacts.
+ARTIFACT_PATHS = {
+    "experiments": "artifact_location",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+    "runs": "artifact_uri",
+}
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +41,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Projec
 @pytest.fixture
 def own(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, its cache and its store, to do anything with."""
-    shutil.copytree(finished.folder, tmp_path / "own", symlinks=True)
-    return Project(tmp_path / "own")
+    folder = tmp_path / "own"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for table, column in ARTIFACT_PATHS.items():
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",  # noqa: S608
+                (str(finished.folder), str(folder)),
+            )
+    return Project(folder)

@@ -53,7 +53,7 @@ def verify_bundle(folder: Path) -> str:
         )
         raise UserError(
             f"{folder}: the bundle is not what its manifest says, first at {differing[0] if differing else MANIFEST}; "
-            "promote it again"
+            "`dvc repro` registers it anew"
         )
     return str(manifest["identity"])
 

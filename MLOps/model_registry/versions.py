@@ -1,4 +1,4 @@
-"""Versions of the registered model, found by their bundle's identity, and the aliases that point at them."""
+"""Versions of the registered model: found by their bundle's identity, checked file by file; aliases point at them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,15 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from MLOps.artifacts import content_hash, value_hash
+from MLOps.errors import UserError
+
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 BUNDLE_TAG = "bundle"
+FILES_TAG = "files"  # the hash of everything that MLflow loads: the bundle, the code beside it, MLflow's description
+# MLflow writes the first when it registers a version; Python writes the second when the model is loaded.
+UNHASHED = ("registered_model_meta", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,10 @@ class Registry:
     client: MlflowClient
     name: str
 
-    def version_of(self, identity: str) -> str | None:
-        """The version that holds the bundle with this identity."""
+    def versions_of(self, identity: str) -> list[str]:
+        """The versions that were registered with the bundle of this identity, newest first."""
         found = self.client.search_model_versions(f"name = '{self.name}' and tags.{BUNDLE_TAG} = '{identity}'")
-        return str(max(found, key=lambda v: int(v.version)).version) if found else None
+        return [str(number) for number in sorted((int(version.version) for version in found), reverse=True)]
 
     def version_at(self, alias: str) -> str | None:
         """The version that `alias` points at."""
@@ -38,13 +44,23 @@ class Registry:
         return dict(self.client.get_model_version(self.name, version).tags)
 
     def bundle(self, version: str) -> Path:
-        """A local copy of the version's bundle."""
-        uri = f"models:/{self.name}/{version}/artifacts/bundle"
-        return Path(mlflow.artifacts.download_artifacts(uri))
+        """A local copy of the version's bundle, after a check of all files of the version.
+
+        Raises:
+            UserError: a file is missing, or differs from what was registered.
+        """
+        folder = self._files(version)
+        if _files_hash(folder) != self.tags(version).get(FILES_TAG):
+            raise UserError(f"{self.name} version {version}: its files differ from those registered ({folder})")
+        return folder / "artifacts" / "bundle"
 
     def register(self, model_uri: str, identity: str) -> str:
         """Make a version of a logged model."""
-        return str(mlflow.register_model(model_uri, self.name, tags={BUNDLE_TAG: identity}).version)
+        version = str(mlflow.register_model(model_uri, self.name).version)
+        # The tag that a version is found by comes last: a version without the others is never taken for whole.
+        self.tag(version, {FILES_TAG: _files_hash(self._files(version))})
+        self.tag(version, {BUNDLE_TAG: identity})
+        return version
 
     def tag(self, version: str, tags: dict[str, str]) -> bool:
         """Set `tags` where they differ; whether any did."""
@@ -60,3 +76,18 @@ class Registry:
             return False
         self.client.set_registered_model_alias(self.name, alias, version)
         return True
+
+    def _files(self, version: str) -> Path:
+        try:
+            return Path(mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version}"))
+        except (MlflowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.name} version {version}: its files cannot be read: {reason}") from None
+
+
+def _files_hash(folder: Path) -> str:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder): path for path in files}
+    return value_hash(
+        {name.as_posix(): content_hash(path) for name, path in names.items() if not set(UNHASHED) & set(name.parts)}
+    )

@@ -18,8 +18,8 @@ from MLOps.errors import UserError
 from MLOps.evaluation.gate import refusal_beside, refusals
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Run, Runs
-from MLOps.model_registry.bundle import build_bundle
-from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+from MLOps.model_registry.bundle import build_bundle, verify_bundle
+from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.stage import mistakes_told, new_record
@@ -39,11 +39,15 @@ def main() -> None:
             return
         bundle = Path(folder) / "bundle"
         identity = build_bundle(bundle, parts(backtest["agent"]), facts(params, backtest))
-        version = registry.version_of(identity)
+        version = whole_version(registry, identity)
         changed = version is None
         if version is None:
             version = register(runs, registry, bundle, identity, params)
         changed |= registry.point(CANDIDATE, version)
+        champion = registry.version_at(CHAMPION)
+        if champion is not None and registry.tags(champion).get(BUNDLE_TAG) == identity:
+            # The same bundle, of which this version is the whole copy.
+            changed |= registry.point(CHAMPION, version)
         reasons = refusals(backtest, params.gate)
         if params.gate.beat_champion:
             reasons += refusals_beside_champion(registry, version, backtest, params)
@@ -114,6 +118,18 @@ def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
         "records": {name: Record.load(paths.RECORDS / name).content_hash for name in stage_names(params)},
         "seed": params.seed,
     }
+
+
+def whole_version(registry: Registry, identity: str) -> str | None:
+    """The newest version with this bundle whose files are as they were registered."""
+    for version in registry.versions_of(identity):
+        try:
+            verify_bundle(registry.bundle(version))
+        except UserError as error:
+            print(f"{error}; the bundle is registered anew")
+        else:
+            return version
+    return None
 
 
 def register(runs: Runs, registry: Registry, bundle: Path, identity: str, params: Params) -> str:

@@ -1,12 +1,14 @@
 """A registered version counts only while its files are as they were registered; what is lost is registered anew."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from MLOps.artifacts import read_json
+from MLOps.errors import UserError
 from MLOps.model_registry.bundle import verify_bundle
+from MLOps.model_registry.versions import Registry
 from tests.project import Project
 
 
@@ -40,21 +42,26 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [lose_everything, lose_the_weights, damage_the_weights, damage_the_code, add_a_file],
-    ids=lambda f: f.__name__,
-)
-def test_a_harmed_version_is_told_and_registered_anew(own: Project, harm: object) -> None:
-    assert callable(harm)
+@pytest.mark.parametrize("harm", [lose_everything, lose_the_weights, damage_the_weights, damage_the_code, add_a_file])
+def test_a_harmed_version_does_not_count(
+    own: Project, harm: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own.folder}/mlflow.db")
+    registry = Registry(own.client(), "trading-agent")
+    verify_bundle(registry.bundle("1"))
     harm(files_of(own, 1))
+    with pytest.raises(UserError, match="trading-agent version 1: its files"):
+        registry.bundle("1")
+
+
+def test_a_harmed_version_is_told_and_registered_anew(own: Project) -> None:
+    damage_the_weights(files_of(own, 1))
     told = own.run("MLOps.pipelines.promote").stdout
     assert "trading-agent version 1: its files" in told
     assert "registered anew" in told
     client = own.client()
     assert int(client.get_model_version_by_alias("trading-agent", "candidate").version) == 2
-    identity = read_json(files_of(own, 2) / "artifacts/bundle/manifest.json")["identity"]
-    assert verify_bundle(files_of(own, 2) / "artifacts/bundle") == identity
+    identity = verify_bundle(files_of(own, 2) / "artifacts/bundle")
     assert client.get_model_version("trading-agent", "1").tags["bundle"] == identity, "the same bundle as before"
     assert "nothing new" in own.run("MLOps.pipelines.promote").stdout
 

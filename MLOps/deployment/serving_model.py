@@ -10,7 +10,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py; before the package is imported
+# Both are read when the package and PyTorch are imported.
+os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py
+# A request is small and others are answered beside it; PyTorch's own setting holds for the thread that makes it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -43,9 +46,10 @@ class ServingModel(PythonModel):
     """Answers bars with a decision for each symbol; see `TradingModel.decide`."""
 
     def load_context(self, context: Any) -> None:
-        # One thread: a request is small, and many of them share the machine.
         repeat_torch(seed=0, threads=1)
         self._model = TradingModel.load(Path(context.artifacts["bundle"]))
+        # MLflow says that a server is up once the model is loaded. One decision compiles everything before that.
+        self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})
         logging.getLogger("mlflow.models.utils").addFilter(_refuse_unknown_parameter)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:

@@ -60,6 +60,19 @@ class TradingModel:
         lookback = max((p.lookback_bars for p in self.predictors.values()), default=1)
         return self.pipeline.warmup_bars + lookback - 1
 
+    def example_bars(self) -> pd.DataFrame:
+        """Bars of a random walk, the same at every call, that `decide` accepts."""
+        generator = np.random.default_rng(0)
+        count = self.required_bars
+        tables = []
+        for symbol in self.pipeline.universe:
+            close = 100 * np.exp(np.cumsum(generator.normal(0, 0.01, count)))
+            shares = {name: generator.uniform(0, 1, count) for name in self.pipeline.inputs}
+            prices = {"open": close * 0.999, "high": close * 1.01, "low": close * 0.99, "close": close}
+            timestamps = pd.date_range("2000-01-01", periods=count, freq="D", tz="UTC")
+            tables.append(pd.DataFrame({"timestamp": timestamps, "symbol": symbol, **shares, **prices}))
+        return check_bars(pd.concat(tables, ignore_index=True), WHERE)
+
     def decide(self, bars: pd.DataFrame, cash: float, positions: dict[str, Account]) -> pd.DataFrame:
         """Decide at the newest bar, for each symbol that has it.
 

@@ -103,9 +103,13 @@ class BacktestConfig:
 
 @section
 class GateConfig:
-    """The rule that moves the alias `champion`; every line must hold, and every refusal is told with its reason."""
+    """The checks before the alias `champion` moves; all must hold, and every refusal is told with its reason.
 
-    min_total_return: float
+    `random_quantile`: of the total returns that the agent's own trades earn at random times.
+    """
+
+    min_span_days: Count
+    min_cagr: float
     min_sharpe: float
     max_drawdown: Annotated[float, Field(gt=0, le=1)]
     beat_buy_and_hold: bool

@@ -1,14 +1,31 @@
-"""Policies that any agent must be compared with; they trade on the same kernel, at the same costs."""
+"""Policies that any agent must be compared with. They pay the agent's costs but follow rules of their own: no stops."""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from MLOps.config.params import BacktestConfig
+from MLOps.config.trading import TradingConfig
+from MLOps.evaluation.performance import account_counts
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.signals import probability_columns
-from MLOps.trading import Action, Market
+from MLOps.trading import Action, Ledger, Market, observation_columns, simulate
 from MLOps.trading.simulation import Policy
+
+# Share of the largest position at which a purchase counts as done; costs and whole lots leave a rest.
+FULLY_INVESTED = 0.95
+
+
+def without_stops(trading: TradingConfig) -> TradingConfig:
+    """The same costs, fills and limits, without the rules that close positions by themselves."""
+    return replace(trading, stop_loss=None, take_profit=None, turbulence_stop=None)
+
+
+def has_stops(trading: TradingConfig) -> bool:
+    return trading != without_stops(trading)
 
 
 def flat() -> Policy:
@@ -16,66 +33,120 @@ def flat() -> Policy:
     return lambda observations, symbols, bar: np.full(len(symbols), Action.HOLD)
 
 
-def buy_and_hold() -> Policy:
-    """Spends all cash at its first bar of each symbol, and holds."""
-    bought: set[int] = set()
-
-    def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        actions = [Action.HOLD if symbol in bought else Action.BUY_100 for symbol in symbols]
-        bought.update(symbols)
-        return np.array(actions)
-
-    return policy
+def always_buy() -> Policy:
+    """Asks for the largest long position at every bar: buy-and-hold that comes back after every stop."""
+    return lambda observations, symbols, bar: np.full(len(symbols), Action.BUY_100)
 
 
-def random(seed: int) -> Policy:
-    """Any of the nine actions, each as likely."""
-    generator = np.random.default_rng(seed)
-    return lambda observations, symbols, bar: generator.integers(len(Action), size=len(symbols))
+def buy_and_hold(market: Market, trading: TradingConfig) -> Policy:
+    """Buys at its first bar of each symbol, and holds."""
+    return _long_while(np.ones((market.n_symbols, market.n_bars), bool), market, trading)
 
 
-def moving_average_cross(bars: pd.DataFrame, market: Market, config: BacktestConfig) -> Policy:
+def moving_average_cross(bars: pd.DataFrame, market: Market, trading: TradingConfig, config: BacktestConfig) -> Policy:
     """Long while the fast mean of closes is above the slow one, flat otherwise.
 
     Args:
         bars: with the history before the market's first bar, for the means to be warm.
     """
-    return _long_while(
-        {
-            str(symbol): pd.Series(
-                rolling_mean(own["close"].to_numpy(), config.moving_average_fast_bars)
-                > rolling_mean(own["close"].to_numpy(), config.moving_average_slow_bars),
-                index=own["timestamp"],
-            )
-            for symbol, own in bars.groupby("symbol")
-        },
-        market,
-    )
+    wanted = {
+        str(symbol): pd.Series(
+            rolling_mean(own["close"].to_numpy(), config.moving_average_fast_bars)
+            > rolling_mean(own["close"].to_numpy(), config.moving_average_slow_bars),
+            index=own["timestamp"],
+        )
+        for symbol, own in bars.groupby("symbol")
+    }
+    return _long_while(_on_market(wanted, market), market, trading)
 
 
-def predictor_sign(signals: pd.DataFrame, market: Market) -> Policy:
+def predictor_sign(signals: pd.DataFrame, market: Market, trading: TradingConfig) -> Policy:
     """Long while the ensemble gives the upper half of the classes more probability than the lower, flat otherwise."""
     own = signals[signals["predictor"] == ENSEMBLE]
     names = probability_columns(own)
     lower, upper = names[: len(names) // 2], names[-(len(names) // 2) :]
-    return _long_while(
-        {
-            str(symbol): (rows[upper].sum(axis=1) > rows[lower].sum(axis=1)).set_axis(rows["timestamp"])
-            for symbol, rows in own.groupby("symbol")
-        },
-        market,
+    wanted = {
+        str(symbol): (rows[upper].sum(axis=1) > rows[lower].sum(axis=1)).set_axis(rows["timestamp"])
+        for symbol, rows in own.groupby("symbol")
+    }
+    return _long_while(_on_market(wanted, market), market, trading)
+
+
+def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws: int, seed: int) -> Iterator[Ledger]:
+    """What `ledger` would have earned at random times: its trades, moved along the market's time by a random distance.
+
+    Each draw shifts the exposures that the ledger's trades led to by one random share of every symbol's tradable bars,
+    around the end to the beginning. So a draw trades as often as the ledger, holds as much for as long, and keeps the
+    symbols together; what is random is the time alone. This is the circular shift test of a time series against
+    another, with costs.
+
+    Args:
+        ledger: of a policy over `market`.
+        trading: the rules that the ledger was made by; the draws follow them without stops.
+    """
+    weights = replace(without_stops(trading), scheme="weights")
+    timings = [_Timing(ledger, symbol) for symbol in range(market.n_symbols)]
+    for share in np.random.default_rng(seed).uniform(size=draws):
+        targets = np.full((market.n_symbols, market.n_bars), np.nan)
+        for symbol, timing in enumerate(timings):
+            timing.shifted(share, targets[symbol])
+        yield simulate(_follow(targets, portfolio=trading.account == "portfolio"), market, weights)
+
+
+class _Timing:
+    """When a symbol's position was changed, and to which exposure."""
+
+    def __init__(self, ledger: Ledger, symbol: int) -> None:
+        account = symbol % len(ledger.equity)
+        equity = ledger.equity[account]
+        close = pd.Series(ledger.close[symbol]).ffill().fillna(0).to_numpy()
+        value = ledger.position[symbol] * close
+        exposure = np.divide(value, equity, out=np.zeros_like(value), where=equity > 0)
+        # At the last bar nothing is decided.
+        self._bars = np.flatnonzero(ledger.tradable[symbol])[:-1]
+        self._after = exposure[self._bars + 1]
+        self._traded = np.diff(ledger.position[symbol])[self._bars] != 0
+
+    def shifted(self, share: float, targets: np.ndarray) -> None:
+        """Write to `targets` (bars,) the exposure to trade to at each bar, NaN for no trade."""
+        count = len(self._bars)
+        if count < 2:
+            return
+        source = (np.arange(count) - 1 - int(share * (count - 1))) % count
+        trades = self._traded[source]
+        # The first bar takes up the exposure that the ledger had there, and the ledger's own first follows its last.
+        trades[0] = trades[source == 0] = True
+        targets[self._bars[trades]] = self._after[source[trades]]
+
+
+def _follow(targets: np.ndarray, portfolio: bool) -> Policy:
+    clipped = np.clip(targets, -1.0, 1.0).astype(np.float32)
+    if portfolio:
+        return lambda observations, symbols, bar: clipped[None, :, bar]
+    return lambda observations, symbols, bar: clipped[symbols, bar]
+
+
+def _on_market(wanted: dict[str, pd.Series], market: Market) -> np.ndarray:
+    clock = pd.DatetimeIndex(market.timestamps).tz_localize("UTC")
+    never = pd.Series(False, index=clock)
+    return np.stack(
+        [wanted.get(symbol, never).reindex(clock, fill_value=False).to_numpy(bool) for symbol in market.symbols]
     )
 
 
-def _long_while(wanted: dict[str, pd.Series], market: Market) -> Policy:
-    clock = pd.DatetimeIndex(market.timestamps).tz_localize("UTC")
-    long = np.stack([wanted[symbol].reindex(clock, fill_value=False).to_numpy(bool) for symbol in market.symbols])
-    held = np.zeros(len(market.symbols), dtype=bool)
+def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> Policy:
+    """Fully invested where `wanted` (symbols, bars), flat elsewhere.
+
+    What is held is read from the observation: an order may have been cut or have found no bar to fill in.
+    """
+    column = observation_columns(market, trading)["position"]
+    invested = np.zeros(market.n_symbols, dtype=bool)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        want = long[symbols, bar]
-        actions = np.select([want & ~held[symbols], ~want & held[symbols]], [Action.BUY_100, Action.CLOSE], Action.HOLD)
-        held[symbols] = want
-        return actions
+        position, want = observations[:, column], wanted[symbols, bar]
+        # Once invested, falling prices are no reason to buy more.
+        invested[symbols] = want & (invested[symbols] | (position >= FULLY_INVESTED * trading.max_position))
+        buys, sells = want & ~invested[symbols], ~want & (position != 0)
+        return np.select([buys, sells], [Action.BUY_100, Action.CLOSE], Action.HOLD)
 
     return policy

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from MLOps.artifacts import whole_file
 from MLOps.evaluation.classification import judged
+from MLOps.evaluation.performance import Portfolio
 from MLOps.predictors.signals import PROBABILITY, probability_columns
 
 STYLE: Any = {
@@ -129,13 +130,14 @@ def search_figure(losses: Sequence[float], path: Path) -> None:
         axes[0, 0].legend()
 
 
-def equity_figure(curves: Mapping[str, np.ndarray], timestamps: pd.DatetimeIndex, path: Path) -> None:
-    """Equity relative to its start, and drawdown. The first curve is the one that matters; the others are dashed on
-    top of it, so that one that does the same stays visible."""
+def equity_figure(portfolios: Mapping[str, Portfolio], path: Path) -> None:
+    """Equity relative to its start, and drawdown. The first is the one that matters; the others are dashed on top of
+    it, so that one that does the same stays visible."""
     with _figure(path, 2, 1, (9, 6)) as axes:
-        for number, (name, equity) in enumerate(curves.items()):
+        for number, (name, portfolio) in enumerate(portfolios.items()):
             style = {"linewidth": 2.2} if number == 0 else {"linewidth": 1.1, "linestyle": "--"}
-            axes[0, 0].plot(timestamps, equity / equity[0], label=name.replace("_", " "), **style)
+            timestamps, equity = pd.DatetimeIndex(portfolio.timestamps), portfolio.equity
+            axes[0, 0].plot(timestamps, equity, label=name.replace("_", " "), **style)
             axes[1, 0].plot(timestamps, equity / np.maximum.accumulate(equity) - 1, **style)
         axes[0, 0].set_title("equity, start = 1")
         axes[0, 0].legend()

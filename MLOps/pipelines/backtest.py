@@ -8,6 +8,7 @@ from MLOps.data.splits import Splits
 from MLOps.determinism import repeat_torch
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.figures import equity_figure
+from MLOps.evaluation.performance import Portfolio
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
 from MLOps.trading import Market
@@ -32,7 +33,7 @@ def main() -> None:
         result = backtest(
             agent.policy, test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
         )
-        figures = result.figures()
+        figures = result.figures(stage.params.backtest.bars_per_year)
         write_json(
             paths.BACKTEST,
             {
@@ -42,16 +43,16 @@ def main() -> None:
                 "figures": figures,
                 "random_total_returns": sorted(result.random_total_returns.tolist()),
                 "random_rank": result.random_rank,
-                "advantage": {
+                "excess": {
                     name: dict(zip(("mean", "lower", "upper"), interval, strict=True))
-                    for name, interval in result.advantage.items()
+                    for name, interval in result.excess.items()
                 },
             },
         )
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
-        timestamps = pd.DatetimeIndex(test.timestamps)
-        equity_figure(result.curves(), timestamps, stage.artifact("equity.png"))
+        portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
+        equity_figure(portfolios, stage.artifact("equity.png"))
         stage.report(figures["agent"])
         stage.report({f"{policy}_{k}": figures[policy][k] for policy in figures if policy != "agent"
                       for k in ("total_return", "sharpe", "max_drawdown")})  # fmt: skip

@@ -113,7 +113,7 @@ def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
         "trading": asdict(params.trading),
         "labels": asdict(params.labels),
         "splits": read_json(paths.SPLITS),
-        "backtest": {key: backtest[key] for key in ("agent", "figures", "random_rank", "advantage", "span")},
+        "backtest": {key: backtest[key] for key in ("agent", "figures", "random_rank", "excess", "span")},
         "predictors": verdicts["verdicts"],
         "records": {name: Record.load(paths.RECORDS / name).content_hash for name in stage_names(params)},
         "seed": params.seed,

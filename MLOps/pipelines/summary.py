@@ -25,7 +25,9 @@ def main() -> None:
         if candidate is not None:
             tags = registry.tags(candidate)
             print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
-        print(f"{registry.name}: candidate is version {candidate}, champion is {champion or 'nobody'}.")
+        print(
+            f"{registry.name}: candidate is version {candidate}, {f'champion is version {champion}' if champion else 'no champion'}."
+        )
         print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
 
 
@@ -45,7 +47,8 @@ def predictors() -> list[str]:
 
 def agents(names: list[str]) -> list[str]:
     """Each agent on validation."""
-    lines = [_head("Agents, validation")]
+    # The weights that did best here were kept, so these figures flatter.
+    lines = [_head("Agents, selected here")]
     for name in names:
         metrics = read_json(paths.METRICS / "train_agent" / f"{name}.json")
         lines.append(_row(name, {column: metrics[f"validation_{column}"] for column in COLUMNS}))
@@ -60,8 +63,11 @@ def test_span() -> list[str]:
     for name, figures in backtest["figures"].items():
         lines.append(_row(f"{name} ({backtest['agent']})" if name == "agent" else name, figures))
     draws = backtest["random_total_returns"]
-    lines.append(f"{'random, median draw':24}{draws[len(draws) // 2]:>14.2%}")
-    lines.append(f"The agent earns more than {backtest['random_rank']:.0%} of {len(draws)} random draws.")
+    lines.append(f"{'random timing, median':24}{draws[len(draws) // 2]:>14.2%}")
+    lines.append(
+        f"The agent's trades earn more than {backtest['random_rank']:.0%} of {len(draws)} draws of the same trades at "
+        "random times."
+    )
     return lines
 
 

@@ -11,7 +11,8 @@ from MLOps.evaluation.bootstrap import mean_interval
 from MLOps.evaluation.gate import refusal_beside, refusals
 
 RULE = GateConfig(
-    min_total_return=0.0,
+    min_span_days=90,
+    min_cagr=0.0,
     min_sharpe=0.5,
     max_drawdown=0.3,
     beat_buy_and_hold=True,
@@ -19,13 +20,17 @@ RULE = GateConfig(
     beat_champion=True,
 )
 GOOD: dict[str, Any] = {
-    "figures": {"agent": {"total_return": 0.2, "sharpe": 1.0, "max_drawdown": 0.1}},
-    "advantage": {"buy_and_hold": {"mean": 1e-4, "lower": 1e-5, "upper": 2e-4}},
+    "figures": {"agent": {"total_return": 0.2, "cagr": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}},
+    "excess": {
+        "buy_and_hold": {"mean": 1e-4, "lower": 1e-5, "upper": 2e-4},
+        "buy_and_hold_with_stops": {"mean": 1e-4, "lower": 1e-5, "upper": 2e-4},
+    },
+    "span": {"start": "2011-01-01T00:00:00+00:00", "end": "2013-01-01T00:00:00+00:00"},
     "random_total_returns": np.linspace(-0.2, 0.1, 100).tolist(),
 }
 
 
-def changed(*path: str, value: float) -> dict[str, Any]:
+def changed(*path: str, value: float | str) -> dict[str, Any]:
     result = copy.deepcopy(GOOD)
     place = result
     for key in path[:-1]:
@@ -44,8 +49,11 @@ def test_a_good_candidate_passes() -> None:
     [
         (changed("figures", "agent", "sharpe", value=0.4), "Sharpe"),
         (changed("figures", "agent", "max_drawdown", value=0.31), "drawdown"),
-        (changed("advantage", "buy_and_hold", "lower", value=0.0), "buy-and-hold"),
+        (changed("excess", "buy_and_hold", "lower", value=0.0), "over buy-and-hold is"),
+        (changed("excess", "buy_and_hold_with_stops", "lower", value=0.0), "over buy-and-hold-with-stops is"),
         (changed("figures", "agent", "total_return", value=0.05), "random"),
+        (changed("figures", "agent", "cagr", value=0.0), "annual growth"),
+        (changed("span", "end", value="2011-01-04T00:00:00+00:00"), "3 days is shorter than 90"),
     ],
 )
 def test_one_failing_line_is_one_reason(backtest: dict[str, Any], word: str) -> None:
@@ -60,9 +68,22 @@ def test_a_champion_is_beaten_or_reigns_on() -> None:
 
 def test_every_failing_line_is_told() -> None:
     bad = changed("figures", "agent", "total_return", value=-0.3)
-    bad["figures"]["agent"] |= {"sharpe": -1.0, "max_drawdown": 0.5}
-    bad["advantage"]["buy_and_hold"]["lower"] = -1.0
+    bad["figures"]["agent"] |= {"cagr": -0.2, "sharpe": -1.0, "max_drawdown": 0.5}
+    bad["excess"]["buy_and_hold"]["lower"] = -1.0
     assert len(refusals(bad, RULE)) == 5
+
+
+def test_without_stops_there_is_no_baseline_with_stops() -> None:
+    plain = copy.deepcopy(GOOD)
+    del plain["excess"]["buy_and_hold_with_stops"]
+    assert refusals(plain, RULE) == []
+
+
+def test_what_equals_its_random_timing_does_not_beat_it() -> None:
+    still = changed("figures", "agent", "total_return", value=0.0)
+    still["random_total_returns"] = [0.0] * 100
+    (reason,) = refusals(still, RULE)
+    assert "random times" in reason
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:

@@ -6,19 +6,12 @@ import pytest
 
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation.baselines import buy_and_hold, flat
-from MLOps.evaluation.performance import bar_returns, performance, portfolio_equity
+from MLOps.evaluation.performance import Portfolio, performance
 from MLOps.predictors.metrics import max_drawdown, sharpe
-from MLOps.trading import Action, Market, simulate
+from MLOps.trading import Action, simulate
+from tests.evaluation.markets import market_of, random_walk
 
 BARS_PER_YEAR = 252
-
-
-def market(close: np.ndarray) -> Market:
-    """One symbol that opens where it closed before; nothing to observe but a constant."""
-    opened = np.concatenate([[close[0]], close[:-1]])
-    prices = np.stack([opened, np.maximum(opened, close), np.minimum(opened, close), close], axis=1)[None]
-    timestamps = pd.date_range("2020-01-01", periods=len(close)).to_numpy()
-    return Market(("A",), timestamps, prices, np.zeros((1, len(close), 1), np.float32), ("constant",))
 
 
 @pytest.fixture
@@ -27,7 +20,8 @@ def close() -> np.ndarray:
 
 
 def test_figures_agree_with_pandas(close: np.ndarray) -> None:
-    ledger = simulate(buy_and_hold(), market(close), TradingConfig(fee_bps=10.0))
+    market, trading = market_of(close), TradingConfig(fee_bps=10.0)
+    ledger = simulate(buy_and_hold(market, trading), market, trading)
     figures = performance(ledger, BARS_PER_YEAR)
     equity = pd.Series(ledger.equity[0])
     returns = equity.pct_change().dropna()
@@ -50,14 +44,13 @@ def test_figures_agree_with_pandas(close: np.ndarray) -> None:
 
 
 def test_doing_nothing_costs_and_earns_nothing(close: np.ndarray) -> None:
-    figures = performance(simulate(flat(), market(close), TradingConfig()), BARS_PER_YEAR)
+    figures = performance(simulate(flat(), market_of(close), TradingConfig()), BARS_PER_YEAR)
     assert set(figures.values()) == {0.0}
 
 
 def test_known_answers() -> None:
     assert max_drawdown(np.array([1.0, 2.0, 1.0, 3.0, 2.4])) == 0.5
     assert sharpe(np.full(10, 0.01), BARS_PER_YEAR) == 0.0, "what never varies has no ratio"
-    np.testing.assert_allclose(bar_returns(np.array([1.0, 1.1, 0.99])), [0.1, -0.1])
 
 
 def test_a_losing_account_that_goes_bankrupt_has_finite_figures() -> None:
@@ -65,8 +58,48 @@ def test_a_losing_account_that_goes_bankrupt_has_finite_figures() -> None:
     short = iter([Action.BUY_100, Action.REVERSE])
     ledger = simulate(
         lambda rows, symbols, bar: np.array([next(short, Action.HOLD)]),
-        market(close),
-        TradingConfig(allow_short=True),
+        market_of(close),
+        TradingConfig(allow_short=True, maintenance_margin=0.0),
     )
-    assert portfolio_equity(ledger)[-1] <= 0
+    assert ledger.equity[0, -1] <= 0
     assert all(np.isfinite(value) for value in performance(ledger, BARS_PER_YEAR).values())
+
+
+def test_symbols_that_have_ended_change_no_metric() -> None:
+    """Nor do those that are listed after the last bar at which a decision can fill."""
+    living = random_walk(0, symbols=3, bars=250)
+    dead = random_walk(1, symbols=20, bars=250)
+    dead[:, 1:] = np.nan
+    unborn = random_walk(2, symbols=1, bars=250)
+    unborn[:, :-1] = np.nan
+    trading = TradingConfig()
+
+    def metrics(closes: np.ndarray) -> dict[str, float]:
+        market = market_of(closes)
+        return performance(simulate(buy_and_hold(market, trading), market, trading), BARS_PER_YEAR)
+
+    assert metrics(np.concatenate([living, dead[:, :], unborn])) == pytest.approx(metrics(living), rel=1e-12)
+
+
+def test_capital_that_arrives_with_a_listing_earns_nothing_by_arriving() -> None:
+    """The return is that of the accounts that count at both ends of a bar, weighted by their equity at the first."""
+    closes = random_walk(3, symbols=2, bars=200)
+    closes[1, :120] = np.nan
+    market, trading = market_of(closes), TradingConfig(fee_bps=0.0)
+    portfolio = Portfolio.of(simulate(buy_and_hold(market, trading), market, trading))
+    first, second = (pd.Series(row).pct_change().to_numpy() for row in closes)
+    # The first order fills at the open of bar 1, where the bar before closed.
+    np.testing.assert_allclose(portfolio.returns[:120], first[1:121], rtol=1e-9)
+    values = np.array([100_000 * np.nancumprod(1 + first), 100_000 * np.nancumprod(1 + np.nan_to_num(second))])
+    expected = (values[:, 121:] - values[:, 120:-1]).sum(axis=0) / values[:, 120:-1].sum(axis=0)
+    np.testing.assert_allclose(portfolio.returns[120:], expected, rtol=1e-9)
+    assert len(portfolio.timestamps) == len(portfolio.equity) == 200
+
+
+def test_the_portfolio_begins_where_the_first_account_does() -> None:
+    closes = random_walk(4, symbols=2, bars=100)
+    closes[:, :30] = np.nan
+    market, trading = market_of(closes), TradingConfig()
+    portfolio = Portfolio.of(simulate(buy_and_hold(market, trading), market, trading))
+    assert portfolio.timestamps[0] == market.timestamps[30]
+    assert len(portfolio.returns) == 69

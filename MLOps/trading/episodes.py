@@ -87,7 +87,7 @@ def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     a run shorter than `episode_bars` is one episode. An episode of a portfolio runs from any bar at or after which at
     least one symbol can be traded.
     """
-    rows = []
+    rows = [np.empty((0, 3), np.int64)]
     if config.account == "portfolio":
         tradable = (market.observable & market.has_later_bar).any(axis=0)
         # A portfolio waits out the bars at which nothing can be traded.

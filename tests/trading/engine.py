@@ -103,43 +103,51 @@ class Book:
             before = (self.equity, self.peak, self.costs)
             stop = self.config.turbulence_stop
             alarm = stop is not None and not math.isnan(turbulence) and turbulence >= stop
-            for position, bar in zip(self.positions, then, strict=True):
-                if bar is not None and position.shares < 0:
-                    self.rent(position, bar)
+            self.rent(then)
             prices = [self.reference(p, bar) for p, bar in zip(self.positions, then, strict=True)]
             volumes = [self.volume(p, bar) for p, bar in zip(self.positions, then, strict=True)]
             if self.config.scheme == "discrete":
                 if prices[0] is not None:
                     self.trade(0, self.wish_of(Action.CLOSE if alarm else action, prices[0]), prices, volumes)
             else:
-                for symbol, bar in enumerate(now):
-                    if alarm:
-                        self.pending[symbol] = "close"
-                    elif bar is not None:
-                        self.pending[symbol] = action[symbol] if bar.observable else None
+                self.decide(action, now, alarm)
                 self.rebalance(prices, volumes)
             self.live(then)
-            for symbol, bar in enumerate(then):
-                position = self.positions[symbol]
-                if bar is not None:
-                    position.last = bar
-                    position.bars += position.shares != 0
-                    if bar.final and position.shares != 0:
-                        self.delist(symbol)
-            self.equity = self.cash + sum(p.shares * p.mark for p in self.positions)
-            self.peak = max(self.peak, self.equity)
-            if self.equity <= 0:
-                self.fail()
+            self.value(then)
             return self.reward(*before)
 
-    def rent(self, position: Position, bar: Bar) -> None:
-        """The fee for borrowing what is short, from the symbol's last bar to this one."""
-        assert position.last is not None
-        years = (bar.day - position.last.day) / Decimal("365.25")
-        rent = -position.shares * position.mark * years * decimal(self.config.borrow_bps_per_year) / 10_000
-        self.cash -= rent
-        self.costs += rent
-        self.forced |= rent > 0
+    def decide(self, action: Any, now: list[Bar | None], alarm: bool) -> None:
+        """Note what is decided; it waits until the symbol has a bar."""
+        for symbol, bar in enumerate(now):
+            if alarm:
+                self.pending[symbol] = "close"
+            elif bar is not None:
+                self.pending[symbol] = action[symbol] if bar.observable else None
+
+    def rent(self, then: list[Bar | None]) -> None:
+        """The fee for borrowing what is short, from each symbol's last bar to this one."""
+        for position, bar in zip(self.positions, then, strict=True):
+            if bar is None or position.last is None or position.shares >= 0:
+                continue
+            years = (bar.day - position.last.day) / Decimal("365.25")
+            rent = -position.shares * position.mark * years * decimal(self.config.borrow_bps_per_year) / 10_000
+            self.cash -= rent
+            self.costs += rent
+            self.forced |= rent > 0
+
+    def value(self, then: list[Bar | None]) -> None:
+        """The close: what is delisted ends, and the account is valued."""
+        for symbol, bar in enumerate(then):
+            position = self.positions[symbol]
+            if bar is not None:
+                position.last = bar
+                position.bars += position.shares != 0
+                if bar.final and position.shares != 0:
+                    self.delist(symbol)
+        self.equity = self.cash + sum(p.shares * p.mark for p in self.positions)
+        self.peak = max(self.peak, self.equity)
+        if self.equity <= 0:
+            self.fail()
 
     def reference(self, position: Position, then: Bar | None) -> Decimal | None:
         if then is None or (position.last is None and self.config.fill == "close"):
@@ -215,15 +223,35 @@ class Book:
         """Fill what the limits leave of a wish."""
         if wish == 0:
             return
-        config, position = self.config, self.positions[symbol]
-        held, price = position.shares, self.worsened(prices[symbol], wish)
+        held, price = self.positions[symbol].shares, self.worsened(prices[symbol], wish)
+        order = self.allowed(symbol, wish, price, prices)
+        if self.config.max_participation is not None:
+            most = decimal(self.config.max_participation) * volumes[symbol]
+            order = min(abs(order), most).copy_sign(order)
+        lot = decimal(self.config.lot_size)
+        if self.config.scheme == "shares":
+            lot = max(lot, ONE)
+        if lot > 0 and order != -held:
+            lots = (abs(order) / lot + BILLIONTH).to_integral_value("ROUND_FLOOR")
+            order = (lots * lot).copy_sign(order)
+        if abs(held + order) * price < MILLIONTH:
+            order = -held
+        if order == 0 or (order != -held and abs(order) * price < MILLIONTH):
+            return
+        proceeds = abs(order) * price * (ONE - self.fee) if order < 0 else ZERO
+        if self.fixed <= proceeds or self.cash + proceeds >= self.fixed:
+            self.orders.append(self.fill(symbol, order, prices[symbol]))
+
+    def allowed(self, symbol: int, wish: Decimal, price: Decimal, prices: Prices) -> Decimal:
+        """What short sales, the largest position and the cash leave of a wish."""
+        held = self.positions[symbol].shares
         aim = held + wish
-        if not config.allow_short and aim < 0:
+        if not self.config.allow_short and aim < 0:
             aim = ZERO
         grows, turns = abs(aim) > abs(held), aim * held < 0
         if grows or turns:
             # After the order: |aim| price <= m (equity - fixed - fee price |aim - held|), solved for |aim|.
-            m = decimal(config.max_position)
+            m = decimal(self.config.max_position)
             worth = self.cash + held * price - self.fixed
             for other, p in enumerate(self.positions):
                 if other != symbol:
@@ -237,25 +265,7 @@ class Book:
         if wish > 0:
             funds = (self.cash - self.fixed) / (price * (ONE + self.fee))
             order = min(order, max(funds, ZERO))
-        if config.max_participation is not None:
-            most = decimal(config.max_participation) * volumes[symbol]
-            if abs(order) > most:
-                order = most.copy_sign(order)
-        closes = order == -held
-        lot = decimal(config.lot_size)
-        if config.scheme == "shares":
-            lot = max(lot, ONE)
-        if lot > 0 and not closes:
-            lots = (abs(order) / lot + BILLIONTH).to_integral_value("ROUND_FLOOR")
-            order = (lots * lot).copy_sign(order)
-        if abs(held + order) * price < MILLIONTH:
-            order, closes = -held, True
-        if order == 0 or (not closes and abs(order) * price < MILLIONTH):
-            return
-        proceeds = abs(order) * price * (ONE - self.fee) if order < 0 else ZERO
-        if self.fixed > proceeds and self.cash + proceeds - self.fixed < 0:
-            return
-        self.orders.append(self.fill(symbol, order, prices[symbol]))
+        return order
 
     def fill(self, symbol: int, order: Decimal, reference: Decimal) -> Fill:
         position, price = self.positions[symbol], self.worsened(reference, order)
@@ -273,79 +283,83 @@ class Book:
 
     # The bar ----------------------------------------------------------------------------------------------------
 
-    def live(self, bars: list[Bar | None]) -> None:
+    def live(self, then: list[Bar | None]) -> None:
         """Walk the bar's path: all prices are at the open, go to the worst together, and last to the best."""
-        held = [s for s, bar in enumerate(bars) if bar is not None]
-        for s in held:
-            if self.positions[s].shares != 0 and self.behind_the_open(self.positions[s], bars[s]):
-                self.leave(s, bars[s].open)
+        bars = {s: bar for s, bar in enumerate(then) if bar is not None}
+        for s, bar in bars.items():
+            if self.positions[s].shares != 0 and self.behind_the_open(self.positions[s], bar):
+                self.leave(s, bar.open)
         clock = ZERO
         while True:
-            # The stop-losses still ahead, by the time at which the way to the worst price crosses them.
-            events = []
-            for s in held:
-                position, loss = self.positions[s], self.config.stop_loss
-                if position.shares == 0 or loss is None:
-                    continue
-                side = 1 if position.shares > 0 else -1
-                level = position.entry * (ONE - side * decimal(loss))
-                worst = bars[s].low if side > 0 else bars[s].high
-                if side * (worst - level) <= 0:
-                    events.append(((bars[s].open - level) / (bars[s].open - worst), s, level))
+            stops = self.stops(bars)
             call = self.margin_call(bars, clock)
-            if call is not None and (not events or call < min(events)[0]):
+            if call is not None and (not stops or call < min(stops)[0]):
                 clock = call
-                for s in held:
+                for s, bar in bars.items():
                     if self.positions[s].shares < 0:
-                        self.leave(s, bars[s].open + clock * (bars[s].high - bars[s].open))
-            elif events:
-                clock, s, level = min(events)
+                        self.leave(s, bar.open + clock * (bar.high - bar.open))
+            elif stops:
+                clock, s, level = min(stops)
                 self.leave(s, level)
             else:
                 break
-        for s in held:
-            position, gain = self.positions[s], self.config.take_profit
+        gain = self.config.take_profit
+        for s, bar in bars.items():
+            position = self.positions[s]
             if position.shares != 0 and gain is not None:
                 side = 1 if position.shares > 0 else -1
                 goal = position.entry * (ONE + side * decimal(gain))
-                best = bars[s].high if side > 0 else bars[s].low
+                best = bar.high if side > 0 else bar.low
                 if side * (best - goal) >= 0:
                     self.leave(s, goal)
 
-    def behind_the_open(self, position: Position, bar: Any) -> bool:
+    def stops(self, bars: dict[int, Bar]) -> list[tuple[Decimal, int, Decimal]]:
+        """Stop-losses still ahead: the time at which the way to the worst price crosses each, symbol and price."""
+        found = []
+        for s, bar in bars.items():
+            position, loss = self.positions[s], self.config.stop_loss
+            if position.shares == 0 or loss is None:
+                continue
+            side = 1 if position.shares > 0 else -1
+            level = position.entry * (ONE - side * decimal(loss))
+            worst = bar.low if side > 0 else bar.high
+            if side * (worst - level) <= 0:
+                found.append(((bar.open - level) / (bar.open - worst), s, level))
+        return found
+
+    def behind_the_open(self, position: Position, bar: Bar) -> bool:
         side = 1 if position.shares > 0 else -1
         loss, gain = self.config.stop_loss, self.config.take_profit
         stopped = loss is not None and side * (bar.open - position.entry * (ONE - side * decimal(loss))) <= 0
         return stopped or (gain is not None and side * (bar.open - position.entry * (ONE + side * decimal(gain))) >= 0)
 
-    def margin_call(self, bars: list[Bar | None], clock: Decimal) -> Decimal | None:
+    def margin_call(self, bars: dict[int, Bar], clock: Decimal) -> Decimal | None:
         """The time, from `clock` on, at which the equity is no more than the margin on the shorts; None for never."""
         margin = decimal(self.config.maintenance_margin)
-        if not any(p.shares < 0 and bar is not None for p, bar in zip(self.positions, bars, strict=True)):
+        if not any(self.positions[s].shares < 0 for s in bars):
             return None
 
         def excess(time: Decimal) -> Decimal:
             equity, shorts = self.cash, ZERO
-            for position, bar in zip(self.positions, bars, strict=True):
+            for s, position in enumerate(self.positions):
                 price = position.mark
-                if bar is not None:
-                    price = bar.open + time * ((bar.low if position.shares > 0 else bar.high) - bar.open)
+                if s in bars:
+                    worst = bars[s].low if position.shares > 0 else bars[s].high
+                    price = bars[s].open + time * (worst - bars[s].open)
                 equity += position.shares * price
                 shorts += max(-position.shares, ZERO) * price
             return equity - margin * shorts
 
-        if excess(clock) <= 0:
-            return clock
-        if excess(ONE) > 0:
-            return None
-        lonely = [p for p in self.positions if p.shares != 0]
-        if len(lonely) == 1:
-            # For one short the price itself: equity = cash - n p falls to m n p.
-            short = next(s for s, p in enumerate(self.positions) if p.shares != 0)
-            bar = bars[short]
-            assert bar is not None
-            return (self.cash / (-lonely[0].shares * (ONE + margin)) - bar.open) / (bar.high - bar.open)
         start, end = excess(clock), excess(ONE)
+        if start <= 0:
+            return clock
+        if end > 0:
+            return None
+        held = [s for s, p in enumerate(self.positions) if p.shares != 0]
+        if len(held) == 1:
+            # For one short the price itself: equity = cash - n p falls to m n p.
+            bar, shares = bars[held[0]], -self.positions[held[0]].shares
+            return (self.cash / (shares * (ONE + margin)) - bar.open) / (bar.high - bar.open)
         return clock + (ONE - clock) * start / (start - end)
 
     def leave(self, symbol: int, price: Decimal) -> None:

@@ -1,6 +1,7 @@
 """Generated sequences of prices, actions and rules, and the comparison of the kernel with the decimal book."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def account_differences(
     visited = [b for b in range(n_bars) if config.account == "portfolio" or b == 0 or lines[0][b] is not None]
     book, found = Book(config, len(symbols)), []
     book.see([line[0] for line in lines])
-    for bar, arrival in zip(visited, visited[1:], strict=False):
+    for bar, arrival in pairwise(visited):
         now, then = [line[bar] for line in lines], [line[arrival] for line in lines]
         action: Any = case.actions[symbols, bar]
         if config.scheme == "discrete":
@@ -193,7 +194,7 @@ def account_differences(
                 expected[f"{kind} {s}"] = (fill.shares if fill else 0, shares[s, arrival])
                 expected[f"{kind} price {s}"] = (fill.price if fill else np.nan, price[s, arrival])
         for what, (right, got) in expected.items():
-            if not close(float(right), float(got)):
+            if not agree(float(right), float(got)):
                 found.append(f"bar {arrival}: {what} should be {float(right)!r}, is {float(got)!r}")
         if not book.bankrupt:
             found += debts(book, float(before), arrival, config)
@@ -204,20 +205,14 @@ def account_differences(
 
 def waits(ledger: Ledger, account: int, symbols: list[int], bar: int, arrival: int) -> list[str]:
     """Where the ledger of an account changes between `bar` and `arrival`, at which its symbol has no bar."""
-    between, found = slice(bar + 1, arrival), []
-    for name in ("cash", "equity"):
-        if (getattr(ledger, name)[account, between] != getattr(ledger, name)[account, bar]).any():
-            found.append(f"{name} changes between the bars {bar} and {arrival}")
-    for name in ("position", "entry_price", "holding_bars"):
-        values = getattr(ledger, name)[symbols]
-        if (values[:, between] != values[:, [bar]]).any():
-            found.append(f"{name} changes between the bars {bar} and {arrival}")
-    for name in ("costs", "rewards"):
-        if getattr(ledger, name)[account, between].any():
-            found.append(f"{name} are not 0 between the bars {bar} and {arrival}")
-    if ledger.order_shares[symbols, between].any() or ledger.exit_shares[symbols, between].any():
-        found.append(f"something is filled between the bars {bar} and {arrival}")
-    return found
+    between = slice(bar + 1, arrival)
+    kept = [(name, getattr(ledger, name)[account]) for name in ("cash", "equity")]
+    kept += [(name, getattr(ledger, name)[s]) for name in ("position", "entry_price", "holding_bars") for s in symbols]
+    nothing = [(name, getattr(ledger, name)[account]) for name in ("costs", "rewards")]
+    nothing += [(name, getattr(ledger, name)[s]) for name in ("order_shares", "exit_shares") for s in symbols]
+    changed = [name for name, values in kept if (values[between] != values[bar]).any()]
+    changed += [name for name, values in nothing if values[between].any()]
+    return [f"{name} should not change between the bars {bar} and {arrival}" for name in changed]
 
 
 def debts(book: Book, cash_before: float, bar: int, config: TradingConfig) -> list[str]:
@@ -229,7 +224,7 @@ def debts(book: Book, cash_before: float, bar: int, config: TradingConfig) -> li
     return []
 
 
-def close(right: float, got: float) -> bool:
+def agree(right: float, got: float) -> bool:
     if np.isnan(right) or np.isnan(got):
         return bool(np.isnan(right) and np.isnan(got))
     return abs(right - got) <= max(TOLERANCE, ROUNDING * abs(right))
@@ -245,8 +240,12 @@ def bars_of(market: Market, symbol: int) -> list[Bar | None]:
     start = market.timestamps[0]
     bars: list[Bar | None] = [None] * len(alive)
     for bar in own:
+        open_, high, low, close = (decimal(prices[symbol, bar]) for prices in columns)
         bars[bar] = Bar(
-            *(decimal(prices[symbol, bar]) for prices in columns),
+            open=open_,
+            high=high,
+            low=low,
+            close=close,
             volume=None if market.volume is None else decimal(market.volume[symbol, bar]),
             day=decimal((market.timestamps[bar] - start) / np.timedelta64(1, "D")),
             final=bool(ended and bar == own[-1]),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from MLOps.config.trading import RewardConfig, TradingConfig
-from MLOps.trading import Market, kernel, simulate, simulation
+from MLOps.trading import Action, Ledger, Market, kernel, simulate, simulation
 from tests.trading.sequences import KINDS, Sequence, differences, random_actions, random_market, sequences, uneven_clock
 
 lenient = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -273,7 +273,7 @@ def test_a_planted_fault_is_caught(right: str, wrong: str, monkeypatch: pytest.M
 def test_a_purchase_and_a_stop_by_hand() -> None:
     """Buy all at an open of 100 with 1 % fee and 1 % slippage, then a gap below the stop fills at the open of 80."""
     market = random_market(np.random.default_rng(0), n_bars=4)
-    market.block.prices[0] = [[100, 101, 99, 100], [100, 110, 99, 105], [80, 90, 70, 85], [85, 85, 85, 85]]
+    market.block.bars[0, :, :4] = [[100, 101, 99, 100], [100, 110, 99, 105], [80, 90, 70, 85], [85, 85, 85, 85]]
     config = TradingConfig(initial_cash=10_201.0, fee_bps=100.0, slippage_bps=100.0, stop_loss=0.1)
     ledger = simulate(lambda o, s, bar: np.array([3 if bar == 0 else 0]), market, config)
     shares = 10_201 / (101 * 1.01)
@@ -284,3 +284,73 @@ def test_a_purchase_and_a_stop_by_hand() -> None:
     assert ledger.cash[0, 2] == pytest.approx(100 * 80 * 0.99 * 0.99)
     assert ledger.costs[0, 1] == pytest.approx(100 * 1 + 101)
     assert math.isnan(ledger.order_price[0, 3])
+
+
+def short_at_100(
+    bars: list[list[float]], days: list[int], volume: list[float] | None = None, then: int = 0, **rules: Any
+) -> Ledger:
+    """100 shares bought at bar 1 and turned into a short of 100 at bar 2, both at 100; `then` at every later bar.
+
+    The bars are those after bar 2, `days` all their dates. A second symbol lives on for ten days.
+    """
+    n = 3 + len(bars) + 10
+    prices = np.full((2, n, 4), 100.0)
+    prices[0, 3:] = np.nan
+    prices[0, 3 : 3 + len(bars)] = bars
+    dates = np.datetime64("2021-01-04", "ns") + np.array([*range(3), *days]) * np.timedelta64(1, "D")
+    dates = np.concatenate([dates, dates[-1] + np.arange(1, 11) * np.timedelta64(1, "D")])
+    volumes = np.full((2, n), 1e9)
+    volumes[0, 3 : 3 + len(bars)] = volume or 1e9
+    market = Market(("A", "B"), dates, prices, np.zeros((2, n, 0), np.float32), (), volume=volumes)
+    config = TradingConfig(**({"initial_cash": 10_000.0, "fee_bps": 0.0, "allow_short": True} | rules))
+    orders = {0: Action.BUY_100, 1: Action.REVERSE}
+    return simulate(lambda o, symbols, bar: np.full(len(symbols), orders.get(bar, then)), market, config)
+
+
+def test_a_margin_call_by_hand() -> None:
+    """A short of 100 with 20 000 in cash is called where 20 000 - 100 p = 0.3 × 100 p, or at an open beyond."""
+    free: Any = {"borrow_bps_per_year": 0.0}
+    ledger = short_at_100([[120, 200, 90, 110]], [3], **free)
+    assert ledger.exit_price[0, 3] == pytest.approx(20_000 / 130)
+    assert ledger.equity[0, 3] == ledger.cash[0, 3] == pytest.approx(20_000 - 100 * 20_000 / 130)
+    assert short_at_100([[120, 153, 90, 110]], [3], **free, delisting_loss=0.0).exit_price[0, 3] == 110
+    assert short_at_100([[160, 200, 90, 110]], [3], **free).cash[0, 3] == pytest.approx(4_000)
+    # With slippage; against a stop-loss nearer than the call; and before the take-profit, which the low would touch.
+    slipped = short_at_100([[120, 200, 90, 110]], [3], **free, slippage_bps=10.0)
+    called_at = slipped.cash[0, 2] / (-slipped.position[0, 2] * 1.3)
+    assert slipped.exit_price[0, 3] == pytest.approx(called_at * 1.001)
+    assert short_at_100([[120, 200, 90, 110]], [3], **free, stop_loss=0.4).exit_price[0, 3] == pytest.approx(140)
+    both = short_at_100([[120, 200, 40, 50]], [3], **free, take_profit=0.5)
+    assert both.exit_price[0, 3] == pytest.approx(20_000 / 130)
+    # Without equity nothing is left.
+    assert short_at_100([[210, 210, 210, 210]], [3], **free).equity[0, 3] == pytest.approx(-1_000)
+
+
+def test_a_short_pays_for_the_time_it_is_held() -> None:
+    """One day, three over a weekend, fourteen over a halt, each on the last close."""
+    ledger = short_at_100([[100, 110, 100, 110], [110, 110, 110, 110], [110, 110, 110, 110]], [3, 6, 20])
+    day = 0.03 / 365.25
+    expected = [0.0, 0.0, 0.0, 10_000 * day, 11_000 * 3 * day, 11_000 * 14 * day]
+    assert np.allclose(ledger.costs[0, :6], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "bought_back_at"), [(0.0, 110.0), (0.3, 143.0)])
+def test_a_delisting_costs_shorts_too(loss: float, bought_back_at: float) -> None:
+    ledger = short_at_100([[110, 110, 110, 110]], [3], borrow_bps_per_year=0.0, delisting_loss=loss, slippage_bps=0.0)
+    assert ledger.exit_price[0, 3] == pytest.approx(bought_back_at)
+    assert ledger.cash[0, 3:].tolist() == pytest.approx([20_000 - 100 * bought_back_at] * 11)
+    assert ledger.costs.sum() == 0.0
+    long = short_at_100([[110, 110, 110, 110]], [3], delisting_loss=loss, allow_short=False, then=Action.BUY_100)
+    assert long.exit_price[0, 3] == pytest.approx(110 * (1 - loss))
+
+
+def test_an_order_is_cut_to_its_share_of_the_volume() -> None:
+    """Of the bar in which it fills; what is left needs another order, and a stop is never cut."""
+    volume = [200.0, 0.0, 1e9]
+    still = [[100.0] * 4] * 3
+    ledger = short_at_100(
+        still, [3, 4, 5], volume, Action.CLOSE, max_participation=0.1, borrow_bps_per_year=0.0, delisting_loss=0.0
+    )
+    assert ledger.position[0, :6].tolist() == [0, 100, -100, -80, -80, 0]
+    stopped = short_at_100([[100, 130, 100, 100]], [3], [0.0], max_participation=0.1, stop_loss=0.2)
+    assert stopped.exit_shares[0, 3] == 100

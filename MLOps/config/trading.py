@@ -10,6 +10,9 @@ from MLOps.config.schema import section
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 
+# The kinds of account that each scheme works with.
+ACCOUNTS = {"discrete": ("per_symbol",), "shares": ("portfolio",), "weights": ("per_symbol", "portfolio")}
+
 
 @section
 class RewardConfig:
@@ -40,8 +43,10 @@ class TradingConfig:
     """
 
     initial_cash: Positive = 100_000.0
-    # discrete: one account a symbol and the nine actions; shares, weights: one account over all symbols.
+    # What an action says. discrete: one of nine orders; shares: a number of shares; weights: a fraction of the equity.
     scheme: Literal["discrete", "shares", "weights"] = "discrete"
+    # per_symbol: one account for each symbol; portfolio: one account that holds all symbols.
+    account: Literal["per_symbol", "portfolio"] = "per_symbol"
     # next_open: what is decided at a bar's close fills at the next bar's open. close: fills at the very close that was
     # observed, which no one can do and which flatters; it exists to compare with systems that assume it.
     fill: Literal["next_open", "close"] = "next_open"
@@ -49,13 +54,22 @@ class TradingConfig:
     # Money per filled order.
     fee_fixed: NonNegative = 0.0
     slippage_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
-    # On the value of a short position at every close that it is held over.
-    borrow_bps_per_bar: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    # Charged on the value of short positions for the time between two bars, weekends and gaps included.
+    borrow_bps_per_year: NonNegative = 300.0
     allow_short: bool = False
+    # Short positions are bought back when the equity falls to this fraction of their value. FINRA Rule 4210 asks for
+    # 30 % of a short stock.
+    maintenance_margin: Annotated[float, Field(ge=0, lt=1)] = 0.3
     # Orders are rounded down to multiples of this many shares; 0 trades fractions of a share.
     lot_size: NonNegative = 0.0
     # Largest exposure of one symbol, as a fraction of the account's equity; an account has no credit, so at most 1.
     max_position: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Largest order, as a fraction of the volume of the bar in which it fills; null for no limit.
+    max_participation: Annotated[float, Field(gt=0, le=1)] | None = None
+    # Fraction of its last close that a position loses when its symbol is delisted, long or short. Bars do not tell why
+    # a symbol ends; 30 % is the mean loss at delistings for poor performance (Shumway 1997, "The delisting bias in CRSP
+    # data", Journal of Finance 52).
+    delisting_loss: Annotated[float, Field(ge=0, le=1)] = 0.3
     # Scheme `shares`: an action of 1 buys this many shares (FinRL's hmax).
     max_order_shares: Annotated[int, Field(ge=1)] = 100
     # Distance from the average entry price at which a position is closed, as a fraction of it; null for none.
@@ -68,6 +82,11 @@ class TradingConfig:
     reward: RewardConfig = RewardConfig()
 
     def __post_init__(self) -> None:
+        if self.account not in ACCOUNTS[self.scheme]:
+            raise ValueError(
+                f"the scheme {self.scheme!r} does not work with account {self.account!r}: "
+                f"set account to {ACCOUNTS[self.scheme][0]!r}"
+            )
         if self.scheme == "shares" and self.allow_short:
             raise ValueError("the scheme 'shares' is long only: set allow_short to false or the scheme to 'weights'")
         if self.scheme == "shares" and not math.isclose(self.lot_size, round(self.lot_size)):

@@ -1,4 +1,4 @@
-"""The words in which an account is spoken to: the nine actions, the columns it sees, and one decision by itself."""
+"""The nine actions, the columns of an observation, and a single decision of one account."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -38,14 +38,14 @@ HOLDING_NAMES = ("position", "unrealised_pnl", "holding_bars")
 def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]:
     """The index of every column of an observation, by name.
 
-    `discrete`: the market's columns, then `position` (shares × close / equity), `unrealised_pnl` (gain as a fraction of
-    the entry price), `holding_bars` (bars held / 100, at most 1) and `cash_ratio` (cash / equity).
+    An account of one symbol: the market's columns, then `position` (shares × close / equity), `unrealised_pnl` (gain as
+    a fraction of the entry price), `holding_bars` (bars held / 100, at most 1) and `cash_ratio` (cash / equity).
 
-    `shares` and `weights`: for each symbol the market's columns and the three of its holding, as `symbol.column`, 0
-    where the symbol is not observable; then `cash_ratio`; then per symbol `symbol.observable`, 0 or 1.
+    A portfolio: for each symbol the market's columns, 0 where the symbol is not observable, and the three of its
+    holding, as `symbol.column`; then `cash_ratio`; then per symbol `symbol.observable`, 0 or 1.
     """
     asset = (*market.observation_names, *HOLDING_NAMES)
-    if config.scheme == "discrete":
+    if config.account == "per_symbol":
         names = [*asset, "cash_ratio"]
     else:
         names = [f"{symbol}.{name}" for symbol in market.symbols for name in asset]
@@ -54,7 +54,7 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
 
 
 def as_actions(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
-    """The actions as the kernel takes them: int64 for the nine, float32 for portfolios.
+    """The actions as the kernel takes them: int64 for the nine, float32 for shares and weights.
 
     Raises:
         UserError: for another shape, or fractions where one of the nine is expected.
@@ -82,9 +82,17 @@ class Account:
     entry_price: float = 0.0
     holding_bars: int = 0
 
+    def overdrawn(self, price: float) -> bool:
+        """Whether the cash lies below zero by more than rounding, with the position valued at `price`.
+
+        No order of an account of one symbol overdraws it; rounding may leave a cash of -1e-11.
+        """
+        size = abs(self.cash) + abs(self.shares) * price
+        return self.cash < -(kernel.CASH_DUST * size + 2 * kernel.MIN_ORDER_VALUE)
+
 
 def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray[np.float32]:
-    """What the policy of a discrete account sees at one bar: (F + 4,) in the order of `observation_columns`.
+    """What the policy of an account of one symbol sees at one bar: (F + 4,) in the order of `observation_columns`.
 
     Args:
         row: (F,) the market's observations at the bar.
@@ -105,20 +113,25 @@ def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray
 
 
 def target_shares(
-    action: int, account: Account, price: float, config: TradingConfig, turbulence: float = np.nan
+    action: float, account: Account, price: float, config: TradingConfig, turbulence: float = np.nan
 ) -> float:
     """The position, in shares, that `action` leads to when its order fills at `price` before slippage.
 
+    The volume of the bar in which the order fills is not known yet, so `max_participation` does not limit it.
+
     Args:
-        action: one of `Action`.
-        account: the account when the decision is made.
+        action: one of `Action`, or under the scheme `weights` a weight in [-1, 1].
+        account: the account of one symbol when the decision is made.
         price: the price to size the order by: the next open when it is known, else the last close.
         config: costs and limits.
         turbulence: of the whole market when the decision is made; at or above the stop the position is closed.
+
+    Raises:
+        UserError: for an account of several symbols.
     """
-    rules = kernel.rules_of(config)
-    return float(
-        kernel.discrete_target(
-            int(action), float(account.cash), float(account.shares), float(price), float(turbulence), rules
-        )
-    )
+    if config.account != "per_symbol":
+        raise UserError("target_shares: expected an account of one symbol, found trading.account 'portfolio'")
+    state = (float(account.cash), float(account.shares), float(price), float(turbulence), kernel.rules_of(config))
+    if config.scheme == "discrete":
+        return float(kernel.discrete_target(int(action), *state))
+    return float(kernel.weight_target(float(np.float32(action)), *state))

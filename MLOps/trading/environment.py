@@ -18,8 +18,9 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
     """An account that trades episodes of the market under the rules of `config`.
 
     The observation is (D,) float32 in the order of `observation_columns`; the action one of `Action`, or under the
-    schemes `shares` and `weights` a number in [-1, 1] per symbol. The end of an episode is a truncation, bankruptcy a
-    termination. `info` holds the account's `equity`, `costs` so far, and the `timestamp` of the bar it stands at.
+    schemes `shares` and `weights` (A,) numbers in [-1, 1], one for each symbol of the account. The end of an episode is
+    a truncation, bankruptcy a termination. `info` holds the account's `equity`, `costs` so far, and the `timestamp` of
+    the bar it stands at.
     """
 
     def __init__(self, market: Market, config: TradingConfig) -> None:
@@ -27,7 +28,7 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         self._timestamps, self._first = market.timestamps, market.first
         self.observation_space = self._episodes.observation_space
         self.action_space = self._episodes.action_space
-        self._reward = np.zeros(1)
+        self._only, self._reward = np.zeros(1, np.intp), np.zeros(1)
         self._seeded = False
 
     def reset(
@@ -57,11 +58,12 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         if not kernel.valid(actions):
             raise UserError(f"expected an action in {self.action_space}, found {action}")
         block = episodes.block
-        kernel.advance_all(
+        kernel.advance_some(
+            self._only,
             actions,
             episodes.accounts,
             episodes.holdings,
-            block.prices,
+            block.bars,
             block.observable,
             block.turbulence,
             episodes.rules,

@@ -1,4 +1,4 @@
-"""N accounts, each in an episode of its own: what both training faces of the kernel share."""
+"""N accounts, each in an episode of its own, as both training environments hold them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from MLOps.errors import UserError
 from MLOps.trading import kernel
 from MLOps.trading.account import Action, observation_columns
 from MLOps.trading.market import Market
-from MLOps.trading.simulation import check_turbulence
+from MLOps.trading.simulation import check_market
 
 
 class Episodes:
@@ -19,38 +19,35 @@ class Episodes:
 
     Attributes:
         accounts: (N,) `kernel.ACCOUNT`.
-        holdings: (N, A) `kernel.HOLDING`; one asset under the scheme `discrete`, else all of the market's.
+        holdings: (N, A) `kernel.HOLDING`; one symbol an account, or in a portfolio all of the market's.
         starts: (E, 3) int64: symbol (-1 for all), first and last bar of every possible episode, in the market's block.
     """
 
     def __init__(self, market: Market, config: TradingConfig, n_accounts: int) -> None:
-        """Raises: UserError: when the market allows no episode, or lacks the turbulence that the rules need."""
+        """Raises: UserError: when the market allows no episode, or lacks what the rules need."""
         if n_accounts < 1:
             raise UserError(f"expected at least one environment, found {n_accounts}")
-        check_turbulence(market, config)
+        check_market(market, config)
         self.block = market.block
         self.rules = kernel.rules_of(config)
         self.starts = _starts(market, config)
         n_columns = len(observation_columns(market, config))
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_columns,), np.float32)
         self.accounts = np.zeros(n_accounts, kernel.ACCOUNT)
-        self.action_space: spaces.Space[Any]
+        assets = market.n_symbols if config.account == "portfolio" else 1
+        self.holdings = np.zeros((n_accounts, assets), kernel.HOLDING)
+        if config.account == "portfolio":
+            self.holdings["symbol"] = np.arange(assets)
         self.discrete = config.scheme == "discrete"
-        if self.discrete:
-            self.action_space = spaces.Discrete(len(Action))
-            self.action_shape: tuple[int, ...] = (n_accounts,)
-            self.holdings = np.zeros((n_accounts, 1), kernel.HOLDING)
-        else:
-            self.action_space = spaces.Box(-1.0, 1.0, (market.n_symbols,), np.float32)
-            self.action_shape = (n_accounts, market.n_symbols)
-            self.holdings = np.zeros(self.action_shape, kernel.HOLDING)
-            self.holdings["symbol"] = np.arange(market.n_symbols)
+        self.action_space: spaces.Space[Any]
+        self.action_space = spaces.Discrete(len(Action)) if self.discrete else spaces.Box(-1.0, 1.0, (assets,))
+        self.action_shape: tuple[int, ...] = (n_accounts,) if self.discrete else (n_accounts, assets)
         # Compiled code checks no bounds, so no account is ever outside an episode.
         self.start()
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by its own generator."""
-        kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.prices, self.rules)
+        kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.bars, self.rules)
 
     def observe(self, out: NDArray[np.float32]) -> None:
         """Write what every account sees to `out` (N, D)."""
@@ -86,26 +83,34 @@ class Episodes:
 def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     """Every episode the market allows: (E, 3) symbol, first and last bar.
 
-    An episode of one symbol stays within a run of observable bars; a run shorter than `episode_bars` is one episode.
-    An episode of a portfolio runs from any bar at or after which at least one symbol can be traded.
+    An episode of one symbol stays within a run of observable bars, of which gaps of the symbol are no part and no end;
+    a run shorter than `episode_bars` is one episode. An episode of a portfolio runs from any bar at or after which at
+    least one symbol can be traded.
     """
-    # The last bar must be observable too: what follows it is valued by what is seen there.
-    tradable = market.observable[:, :-1] & market.observable[:, 1:]
-    if config.scheme != "discrete":
+    rows = [np.empty((0, 3), np.int64)]
+    if config.account == "portfolio":
+        tradable = (market.observable & market.has_later_bar).any(axis=0)
         # A portfolio waits out the bars at which nothing can be traded.
-        tradable = market.observable[:, :-1] & market.alive[:, 1:]
-        tradable = np.logical_or.accumulate(np.asarray(tradable.any(axis=0))[::-1])[::-1][None]
-    rows = []
-    for symbol, allowed in enumerate(tradable):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], allowed, [False]]).astype(np.int8)))
-        for first, last in edges.reshape(-1, 2):
-            length = last - first if config.episode_bars is None else min(config.episode_bars, last - first)
-            begin = np.arange(first, last - length + 1)
-            rows.append(np.column_stack([np.full(len(begin), symbol), begin, begin + length]))
-    if not rows:
+        last = np.flatnonzero(tradable).max(initial=-1)
+        rows.append(_within(-1, np.arange(last + 2 if last >= 0 else 0), config.episode_bars))
+    else:
+        for symbol in range(market.n_symbols):
+            bars = np.flatnonzero(market.alive[symbol])
+            # An episode ends at an observable bar too: what follows it is valued by what is seen there.
+            edges = np.diff(np.concatenate([[False], market.observable[symbol, bars], [False]]).astype(np.int8))
+            for begin, end in np.flatnonzero(edges).reshape(-1, 2):
+                rows.append(_within(symbol, bars[begin:end], config.episode_bars))
+    starts = np.concatenate(rows)
+    if not len(starts):
         raise UserError("market: no bar is observable and has a next one, so no episode can start")
-    starts = np.concatenate(rows).astype(np.int64)
     starts[:, 1:] += market.first
-    if config.scheme != "discrete":
-        starts[:, 0] = -1
     return starts
+
+
+def _within(symbol: int, run: NDArray[np.intp], episode_bars: int | None) -> NDArray[np.int64]:
+    """The episodes within a run of bars: (E, 3)."""
+    steps = len(run) - 1 if episode_bars is None else min(episode_bars, len(run) - 1)
+    if steps < 1:
+        return np.empty((0, 3), np.int64)
+    first = run[: len(run) - steps]
+    return np.column_stack([np.full(len(first), symbol), first, run[steps:]]).astype(np.int64)

@@ -6,11 +6,14 @@ file because Numba's cache notices changes in the file of a function only, not i
 
 Arrays, with N accounts, A assets per account, S symbols, B bars and F observations:
 
-- `prices` (S, B, 4) float64: open, high, low, close; NaN where the symbol has no bar.
+- `bars` (S, B, 7) float64: the columns of `MLOps.trading.market`; NaN where the symbol has no bar.
 - `observations` (S, B, F) float32; `observable` (S, B) bool; `turbulence` (B,) float64, NaN where unknown.
 - `accounts` (N,) `ACCOUNT`; `holdings` (N, A) `HOLDING`: the whole state, data that can be copied and saved.
-- `actions`: (N,) int64 for the nine discrete actions, or (N, A) float32 for a portfolio.
+- `actions`: (N,) int64 for the nine discrete actions, or (N, A) float32 for shares and weights.
 - `rules` (1,) `RULES`: the configuration as numbers.
+
+An account of one symbol moves over the bars of its symbol, a portfolio over the bars of the clock. `bar` is the bar at
+whose close the account stands and decides, `arrival` the bar to which it moves.
 """
 
 # The arguments of compiled functions are typed by Numba at the first call; what they are is said above.
@@ -25,7 +28,7 @@ from numpy.typing import NDArray
 
 from MLOps.compiled import CACHE
 from MLOps.config.trading import TradingConfig
-from MLOps.trading.market import CLOSE, HIGH, LOW, OPEN
+from MLOps.trading.market import CLOSE, DELISTED, HIGH, LOW, OPEN, VOLUME, YEARS
 
 ACCOUNT = np.dtype(
     [
@@ -37,8 +40,8 @@ ACCOUNT = np.dtype(
         ("return_square", np.float64),
         ("reward_sum", np.float64),
         ("bar", np.int64),  # the account stands at this bar's close
-        ("start", np.int64),
         ("stop", np.int64),  # the last bar of the episode, which admits no order
+        ("steps", np.int64),  # moves since the episode began
         ("generator", np.uint64),
         ("bankrupt", np.int64),
     ]
@@ -50,8 +53,9 @@ HOLDING = np.dtype(
         ("entry_price", np.float64),  # average over the fills that built the position, slippage included, fees not
         ("price", np.float64),  # last close seen
         ("holding_bars", np.int64),
-        ("wish", np.float64),  # scratch of a portfolio's step
-        # What was filled between the previous close and this one: the order, then a stop or liquidation.
+        ("waiting", np.float64),  # the action that waits for the symbol's next bar; NaN for none
+        ("wish", np.float64),  # scratch of a step under the schemes shares and weights
+        # What was filled between the previous close and this one: the order, then a forced exit.
         ("order_shares", np.float64),
         ("order_price", np.float64),
         ("exit_shares", np.float64),
@@ -60,11 +64,12 @@ HOLDING = np.dtype(
 )
 NUMBERS = (
     *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position"),
-    *("max_order_shares", "stop_loss", "take_profit", "turbulence_stop"),
+    *("max_order_shares", "max_participation", "stop_loss", "take_profit", "turbulence_stop"),
+    *("maintenance_margin", "delisting_loss"),
     *("scale", "clip", "cost_penalty", "drawdown_penalty", "sharpe_bonus"),
     *("sharpe_weight", "return_weight", "drawdown_weight", "cost_weight", "adaptation"),
 )
-CHOICES = ("scheme", "reward_scheme", "fill_at_close", "allow_short")
+CHOICES = ("scheme", "portfolio", "reward_scheme", "fill_at_close", "allow_short")
 RULES = np.dtype([(name, np.float64) for name in NUMBERS] + [(name, np.int64) for name in CHOICES])
 
 # Without Numba's run time nothing compiled can allocate and no references are counted; that and inlining make it three
@@ -89,6 +94,9 @@ HOLDING_BARS_SCALE = 100
 MIN_ORDER_VALUE = 1e-6
 # Part of a lot that is forgiven before rounding down, so that 10 shares computed as 9.999999999 stay 10.
 LOT_TOLERANCE = 1e-9
+# Orders spend at most the cash, up to rounding: cash may lie below zero by this fraction of the account's size, which
+# the tolerance of lots sets, and by the value of two orders too small to be placed.
+CASH_DUST = 1e-8
 # Variance of returns below which a Sharpe ratio says nothing and counts as 0.
 MIN_VARIANCE = 1e-12
 
@@ -100,7 +108,8 @@ def rules_of(config: TradingConfig) -> NDArray[Any]:
     values |= {
         "fee_rate": config.fee_bps / 10_000,
         "slippage": config.slippage_bps / 10_000,
-        "borrow_rate": config.borrow_bps_per_bar / 10_000,
+        "borrow_rate": config.borrow_bps_per_year / 10_000,
+        "portfolio": config.account == "portfolio",
         "adaptation": 1 / config.reward.sharpe_bars,
         "fill_at_close": config.fill == "close",
         "scheme": SCHEMES.index(config.scheme),
@@ -127,11 +136,10 @@ def discrete_wish(action, cash, shares, price, rules):
 
 
 @compiled
-def limited_order(wish, cash, shares, others_value, price, rules):
-    """The part of `wish` that cash, the largest position and whole lots admit; 0 when nothing is left.
+def limited_order(wish, cash, shares, others_value, price, most, rules):
+    """The part of `wish` that cash, the largest position, `most` shares and whole lots admit; 0 when nothing is left.
 
-    `others_value` is the value of the account's other positions and `price` the reference price. Reducing or covering
-    a position is never limited by cash.
+    `others_value` is the value of the account's other positions and `price` the reference price.
     """
     if wish == 0.0:
         return 0.0
@@ -153,14 +161,20 @@ def limited_order(wish, cash, shares, others_value, price, rules):
     order = target - shares
     if wish > 0.0:
         affordable = (cash - rules["fee_fixed"]) / (fill * (1.0 + fee_rate))
-        order = min(order, max(affordable, -shares, 0.0))
+        order = min(order, max(affordable, 0.0))
+    if abs(order) > most:
+        order = math.copysign(most, order)
     lot = rules["lot_size"]
     if lot > 0.0 and order != -shares:
         whole = math.floor(abs(order) / lot + LOT_TOLERANCE) * lot
         order = whole if order > 0.0 else -whole
     if abs(shares + order) * fill < MIN_ORDER_VALUE:
-        return -shares
-    if abs(order) * fill < MIN_ORDER_VALUE:
+        order = -shares
+    elif abs(order) * fill < MIN_ORDER_VALUE:
+        return 0.0
+    # No order takes the account into debt for its fixed fee.
+    proceeds = max(-order, 0.0) * fill * (1.0 - fee_rate)
+    if proceeds < rules["fee_fixed"] and cash + proceeds < rules["fee_fixed"]:
         return 0.0
     return order
 
@@ -188,11 +202,32 @@ def fill_order(order, price, account, holding, rules):
 
 
 @compiled
-def place_order(wish, others_value, price, account, holding, rules):
-    order = limited_order(wish, account["cash"], holding["shares"], others_value, price, rules)
+def place_order(wish, others_value, price, account, holding, bars, arrival, rules):
+    most = largest_order(holding["symbol"], bars, arrival, rules)
+    order = limited_order(wish, account["cash"], holding["shares"], others_value, price, most, rules)
     if order != 0.0:
         holding["order_price"] = fill_order(order, price, account, holding, rules)
         holding["order_shares"] = order
+
+
+@compiled
+def largest_order(symbol, bars, arrival, rules):
+    """The most shares of one order: a fraction of the volume of the bar in which it fills."""
+    if rules["max_participation"] == math.inf:
+        return math.inf
+    bar = arrival
+    if rules["fill_at_close"]:
+        bar -= 1
+        while bar > 0 and math.isnan(bars[symbol, bar, CLOSE]):
+            bar -= 1
+    return rules["max_participation"] * bars[symbol, bar, VOLUME]
+
+
+@compiled
+def reference_price(holding, bars, arrival, rules):
+    """The price before slippage of an order that fills on the way to `arrival`; NaN where the symbol has no bar."""
+    open_ = bars[holding["symbol"], arrival, OPEN]
+    return holding["price"] if rules["fill_at_close"] and not math.isnan(open_) else open_
 
 
 @compiled
@@ -201,53 +236,73 @@ def discrete_target(action, cash, shares, price, turbulence, rules):
     if turbulence >= rules[0]["turbulence_stop"]:
         action = CLOSE_POSITION
     wish = discrete_wish(action, cash, shares, price, rules[0])
-    return shares + limited_order(wish, cash, shares, 0.0, price, rules[0])
+    return shares + limited_order(wish, cash, shares, 0.0, price, math.inf, rules[0])
 
 
 @compiled
-def place_discrete(action, account, holdings, prices, bar, stopped, rules):
-    """Fill the discrete `action`, decided at `bar`, for an account of one asset."""
+def weight_target(weight, cash, shares, price, turbulence, rules):
+    """The position that a `weight` of an account of one asset leads to at reference `price`."""
+    if turbulence >= rules[0]["turbulence_stop"]:
+        weight = 0.0
+    if math.isnan(weight):
+        return shares
+    wish = weight_wish(weight, 0.0, cash + shares * price, shares, price, rules[0])
+    return shares + limited_order(wish, cash, shares, 0.0, price, math.inf, rules[0])
+
+
+@compiled
+def place_discrete(action, account, holdings, bars, arrival, stopped, rules):
+    """Fill the discrete `action` on the way to `arrival`, for an account of one asset."""
     holding = holdings[0]
-    price = reference_price(prices, holding["symbol"], bar, rules)
+    price = reference_price(holding, bars, arrival, rules)
     if math.isnan(price):
         return
     if stopped:
         action = CLOSE_POSITION
     wish = discrete_wish(action, account["cash"], holding["shares"], price, rules)
-    place_order(wish, 0.0, price, account, holding, rules)
+    if wish != 0.0:
+        place_order(wish, 0.0, price, account, holding, bars, arrival, rules)
 
 
 @compiled
-def reference_price(prices, symbol, bar, rules):
-    """The price at which an order decided at `bar` fills before slippage; NaN where the symbol cannot trade."""
-    if math.isnan(prices[symbol, bar, CLOSE]) or math.isnan(prices[symbol, bar + 1, OPEN]):
-        return math.nan
-    return prices[symbol, bar, CLOSE] if rules["fill_at_close"] else prices[symbol, bar + 1, OPEN]
+def decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rules):
+    """Turn `action` (A,), decided at `bar`, and what waits since earlier bars into wishes of the symbols that have a
+    bar at `arrival`; the others wait. Returns the value of all holdings at reference prices.
 
-
-@compiled
-def place_portfolio(action, account, holdings, prices, observable, bar, stopped, rules):
-    """Fill the portfolio `action` (A,), decided at `bar`: what is sold, then what is bought, the largest first."""
+    A wish is in shares, or under the scheme weights still a weight.
+    """
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
         symbol = holding["symbol"]
-        price = reference_price(prices, symbol, bar, rules)
-        value += holding["shares"] * (holding["price"] if math.isnan(price) else price)
-        if math.isnan(price) or not (stopped or observable[symbol, bar]):
-            holding["wish"] = math.nan
-        elif stopped:
-            holding["wish"] = -holding["shares"]
-        elif rules["scheme"] == SHARES:
+        if stopped:
+            holding["waiting"] = -math.inf if rules["scheme"] == SHARES else 0.0
+        elif observable[symbol, bar]:
+            holding["waiting"] = action[a]
+        elif not math.isnan(bars[symbol, bar, CLOSE]):
+            holding["waiting"] = math.nan
+        price = reference_price(holding, bars, arrival, rules)
+        holding["wish"] = math.nan
+        if math.isnan(price):
+            value += holding["shares"] * holding["price"]
+            continue
+        value += holding["shares"] * price
+        holding["wish"] = holding["waiting"]
+        if rules["scheme"] == SHARES:
             # In float32, as the action is: 0.29 of 100 shares are 29.
-            holding["wish"] = float(np.trunc(np.float32(action[a]) * np.float32(rules["max_order_shares"])))
-        else:
-            holding["wish"] = action[a]
-    if rules["scheme"] == WEIGHTS and not stopped:
-        weights_to_shares(account["cash"] + value, holdings, prices, bar, rules)
+            holding["wish"] = float(np.trunc(np.float32(holding["wish"]) * np.float32(rules["max_order_shares"])))
+    return value
+
+
+@compiled
+def place_actions(action, account, holdings, bars, observable, bar, arrival, stopped, rules):
+    """Fill the orders of shares and weights: what is sold, then what is bought, the largest first."""
+    value = decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rules)
+    if rules["scheme"] == WEIGHTS:
+        weights_to_shares(account["cash"] + value, holdings, bars, arrival, rules)
     for a in range(holdings.shape[0]):
         if holdings[a]["wish"] < 0.0:
-            value += place_wish(value, account, holdings[a], prices, bar, rules)
+            value += place_wish(value, account, holdings[a], bars, arrival, rules)
     for _ in range(holdings.shape[0]):
         largest = -1
         for a in range(holdings.shape[0]):
@@ -255,21 +310,30 @@ def place_portfolio(action, account, holdings, prices, observable, bar, stopped,
                 largest = a
         if largest < 0:
             break
-        value += place_wish(value, account, holdings[largest], prices, bar, rules)
+        value += place_wish(value, account, holdings[largest], bars, arrival, rules)
 
 
 @compiled
-def place_wish(value, account, holding, prices, bar, rules):
+def place_wish(value, account, holding, bars, arrival, rules):
     """Place the holding's wish and forget it; returns what it adds to `value`, that of all holdings."""
-    price = reference_price(prices, holding["symbol"], bar, rules)
+    price = reference_price(holding, bars, arrival, rules)
     held = holding["shares"]
-    place_order(holding["wish"], value - held * price, price, account, holding, rules)
+    place_order(holding["wish"], value - held * price, price, account, holding, bars, arrival, rules)
     holding["wish"] = math.nan
     return (holding["shares"] - held) * price
 
 
 @compiled
-def weights_to_shares(equity, holdings, prices, bar, rules):
+def weight_wish(weight, lowered, equity, shares, price, rules):
+    """The order in shares that brings a position to `weight` of `equity`, its size lowered and capped."""
+    size = min(max(abs(weight) - lowered, 0.0), rules["max_position"])
+    if weight < 0.0:
+        size = -size if rules["allow_short"] else 0.0
+    return size * equity / price - shares
+
+
+@compiled
+def weights_to_shares(equity, holdings, bars, arrival, rules):
     """Turn wished weights of `equity` into wished shares, projected onto |w| <= max_position and sum |w| <= 1.
 
     The Euclidean projection lowers the size of every weight by the same amount (Duchi et al. 2008, "Efficient
@@ -298,81 +362,161 @@ def weights_to_shares(equity, holdings, prices, bar, rules):
             break
     for a in range(holdings.shape[0]):
         holding = holdings[a]
-        size = min(max(abs(holding["wish"]) - high, 0.0), cap)
-        price = reference_price(prices, holding["symbol"], bar, rules)
         if not math.isnan(holding["wish"]):
-            weight = size if holding["wish"] > 0.0 else -size
-            holding["wish"] = weight * equity / price - holding["shares"]
+            price = reference_price(holding, bars, arrival, rules)
+            holding["wish"] = weight_wish(holding["wish"], high, equity, holding["shares"], price, rules)
 
 
 # Bars --------------------------------------------------------------------------------------------------------------
 
 
 @compiled
-def exit_price(shares, entry_price, open_, high, low, rules):
-    """The reference price at which stop-loss or take-profit closes a position within a bar; NaN when it stays open.
-
-    A price jumped over by the open fills at the open; when the bar touches both, the stop-loss is taken to be first.
-    """
-    side = 1.0 if shares > 0.0 else -1.0
-    worst, best = (low, high) if shares > 0.0 else (high, low)
-    stop = entry_price * (1.0 - side * rules["stop_loss"])
-    profit = entry_price * (1.0 + side * rules["take_profit"])
-    if side * (open_ - stop) <= 0.0 or side * (open_ - profit) >= 0.0:
-        return open_
-    if side * (worst - stop) <= 0.0:
-        return stop
-    if side * (best - profit) >= 0.0:
-        return profit
-    return math.nan
+def pay_borrowing(account, holdings, bars, arrival, rules):
+    """Charge short positions, at their last close, for the time from their symbol's last bar to `arrival`."""
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        if holding["shares"] < 0.0:
+            years = bars[holding["symbol"], arrival, YEARS]
+            if not math.isnan(years):
+                borrowing = rules["borrow_rate"] * years * -holding["shares"] * holding["price"]
+                account["cash"] -= borrowing
+                account["costs"] += borrowing
 
 
 @compiled
-def pass_bar(account, holdings, prices, bar, rules):
-    """Live through `bar` after its opening orders: stops, borrowing, and the marks at its close."""
+def exit_level(holding, distance):
+    """The price at which a position has lost `distance`, a fraction of its entry price; negative for a gain."""
+    side = 1.0 if holding["shares"] > 0.0 else -1.0
+    return holding["entry_price"] * (1.0 - side * distance)
+
+
+@compiled
+def way_to_exit(holding, bars, bar, rules):
+    """How far along the bar's path stop-loss or take-profit closes a position; infinite when neither does.
+
+    0 at the open, at which a price that the open jumped over fills too; up to 1 at the stop-loss, on the way from the
+    open to the bar's worst price; 2 at the take-profit, on the way from there to the best.
+    """
+    if holding["shares"] == 0.0:
+        return math.inf
+    side, worst, best = (1.0, LOW, HIGH) if holding["shares"] > 0.0 else (-1.0, HIGH, LOW)
+    worst, best = bars[holding["symbol"], bar, worst], bars[holding["symbol"], bar, best]
+    open_ = bars[holding["symbol"], bar, OPEN]
+    stop, profit = exit_level(holding, rules["stop_loss"]), exit_level(holding, -rules["take_profit"])
+    if side * (open_ - stop) <= 0.0 or side * (open_ - profit) >= 0.0:
+        return 0.0
+    if side * (worst - stop) <= 0.0:
+        return (stop - open_) / (worst - open_)
+    return 2.0 if side * (best - profit) >= 0.0 else math.inf
+
+
+@compiled
+def way_to_call(account, holdings, bars, bar, rules):
+    """How far on the way from the open to the worst prices the equity falls to the maintenance margin; infinite when it
+    does not, or when no short can be bought back.
+
+    All prices move linearly and together, to the low for longs and the high for shorts, so the excess over the margin
+    is linear too. A symbol without a bar keeps its last close.
+    """
+    at_open, at_worst, shorts = account["cash"], account["cash"], False
+    for a in range(holdings.shape[0]):
+        holding = holdings[a]
+        if holding["shares"] == 0.0:
+            continue
+        weight, worst = holding["shares"], bars[holding["symbol"], bar, LOW]
+        open_ = bars[holding["symbol"], bar, OPEN]
+        if holding["shares"] < 0.0:
+            weight, worst = weight * (1.0 + rules["maintenance_margin"]), bars[holding["symbol"], bar, HIGH]
+        if math.isnan(open_):
+            open_, worst = holding["price"], holding["price"]
+        elif holding["shares"] < 0.0:
+            shorts = True
+        at_open += weight * open_
+        at_worst += weight * worst
+    if not shorts or (at_open > 0.0 and at_worst > 0.0):
+        return math.inf
+    return at_open / (at_open - at_worst) if at_open > 0.0 else 0.0
+
+
+@compiled
+def may_exit(holdings, rules):
+    """Whether anything could force an exit within a bar; for most accounts nothing can."""
+    watched = rules["stop_loss"] < math.inf or rules["take_profit"] < math.inf
+    for a in range(holdings.shape[0]):
+        if holdings[a]["shares"] < 0.0 or (watched and holdings[a]["shares"] != 0.0):
+            return True
+    return False
+
+
+@compiled
+def exit_within(account, holdings, bars, bar, rules):
+    """Close within `bar` what stop-loss, take-profit and margin call close, in the order of the bar's path: the open,
+    the worst prices, the best prices. A margin call buys back all shorts; of two at once a stop comes first.
+    """
+    passed = 0.0
+    while may_exit(holdings, rules):
+        closing = -1
+        reached = max(way_to_call(account, holdings, bars, bar, rules), passed) if passed <= 1.0 else math.inf
+        for a in range(holdings.shape[0]):
+            way = way_to_exit(holdings[a], bars, bar, rules)
+            if way <= reached and way < math.inf and (closing < 0 or way < reached):
+                reached, closing = way, a
+        if reached == math.inf:
+            break
+        passed = reached
+        for a in range(holdings.shape[0]):
+            holding = holdings[a]
+            price = bars[holding["symbol"], bar, OPEN]
+            if closing < 0:
+                price += reached * (bars[holding["symbol"], bar, HIGH] - price)
+                if math.isnan(price) or holding["shares"] >= 0.0:
+                    continue
+            elif closing != a:
+                continue
+            elif reached > 1.0:
+                price = exit_level(holding, -rules["take_profit"])
+            elif reached > 0.0:
+                price = exit_level(holding, rules["stop_loss"])
+            holding["exit_shares"] = -holding["shares"]
+            holding["exit_price"] = fill_order(-holding["shares"], price, account, holding, rules)
+
+
+@compiled
+def settle(price, holding):
+    """End a position at `price`, free of costs; returns the money it brings."""
+    money = holding["shares"] * price
+    holding["exit_shares"], holding["exit_price"] = -holding["shares"], price
+    holding["shares"], holding["entry_price"], holding["holding_bars"] = 0.0, 0.0, 0
+    return money
+
+
+@compiled
+def mark(account, holdings, bars, bar, rules):
+    """Value the account at the close of `bar`, at which positions in delisted symbols end."""
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
-        symbol = holding["symbol"]
-        close = prices[symbol, bar, CLOSE]
+        close = bars[holding["symbol"], bar, CLOSE]
         if not math.isnan(close):
             holding["price"] = close
             if holding["shares"] != 0.0:
-                price = exit_price(
-                    holding["shares"],
-                    holding["entry_price"],
-                    prices[symbol, bar, OPEN],
-                    prices[symbol, bar, HIGH],
-                    prices[symbol, bar, LOW],
-                    rules,
-                )
-                if not math.isnan(price):
-                    holding["exit_shares"] = -holding["shares"]
-                    holding["exit_price"] = fill_order(-holding["shares"], price, account, holding, rules)
-            if holding["shares"] != 0.0:
                 holding["holding_bars"] += 1
-                if holding["shares"] < 0.0:
-                    borrowing = rules["borrow_rate"] * -holding["shares"] * close
-                    account["cash"] -= borrowing
-                    account["costs"] += borrowing
+                if bars[holding["symbol"], bar, DELISTED] != 0.0:
+                    loss = math.copysign(rules["delisting_loss"], holding["shares"])
+                    account["cash"] += settle(close * (1.0 - loss), holding)
         value += holding["shares"] * holding["price"]
     account["equity"] = account["cash"] + value
     account["peak_equity"] = max(account["peak_equity"], account["equity"])
 
 
 @compiled
-def liquidate(account, holdings):
-    """End a bankrupt account: every position is closed at the last close, free of costs, since nothing is left."""
+def go_bankrupt(account, holdings):
+    """End an account without equity: every position is closed at the last close, free of costs."""
     account["bankrupt"] = 1
     account["cash"] = account["equity"]
     for a in range(holdings.shape[0]):
-        holding = holdings[a]
-        if holding["shares"] != 0.0:
-            holding["exit_shares"] = -holding["shares"]
-            holding["exit_price"] = holding["price"]
-            holding["shares"] = 0.0
-            holding["entry_price"] = 0.0
-            holding["holding_bars"] = 0
+        if holdings[a]["shares"] != 0.0:
+            settle(holdings[a]["price"], holdings[a])
 
 
 @compiled
@@ -420,11 +564,22 @@ def running_sharpe(account):
 
 
 @compiled
-def advance(i, actions, accounts, all_holdings, prices, observable, turbulence, rules):
+def next_bar(account, holdings, bars, rules):
+    """The bar to which the account moves: the clock's next for a portfolio, else its symbol's next up to the stop."""
+    arrival = account["bar"] + 1
+    if not rules["portfolio"]:
+        while arrival < account["stop"] and math.isnan(bars[holdings[0]["symbol"], arrival, CLOSE]):
+            arrival += 1
+    return arrival
+
+
+@compiled
+def advance(i, actions, accounts, all_holdings, bars, observable, turbulence, rules):
     """Move account `i` from the close at which its action is decided to the next; returns the reward."""
     account, holdings = accounts[i], all_holdings[i]
-    bar = account["bar"]
-    account["bar"] = bar + 1
+    bar, arrival = account["bar"], next_bar(account, holdings, bars, rules)
+    account["bar"] = arrival
+    account["steps"] += 1
     for a in range(holdings.shape[0]):
         holdings[a]["order_shares"] = 0.0
         holdings[a]["order_price"] = math.nan
@@ -434,32 +589,34 @@ def advance(i, actions, accounts, all_holdings, prices, observable, turbulence, 
         return 0.0
     equity_before, peak_before, costs_before = account["equity"], account["peak_equity"], account["costs"]
     stopped = turbulence[bar] >= rules["turbulence_stop"]
+    pay_borrowing(account, holdings, bars, arrival, rules)
     if actions.ndim == 1:
-        place_discrete(actions[i], account, holdings, prices, bar, stopped, rules)
+        place_discrete(actions[i], account, holdings, bars, arrival, stopped, rules)
     else:
-        place_portfolio(actions[i], account, holdings, prices, observable, bar, stopped, rules)
-    pass_bar(account, holdings, prices, bar + 1, rules)
+        place_actions(actions[i], account, holdings, bars, observable, bar, arrival, stopped, rules)
+    exit_within(account, holdings, bars, arrival, rules)
+    mark(account, holdings, bars, arrival, rules)
     if account["equity"] <= 0.0:
-        liquidate(account, holdings)
+        go_bankrupt(account, holdings)
     reward = reward_of(account, equity_before, peak_before, costs_before, rules)
     account["reward_sum"] += reward
     return reward
 
 
 @compiled
-def open_account(account, holdings, start, stop, prices, rules):
+def open_account(account, holdings, start, stop, bars, rules):
     """A fresh account at the close of bar `start`, to end at `stop`; its generator and symbols stay."""
     cash = rules["initial_cash"]
     account["cash"], account["equity"], account["peak_equity"] = cash, cash, cash
     account["costs"], account["reward_sum"] = 0.0, 0.0
     account["return_mean"], account["return_square"] = 0.0, 0.0
-    account["bar"], account["start"], account["stop"], account["bankrupt"] = start, start, stop, 0
+    account["bar"], account["stop"], account["steps"], account["bankrupt"] = start, stop, 0, 0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
-        price = prices[holding["symbol"], start, CLOSE]
+        price = bars[holding["symbol"], start, CLOSE]
         holding["price"] = 0.0 if math.isnan(price) else price
         holding["shares"], holding["entry_price"], holding["holding_bars"] = 0.0, 0.0, 0
-        holding["wish"] = math.nan
+        holding["waiting"], holding["wish"] = math.nan, math.nan
         holding["order_shares"], holding["order_price"] = 0.0, math.nan
         holding["exit_shares"], holding["exit_price"] = 0.0, math.nan
 
@@ -489,7 +646,7 @@ def cash_ratio(cash, equity):
 def observe(account, holdings, observations, observable, rules, out):
     """Write what the account sees at its bar's close to `out` (D,), in the order of `observation_columns`."""
     n_features = observations.shape[2]
-    portfolio = rules["scheme"] != DISCRETE
+    portfolio = rules["portfolio"]
     bar, equity = account["bar"], account["equity"]
     column = 0
     for a in range(holdings.shape[0]):
@@ -541,12 +698,12 @@ def next_uniform(account):
 
 
 @compiled
-def start_episode(account, holdings, starts, prices, rules):
+def start_episode(account, holdings, starts, bars, rules):
     """Open the account anew at a random row of `starts` (E, 3): symbol (-1 for all), first bar, last bar."""
     episode = starts[int(next_uniform(account) * starts.shape[0])]
     if episode[0] >= 0:
         holdings[0]["symbol"] = episode[0]
-    open_account(account, holdings, episode[1], episode[2], prices, rules)
+    open_account(account, holdings, episode[1], episode[2], bars, rules)
 
 
 @compiled
@@ -565,15 +722,15 @@ def valid(actions):
 
 
 @compiled
-def start_episodes(accounts, holdings, starts, prices, rules):
+def start_episodes(accounts, holdings, starts, bars, rules):
     for i in range(accounts.shape[0]):
-        start_episode(accounts[i], holdings[i], starts, prices, rules[0])
+        start_episode(accounts[i], holdings[i], starts, bars, rules[0])
 
 
 @compiled
-def open_all(accounts, holdings, start, stop, prices, rules):
+def open_all(accounts, holdings, start, stop, bars, rules):
     for i in range(accounts.shape[0]):
-        open_account(accounts[i], holdings[i], start, stop, prices, rules[0])
+        open_account(accounts[i], holdings[i], start, stop, bars, rules[0])
 
 
 @compiled
@@ -583,10 +740,10 @@ def observe_all(accounts, holdings, observations, observable, rules, out):
 
 
 @compiled
-def advance_all(actions, accounts, holdings, prices, observable, turbulence, rules, rewards):
-    """Step every account; no episode is begun anew."""
-    for i in range(accounts.shape[0]):
-        rewards[i] = advance(i, actions, accounts, holdings, prices, observable, turbulence, rules[0])
+def advance_some(which, actions, accounts, holdings, bars, observable, turbulence, rules, rewards):
+    """Step the accounts whose indices `which` (n,) names; no episode is begun anew."""
+    for i in which:
+        rewards[i] = advance(i, actions, accounts, holdings, bars, observable, turbulence, rules[0])
 
 
 @compiled
@@ -595,7 +752,7 @@ def step_episodes(
     accounts,
     holdings,
     starts,
-    prices,
+    bars,
     observations,
     observable,
     turbulence,
@@ -618,7 +775,7 @@ def step_episodes(
         return -1
     n_done = 0
     for i in range(accounts.shape[0]):
-        rewards[i] = advance(i, actions, accounts, holdings, prices, observable, turbulence, rules[0])
+        rewards[i] = advance(i, actions, accounts, holdings, bars, observable, turbulence, rules[0])
         account = accounts[i]
         done = account["bankrupt"] != 0 or account["bar"] >= account["stop"]
         dones[i] = done
@@ -626,6 +783,6 @@ def step_episodes(
             n_done += 1
             observe(account, holdings[i], observations, observable, rules[0], last_out[i])
             finished[i] = account
-            start_episode(account, holdings[i], starts, prices, rules[0])
+            start_episode(account, holdings[i], starts, bars, rules[0])
         observe(account, holdings[i], observations, observable, rules[0], out[i])
     return n_done

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from MLOps.errors import UserError
 
-OPEN, HIGH, LOW, CLOSE = range(4)
+# The numbers of one symbol's bar: prices, shares traded, years since the symbol's previous bar, and 1 where the symbol
+# is delisted at the bar's close, else 0.
+OPEN, HIGH, LOW, CLOSE, VOLUME, YEARS, DELISTED = range(7)
+YEAR = np.timedelta64(8766, "h")  # 365.25 days
+# A symbol may lack this many of the market's last bars without being taken for delisted.
+OUTAGE_BARS = 5
 T = TypeVar("T", bound=np.generic)
 
 KEYS = ["timestamp", "symbol"]
@@ -21,7 +26,7 @@ class Block(NamedTuple):
     They are left writable because a call passes writable arrays several times faster than read-only ones.
     """
 
-    prices: NDArray[np.float64]  # (S, B, 4) open, high, low, close
+    bars: NDArray[np.float64]  # (S, B, 7) in the order of the columns above; NaN where the symbol has no bar
     observations: NDArray[np.float32]  # (S, B, F)
     observable: NDArray[np.bool_]  # (S, B)
     turbulence: NDArray[np.float64]  # (B,), NaN where unknown
@@ -30,14 +35,20 @@ class Block(NamedTuple):
 class Market:
     """Prices [symbols, bars] and observations [symbols, bars, features] on one clock; immutable.
 
-    A symbol may be listed late and end early: outside its life, one contiguous run of bars, its prices are NaN and
-    `alive` is false. Nothing is ever filled in.
+    A symbol may be listed late, lack bars (an outage, a halt) and end early: there its prices are NaN and `alive` is
+    false. Nothing is filled in.
+
+    A symbol is delisted at its last bar when the market runs on for more than `OUTAGE_BARS` bars and for longer than
+    the symbol was ever absent before.
 
     Attributes:
         symbols: S names, in the order of the first axis.
         timestamps: (B,) datetime64[ns], UTC without zone, increasing.
-        open, high, low, close: (S, B) float64, NaN outside the symbol's life.
+        open, high, low, close: (S, B) float64, NaN where the symbol has no bar.
+        volume: (S, B) float64 likewise, or None when it is not known of every bar.
         alive: (S, B) bool, whether the symbol has a bar.
+        has_later_bar: (S, B) bool, whether the symbol has a bar after this one, in the bars that this market shows.
+        delisted: (S, B) bool, whether the symbol is delisted at the bar's close.
         observations: (S, B, F) float32, NaN where missing.
         observation_names: the names of the F columns.
         observable: (S, B) bool, whether the symbol has a bar and all its observations; only there is anything decided.
@@ -53,8 +64,9 @@ class Market:
         observations: NDArray[np.float32],
         observation_names: tuple[str, ...],
         turbulence: NDArray[np.float64] | None = None,
+        volume: NDArray[np.float64] | None = None,
     ) -> None:
-        """Check and take over the arrays.
+        """Check the arrays and copy them into one block.
 
         Args:
             symbols: S names.
@@ -63,17 +75,17 @@ class Market:
             observations: (S, B, F); NaN where missing.
             observation_names: F names.
             turbulence: (B,), what is known of the whole market's turbulence at each close.
+            volume: (S, B) shares traded in each bar. The market has no volume unless every bar has a finite one of at
+                least 0.
 
         Raises:
-            UserError: for shapes that disagree, times out of order, a hole inside a symbol's life, prices that are not
-                positive or whose high and low do not enclose open and close.
+            UserError: for shapes that disagree, times out of order, prices that are not positive or whose high and low
+                do not enclose open and close.
         """
         self.symbols = tuple(symbols)
         self.timestamps = _read_only(np.asarray(timestamps, dtype="datetime64[ns]"))
         self.observation_names = tuple(observation_names)
         self._check_shapes(prices, observations)
-        prices = np.ascontiguousarray(prices, dtype=np.float64)
-        observations = np.ascontiguousarray(observations, dtype=np.float32)
         alive: NDArray[np.bool_] = np.asarray(np.isfinite(prices).all(axis=2))
         self._check_prices(prices, alive)
         self._has_turbulence = turbulence is not None
@@ -81,8 +93,17 @@ class Market:
             turbulence = np.full(len(self.timestamps), np.nan)
         elif turbulence.shape != self.timestamps.shape:
             raise UserError(f"market: expected turbulence of {len(self.timestamps)} bars, found {len(turbulence)}")
+        if volume is not None and volume.shape != alive.shape:
+            raise UserError(f"market: expected volume of shape {alive.shape}, found {volume.shape}")
+        self._has_volume = volume is not None and bool((np.isfinite(volume) & (volume >= 0))[alive].all())
+        bars = np.full((*alive.shape, DELISTED + 1), np.nan)
+        bars[..., : CLOSE + 1] = prices
+        if volume is not None:
+            bars[..., VOLUME] = np.where(alive, volume, np.nan)
+        bars[..., YEARS], bars[..., DELISTED] = _years_and_delistings(self.timestamps, alive)
+        observations = np.ascontiguousarray(observations, dtype=np.float32)
         observable: NDArray[np.bool_] = alive & np.asarray(np.isfinite(observations).all(axis=2))
-        self.block = Block(prices, observations, observable, np.ascontiguousarray(turbulence, dtype=np.float64))
+        self.block = Block(bars, observations, observable, np.ascontiguousarray(turbulence, dtype=np.float64))
         self.first, self.stop = 0, len(self.timestamps)
 
     @classmethod
@@ -92,7 +113,8 @@ class Market:
         """Build the block from long tables.
 
         Args:
-            bars: columns `timestamp` (UTC), `symbol`, `open`, `high`, `low`, `close`; more are ignored.
+            bars: columns `timestamp` (UTC), `symbol`, `open`, `high`, `low`, `close`, and `volume` where it is known;
+                more are ignored.
             observations: `timestamp`, `symbol` and one float column per observation, in the order to be kept; rows may
                 be missing, where the symbol is then not observable.
             turbulence: indexed by timestamp; bars without a value have none.
@@ -119,6 +141,10 @@ class Market:
         prices = np.full((len(symbols), len(clock), len(OHLC)), np.nan)
         places = _places(bars, symbols, clock, "bars")
         prices[places] = bars[OHLC].to_numpy(dtype=np.float64)
+        volume = None
+        if "volume" in bars.columns:
+            volume = np.full(prices.shape[:2], np.nan)
+            volume[places] = bars["volume"].to_numpy(dtype=np.float64)
         present = np.zeros((len(symbols), len(clock)), dtype=bool)
         present[places] = True
         block = np.full((len(symbols), len(clock), len(names)), np.nan, dtype=np.float32)
@@ -131,27 +157,41 @@ class Market:
         if turbulence is not None:
             by_time = pd.Series(turbulence.to_numpy(dtype=np.float64), index=_utc(turbulence.index))
             on_clock = by_time.reindex(clock).to_numpy(dtype=np.float64)
-        return cls(tuple(str(s) for s in symbols), clock, prices, block, tuple(names), on_clock)
+        return cls(tuple(str(s) for s in symbols), clock, prices, block, tuple(names), on_clock, volume)
 
     @property
     def open(self) -> NDArray[np.float64]:
-        return self._price(OPEN)
+        return self._column(OPEN)
 
     @property
     def high(self) -> NDArray[np.float64]:
-        return self._price(HIGH)
+        return self._column(HIGH)
 
     @property
     def low(self) -> NDArray[np.float64]:
-        return self._price(LOW)
+        return self._column(LOW)
 
     @property
     def close(self) -> NDArray[np.float64]:
-        return self._price(CLOSE)
+        return self._column(CLOSE)
+
+    @property
+    def volume(self) -> NDArray[np.float64] | None:
+        return self._column(VOLUME) if self._has_volume else None
 
     @property
     def alive(self) -> NDArray[np.bool_]:
         return _read_only(np.isfinite(self.close))
+
+    @property
+    def has_later_bar(self) -> NDArray[np.bool_]:
+        later = np.zeros((self.n_symbols, self.n_bars), dtype=bool)
+        later[:, :-1] = np.logical_or.accumulate(self.alive[:, :0:-1], axis=1)[:, ::-1]
+        return _read_only(later)
+
+    @property
+    def delisted(self) -> NDArray[np.bool_]:
+        return _read_only(self._column(DELISTED) == 1)
 
     @property
     def observations(self) -> NDArray[np.float32]:
@@ -196,8 +236,8 @@ class Market:
         view.timestamps = self.timestamps[first:stop]
         return view
 
-    def _price(self, column: int) -> NDArray[np.float64]:
-        return _read_only(self.block.prices[:, self.first : self.stop, column])
+    def _column(self, column: int) -> NDArray[np.float64]:
+        return _read_only(self.block.bars[:, self.first : self.stop, column])
 
     def _check_shapes(self, prices: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
         expected = (len(self.symbols), len(self.timestamps))
@@ -226,13 +266,6 @@ class Market:
             bars = np.flatnonzero(alive[s])
             if not len(bars):
                 raise UserError(f"market: {symbol} has no bar")
-            holes = np.flatnonzero(np.diff(bars) > 1)
-            if len(holes):
-                hole = self.timestamps[bars[holes[0]] + 1]
-                raise UserError(
-                    f"market: {symbol} has a hole in its life at {hole}, a time at which other symbols have bars; "
-                    "remove that time for all symbols or split the symbol in two"
-                )
             open_, high, low, close = prices[s, bars].T
             for wrong, rule in (
                 (low <= 0, "prices must be positive"),
@@ -243,6 +276,19 @@ class Market:
                     bar = bars[np.flatnonzero(wrong)[0]]
                     found = ", ".join(f"{name} {price:g}" for name, price in zip(OHLC, prices[s, bar], strict=True))
                     raise UserError(f"market: {symbol} at {self.timestamps[bar]}: {rule}; found {found}")
+
+
+def _years_and_delistings(
+    timestamps: NDArray[np.datetime64], alive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(S, B) years since the symbol's previous bar, 0 at its first; (S, B) 1 where it is delisted, else 0."""
+    years, delisted = (np.where(alive, 0.0, np.nan) for _ in range(2))
+    for symbol, has_bar in enumerate(alive):
+        bars = np.flatnonzero(has_bar)
+        years[symbol, bars[1:]] = np.diff(timestamps[bars]) / YEAR
+        absences = np.diff(bars, append=len(has_bar)) - 1
+        delisted[symbol, bars[-1]] = absences[-1] > max(OUTAGE_BARS, absences[:-1].max(initial=0))
+    return years, delisted
 
 
 def _places(

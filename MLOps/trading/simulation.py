@@ -1,4 +1,4 @@
-"""A policy over a whole market: the backtest's face of the kernel."""
+"""A policy over a whole market, as a backtest runs it, and the ledger of what happened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from MLOps.trading import kernel
 from MLOps.trading.account import Action, as_actions, observation_columns
 from MLOps.trading.market import Market
 
-# (observations (n, D), symbol_index (n,), bar) -> actions (n,) or, for a portfolio, (1, S).
+# (observations (n, D), symbol_index, bar) -> actions (n,), or (1, S) for a portfolio; see `simulate`.
 Policy = Callable[[NDArray[np.float32], NDArray[np.intp], int], NDArray[Any]]
 
 # Where no action was asked for.
@@ -26,21 +26,25 @@ class Ledger:
     """Everything that happened, per bar.
 
     The first axis is the symbol, except that `cash`, `equity`, `costs` and `rewards` have one row per account: S rows
-    under the scheme `discrete`, where every symbol has its own account, and one row under `shares` and `weights`.
+    when every symbol has its own account, one row for a portfolio. At bars at which an account does not move, because
+    its symbol has no bar, its state is repeated and nothing is filled, earned or paid.
 
     Attributes:
         symbols: S names.
         timestamps: (B,) datetime64[ns], UTC.
         close: (S, B) the market's closes, NaN where a symbol has no bar.
-        actions: (S, B) what the policy decided at the bar's close; where it was not asked, NO_ACTION (portfolio: NaN).
-        order_shares, order_price: (S, B) shares traded by the previous bar's decision and their fill price, slippage
-            included; 0 and NaN where nothing was filled.
-        exit_shares, exit_price: (S, B) the same of stop-loss, take-profit and liquidation, later in the same bar.
+        tradable: (S, B) bool, from the first bar at which a decision on the symbol can be asked for to the symbol's
+            last bar in the market, gaps included.
+        actions: (S, B) what the policy decided at the bar's close; where it was not asked, NO_ACTION for the scheme
+            `discrete` and NaN for the others.
+        order_shares, order_price: (S, B) shares traded by the last decision and their fill price, slippage included; 0
+            and NaN where nothing was filled.
+        exit_shares, exit_price: (S, B) the same of stop-loss, take-profit, margin call, delisting and bankruptcy, later
+            in the same bar.
         position: (S, B) shares held at the bar's close.
-        entry_price: (S, B) average price of what is held, slippage included; stale where nothing is.
+        entry_price: (S, B) average price of what is held, slippage included; 0 where nothing is.
         holding_bars: (S, B) closes that the position has lived through.
-        cash, equity: (N, B) money at the bar's close; equity = cash + sum of position × close, with the last close of
-            a symbol whose life has ended.
+        cash, equity: (N, B) money at the bar's close; equity = cash + sum of position × last close.
         costs: (N, B) money lost in the bar to commission, fixed fees, slippage and borrowing.
         rewards: (N, B) the reward of the step that ended at the bar's close.
     """
@@ -48,6 +52,7 @@ class Ledger:
     symbols: tuple[str, ...]
     timestamps: NDArray[np.datetime64]
     close: NDArray[np.float64]
+    tradable: NDArray[np.bool_]
     actions: NDArray[Any]
     order_shares: NDArray[np.float64]
     order_price: NDArray[np.float64]
@@ -79,76 +84,103 @@ class Ledger:
 def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
     """Let `policy` trade the whole market, from its first bar to its last.
 
-    Under the scheme `discrete` every symbol has its own account with `initial_cash`; under `shares` and `weights` one
-    account holds all. Once a bar, `policy(observations, symbol_index, bar)` is asked for the accounts that can trade:
-    whose symbol is observable at the bar and has a next one, and that are not bankrupt. `symbol_index` says which
-    symbols the rows of `observations` are, `bar` indexes `market.timestamps`. A portfolio is asked with one row and the
-    index of all symbols, and answers with one row. The last bar admits no order. An account whose symbol is not yet
-    listed keeps its cash; one whose symbol has ended keeps its position at the last close.
+    With `account: per_symbol` every symbol has its own account with `initial_cash`, which moves over the bars of its
+    symbol; with `portfolio` one account holds all and moves over all bars. At each bar `policy(observations,
+    symbol_index, bar)` is asked for the accounts that can decide: whose symbol is observable at the bar and has a later
+    one, and that are not bankrupt. `symbol_index` says which symbols the rows of `observations` are, `bar` indexes
+    `market.timestamps`; one action per row is expected. A portfolio is asked with one row and the index of all symbols
+    when any symbol can be decided on, and answers with one row of S actions.
+
+    Under the scheme `weights` the answer NaN asks for no order. An account keeps its cash until its symbol is listed,
+    and a position at its last close when its symbol ends without being delisted.
 
     Raises:
-        UserError: when the policy answers with the wrong shape, an unknown action or a number that is not finite.
+        UserError: when the policy answers with the wrong shape, an unknown action or a number outside [-1, 1], or when
+            the market lacks what the rules need.
     """
-    portfolio = config.scheme != "discrete"
+    check_market(market, config)
+    portfolio, discrete = config.account == "portfolio", config.scheme == "discrete"
     block, rules = market.block, kernel.rules_of(config)
-    check_turbulence(market, config)
     shape = (market.n_symbols, market.n_bars)
     n_accounts = 1 if portfolio else shape[0]
     accounts = np.zeros(n_accounts, kernel.ACCOUNT)
     holdings = np.zeros((n_accounts, shape[0] // n_accounts), kernel.HOLDING)
     holdings["symbol"] = np.arange(shape[0]).reshape(holdings.shape)
-    kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.prices, rules)
+    kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.bars, rules)
 
+    has_later_bar = market.has_later_bar
+    decides = market.observable & has_later_bar
+    goes_on = np.ones((1, shape[1]), bool) if portfolio else has_later_bar
     observations = np.empty((n_accounts, len(observation_columns(market, config))), dtype=np.float32)
-    actions = np.zeros((1, shape[0]), np.float32) if portfolio else np.zeros(n_accounts, np.int64)
+    actions = np.zeros(n_accounts, np.int64) if discrete else np.zeros(holdings.shape, np.float32)
     rewards = np.zeros(n_accounts)
     costs_before = np.zeros(n_accounts)
     ledger = Ledger(
         symbols=market.symbols,
         timestamps=market.timestamps,
         close=market.close,
-        actions=np.full(shape, np.nan, np.float32) if portfolio else np.full(shape, NO_ACTION, np.int8),
+        tradable=np.logical_or.accumulate(decides, axis=1) & (has_later_bar | market.alive),
+        actions=np.full(shape, NO_ACTION, np.int8) if discrete else np.full(shape, np.nan, np.float32),
         holding_bars=np.zeros(shape, np.int64),
         **{name: np.zeros(shape) for name in ("order_shares", "exit_shares", "position", "entry_price")},
         **{name: np.full(shape, np.nan) for name in ("order_price", "exit_price")},
         **{name: np.zeros((n_accounts, shape[1])) for name in ("cash", "equity", "costs", "rewards")},
     )
     ledger.cash[:, 0] = ledger.equity[:, 0] = config.initial_cash
-    tradable = market.observable[:, :-1] & market.alive[:, 1:]
     for bar in range(shape[1] - 1):
-        asked = np.flatnonzero(tradable[:, bar] & (accounts["bankrupt"] == 0))
-        actions[:] = 0
+        here = accounts["bar"] == market.first + bar
+        asked = np.flatnonzero(decides[:, bar] & np.broadcast_to(here & (accounts["bankrupt"] == 0), shape[0]))
+        actions[:] = 0 if discrete else np.nan
         if len(asked):
             kernel.observe_all(accounts, holdings, block.observations, block.observable, rules, observations)
             if portfolio:
-                actions[:] = _answer(policy(observations, np.arange(shape[0]), bar), actions.shape, discrete=False)
+                actions[:] = _answer(policy(observations, np.arange(shape[0]), bar), actions.shape, config)
                 ledger.actions[:, bar] = actions[0]
             else:
-                actions[asked] = _answer(policy(observations[asked], asked, bar), asked.shape, discrete=True)
-                ledger.actions[asked, bar] = actions[asked]
-        kernel.advance_all(
-            actions, accounts, holdings, block.prices, block.observable, block.turbulence, rules, rewards
+                answer = _answer(policy(observations[asked], asked, bar), asked.shape, config)
+                actions.reshape(-1)[asked] = ledger.actions[asked, bar] = answer
+        moving = np.flatnonzero(here & goes_on[:, bar])
+        kernel.advance_some(
+            moving, actions, accounts, holdings, block.bars, block.observable, block.turbulence, rules, rewards
         )
+        for name in ("position", "entry_price", "holding_bars", "cash", "equity"):
+            getattr(ledger, name)[:, bar + 1] = getattr(ledger, name)[:, bar]
+        arrived = np.flatnonzero(accounts["bar"] == market.first + bar + 1)
+        holding = holdings[arrived].reshape(-1)
+        symbols = holding["symbol"]
+        ledger.position[symbols, bar + 1] = holding["shares"]
         for name in ("order_shares", "order_price", "exit_shares", "exit_price", "entry_price", "holding_bars"):
-            getattr(ledger, name)[:, bar + 1] = holdings[name].ravel()
-        ledger.position[:, bar + 1] = holdings["shares"].ravel()
+            getattr(ledger, name)[symbols, bar + 1] = holding[name]
         for name in ("cash", "equity"):
-            getattr(ledger, name)[:, bar + 1] = accounts[name]
-        ledger.costs[:, bar + 1] = accounts["costs"] - costs_before
-        ledger.rewards[:, bar + 1] = rewards
-        costs_before[:] = accounts["costs"]
+            getattr(ledger, name)[arrived, bar + 1] = accounts[name][arrived]
+        ledger.costs[arrived, bar + 1] = accounts["costs"][arrived] - costs_before[arrived]
+        ledger.rewards[arrived, bar + 1] = rewards[arrived]
+        costs_before[arrived] = accounts["costs"][arrived]
     return ledger
 
 
-def check_turbulence(market: Market, config: TradingConfig) -> None:
-    """Refuse a turbulence stop that nothing could ever touch."""
+def check_market(market: Market, config: TradingConfig) -> None:
+    """Refuse rules that need what the market lacks.
+
+    Raises:
+        UserError: for a turbulence stop without turbulence, or a limit of participation without volume.
+    """
     if config.turbulence_stop is not None and market.turbulence is None:
         raise UserError("trading.turbulence_stop is set, but the market has no turbulence; add it or set null")
+    if config.max_participation is not None and market.volume is None:
+        raise UserError(
+            "trading.max_participation is set, but the market lacks the volume of some bars; add it or set null"
+        )
 
 
-def _answer(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
-    answer = as_actions(actions, shape, discrete)
-    if not kernel.valid(answer):
-        known = f"one of {[int(action) for action in Action]}" if discrete else "finite"
+def _answer(actions: Any, shape: tuple[int, ...], config: TradingConfig) -> NDArray[Any]:
+    answer = as_actions(actions, shape, config.scheme == "discrete")
+    if config.scheme == "discrete":
+        known, valid = f"one of {[int(action) for action in Action]}", bool(kernel.valid(answer))
+    elif config.scheme == "shares":
+        known, valid = "in [-1, 1]", bool((np.abs(answer) <= 1).all())
+    else:
+        known, valid = "in [-1, 1], or NaN for no order", not (np.abs(answer) > 1).any()
+    if not valid:
         raise UserError(f"expected every action to be {known}, found {answer.tolist()}")
     return answer

@@ -52,7 +52,7 @@ def test_a_random_policy_has_no_edge_without_costs(allow_short: bool) -> None:
 @pytest.mark.parametrize("allow_short", [False, True])
 def test_a_random_policy_loses_its_costs(allow_short: bool) -> None:
     config = TradingConfig(
-        fee_bps=10.0, slippage_bps=5.0, fee_fixed=1.0, borrow_bps_per_bar=1.0, allow_short=allow_short
+        fee_bps=10.0, slippage_bps=5.0, fee_fixed=1.0, borrow_bps_per_year=400.0, allow_short=allow_short
     )
     ledger = random_trading(config, seed=1)
     loss, costs = ledger.equity[:, 0] - ledger.equity[:, -1], ledger.costs.sum(axis=1)
@@ -66,10 +66,10 @@ def test_the_observed_close_flatters() -> None:
     market = fair_market(2)
     rng = np.random.default_rng(3)
     close = 100 * np.exp(rng.normal(0, 0.02, (EPISODES, BARS)))
-    market.block.prices[..., 3] = close
-    market.block.prices[..., 0] = 100.0
-    market.block.prices[..., 1] = np.maximum(close, 100.0)
-    market.block.prices[..., 2] = np.minimum(close, 100.0)
+    market.block.bars[..., 3] = close
+    market.block.bars[..., 0] = 100.0
+    market.block.bars[..., 1] = np.maximum(close, 100.0)
+    market.block.bars[..., 2] = np.minimum(close, 100.0)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
         return np.where(close[symbols, bar] < 100, 3, 6)
@@ -132,7 +132,12 @@ def test_the_share_scheme_follows_finrl_to_the_cent(threshold: float | None, til
     """Every symbol, every day of the sample's eight years; `tilt` keeps the account short of cash."""
     market = sample()
     config = TradingConfig(
-        initial_cash=100_000.0, scheme="shares", fill="close", max_order_shares=100, turbulence_stop=threshold
+        initial_cash=100_000.0,
+        scheme="shares",
+        account="portfolio",
+        fill="close",
+        max_order_shares=100,
+        turbulence_stop=threshold,
     )
     rng = np.random.default_rng(7)
     actions = rng.uniform(-1, 1, (market.n_bars, 4)) + tilt

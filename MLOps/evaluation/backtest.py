@@ -32,7 +32,7 @@ class Backtest:
     random_total_returns: np.ndarray
     excess: dict[str, tuple[float, float, float]]
 
-    def figures(self, bars_per_year: float) -> dict[str, dict[str, float]]:
+    def figures(self, bars_per_year: int) -> dict[str, dict[str, float]]:
         """Performance by policy."""
         return {name: performance(ledger, bars_per_year) for name, ledger in self.ledgers.items()}
 

@@ -8,7 +8,6 @@ import pandas as pd
 
 from MLOps.config.params import BacktestConfig
 from MLOps.config.trading import TradingConfig
-from MLOps.evaluation.performance import account_counts
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.signals import probability_columns

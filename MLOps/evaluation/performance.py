@@ -72,7 +72,7 @@ def account_counts(ledger: Ledger) -> np.ndarray:
     return np.logical_or.accumulate(ledger.tradable.any(axis=0))[None]
 
 
-def performance(ledger: Ledger, bars_per_year: float) -> dict[str, float]:
+def performance(ledger: Ledger, bars_per_year: int) -> dict[str, float]:
     """The metrics of a backtest.
 
     `turnover` is the value traded over the mean capital, per year; `exposure` the mean gross position over equity;

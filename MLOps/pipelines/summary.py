@@ -25,9 +25,8 @@ def main() -> None:
         if candidate is not None:
             tags = registry.tags(candidate)
             print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
-        print(
-            f"{registry.name}: candidate is version {candidate}, {f'champion is version {champion}' if champion else 'no champion'}."
-        )
+        reigning = f"champion is version {champion}" if champion else "no champion"
+        print(f"{registry.name}: candidate is version {candidate}, {reigning}.")
         print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
 
 

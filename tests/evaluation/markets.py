@@ -10,7 +10,7 @@ def market_of(closes: np.ndarray, days: int = 1) -> Market:
     """Symbols (S, B) that open where they closed before; NaN where a symbol has no bar; one constant to observe."""
     closes = np.atleast_2d(closes)
     before = np.concatenate([closes[:, :1], closes[:, :-1]], axis=1)
-    opened = np.where(np.isnan(before), closes, before)
+    opened = np.where(np.isnan(before) | np.isnan(closes), closes, before)
     prices = np.stack([opened, np.maximum(opened, closes), np.minimum(opened, closes), closes], axis=2)
     symbols, bars = closes.shape
     timestamps = pd.date_range("2020-01-01", periods=bars, freq=f"{days}D").to_numpy()

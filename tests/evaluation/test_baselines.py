@@ -24,6 +24,7 @@ CONFIG = BacktestConfig(
     bootstrap_samples=200,
     block_bars=10,
     confidence=0.95,
+    bars_per_year=252,
 )
 STOPS = [TradingConfig(stop_loss=stop, take_profit=profit)
          for stop, profit in product((None, 0.02, 0.05, 0.1), (None, 0.03, 0.1))]  # fmt: skip
@@ -110,7 +111,7 @@ def passes(policy: Policy, market: Market, trading: TradingConfig, seed: int, qu
     """Whether the policy does better than its own trades at random times, as the gate asks."""
     ledger = simulate(policy, market, trading)
     draws = [Portfolio.of(draw).total_return for draw in random_timing(ledger, market, trading, 39, seed)]
-    return Portfolio.of(ledger).total_return > np.quantile(draws, quantile) + SAME_RETURN
+    return bool(Portfolio.of(ledger).total_return > np.quantile(draws, quantile) + SAME_RETURN)
 
 
 def test_random_timing_has_the_turnover_and_the_exposure_of_what_it_stands_for() -> None:

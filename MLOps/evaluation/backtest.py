@@ -22,11 +22,10 @@ class Backtest:
     ledgers: dict[str, Ledger]
     random_total_returns: np.ndarray
     advantage: dict[str, tuple[float, float, float]]
-    config: BacktestConfig
 
-    def figures(self) -> dict[str, dict[str, float]]:
+    def figures(self, bars_per_year: int) -> dict[str, dict[str, float]]:
         """Performance by policy."""
-        return {name: performance(ledger, self.config.bars_per_year) for name, ledger in self.ledgers.items()}
+        return {name: performance(ledger, bars_per_year) for name, ledger in self.ledgers.items()}
 
     def curves(self) -> dict[str, np.ndarray]:
         return {name: portfolio_equity(ledger) for name, ledger in self.ledgers.items()}
@@ -81,5 +80,4 @@ def backtest(
             for name in returns
             if name != "agent"
         },
-        config=config,
     )

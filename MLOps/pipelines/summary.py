@@ -1,5 +1,6 @@
 """What the pipeline came to, in a page of text: predictors, agents, the test span, the gate, and what to do next."""
 
+import math
 from typing import Any
 
 from MLOps.artifacts import read_json
@@ -44,11 +45,15 @@ def predictors() -> list[str]:
 
 
 def agents(names: list[str]) -> list[str]:
-    """Each agent on validation."""
+    """Each agent on validation, its figures a bar made figures a year."""
+    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
     lines = [_head("Agents, validation")]
     for name in names:
         metrics = read_json(paths.METRICS / "train_agent" / f"{name}.json")
-        lines.append(_row(name, {column: metrics[f"validation_{column}"] for column in COLUMNS}))
+        figures = {column: metrics.get(f"validation_{column}") for column in COLUMNS}
+        figures["sharpe"] = metrics["validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
+        figures["turnover"] = metrics["validation_turnover_per_bar"] * bars_per_year
+        lines.append(_row(name, figures))
     return lines
 
 

@@ -18,20 +18,20 @@ from MLOps.data.clock import Clock
 
 JUMP_RATIO = 1.8  # a price that many times the one before, or its inverse, looks like an unadjusted split
 LEVEL_RATIO = 5.0  # nor does any market move that far between two bars; a price in another unit does
-USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump, up to LEVEL_RATIO
+USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump
 ELAPSED_MOVES = 10.0  # the same, for a jump over missing bars: times the root of the bars that passed
 ADJUSTED_STEP = 0.02  # of the ratio of adjusted to raw close, for one bar; prices rounded to cents move it too
 STANDING_BARS = 5  # fewer equal bars in a row are nothing
 STANDING_CHANCE = 1e-4  # below it a run of equal bars is no chance; of all runs in the symbol's life
 MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
 OUTLIER_RATIO = 40.0  # times the usual volume around; a busy day has ten
-UNIT_RATIO = 50.0  # times the usual volume before: another unit, if prices move as before and it comes at once
+UNIT_RATIO = 30.0  # times the usual volume before: another unit, if prices move as before and it comes at once
 CERTAIN_UNIT_RATIO = 1000.0  # the same, whatever prices do
-SUDDEN_BARS = 5  # on both sides show a sudden change whole, but for their noise: at least
-SUDDEN_SHARE = 0.7  # of it
+SUDDEN_BARS = 5  # or a day: on both sides they show a sudden change whole, but for their noise
+SUDDEN_SHARE = 0.7  # of it at least
 CALM_RATIO = 3.0  # prices move as before within this ratio
 WEEKS_A_YEAR = 52
-MIN_WINDOW_BARS = 20
+LONG_BARS, SHORT_BARS = 60, 20
 RARE_SHARE = 0.1  # what fewer of a symbol's bars than this show is no habit of it
 Mask = np.ndarray
 
@@ -60,16 +60,30 @@ class OrderedBars:
         return {name: np.log(adjusted[name].to_numpy()) for name in PRICES}
 
     @cached_property
+    def move(self) -> np.ndarray:
+        """Size of the log return from the close before."""
+        return np.abs(self.adjusted["close"] - self.before(self.adjusted["close"]))
+
+    @cached_property
     def usual_move(self) -> np.ndarray:
-        """Median size of the symbol's log returns, at each row."""
-        close = self.adjusted["close"]
-        move = pd.Series(np.abs(close - self.before(close)), index=self.table.index)
+        """Median size of the symbol's moves, at each row."""
+        move = pd.Series(self.move, index=self.table.index)
         return move.groupby(self.table["symbol"]).transform("median").fillna(0.0).to_numpy()
 
     @cached_property
     def limit(self) -> np.ndarray:
         """The log ratio beyond which a price is far from another, at each row."""
         return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(LEVEL_RATIO))
+
+    @cached_property
+    def level_limit(self) -> np.ndarray:
+        """The log ratio beyond which a price is on another level, at each row: more in a crisis, by the moves around."""
+
+        def around(rows: slice) -> np.ndarray:
+            rolling = pd.Series(self.move[rows]).rolling(SHORT_BARS + 1, center=True, min_periods=SHORT_BARS // 2)
+            return rolling.median().fillna(0.0).to_numpy()
+
+        return np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO))
 
     def before(self, values: np.ndarray) -> np.ndarray:
         """The symbol's value at the row before; NaN at its first."""
@@ -83,18 +97,24 @@ class OrderedBars:
         """The share of the symbol's bars that are among `rows`, at each row."""
         return pd.Series(rows * 1.0, index=self.table.index).groupby(self.table["symbol"]).transform("mean").to_numpy()
 
-    def by_symbol(self, find: Callable[[slice], Mask]) -> Mask:
+    def by_symbol(self, find: Callable[[slice], np.ndarray]) -> np.ndarray:
         """What `find` answers of each symbol's rows, joined."""
         starts = np.flatnonzero(~self.follows)
         spans = zip(starts, [*starts[1:], len(self.table)], strict=True)
         return np.concatenate([find(slice(first, stop)) for first, stop in spans]) if len(starts) else np.zeros(0, bool)
 
     @cached_property
+    def bars_per_day(self) -> int:
+        """Of a symbol, usually."""
+        days = self.table["timestamp"].dt.floor("D")
+        return max(round(self.table.groupby(["symbol", days]).size().median()), 1)
+
+    @cached_property
     def windows(self) -> tuple[int, int]:
-        """Bars that hold the pattern of the week, and of the day: the widest and the narrowest window to compare."""
-        week = max(MIN_WINDOW_BARS, round(self.clock.bars_per_year / WEEKS_A_YEAR))
-        day = 1 if self.clock.daily else round(np.timedelta64(1, "D") / self.clock.spacing)
-        return week, min(week, max(MIN_WINDOW_BARS, day))
+        """Bars of a week, and of a day, but LONG_BARS and SHORT_BARS at least: whole days, which hold their pattern."""
+        wanted = (max(LONG_BARS, self.clock.bars_per_year / WEEKS_A_YEAR), max(SHORT_BARS, self.bars_per_day))
+        week, day = (self.bars_per_day * -(-int(bars) // self.bars_per_day) for bars in wanted)
+        return week, day
 
     @cached_property
     def log_volume(self) -> np.ndarray:
@@ -135,8 +155,7 @@ def _gap_limit(b: OrderedBars) -> np.ndarray:
 
 def _level_jump(b: OrderedBars) -> Mask:
     body = np.abs(b.adjusted["close"] - b.adjusted["open"])
-    far = np.log(LEVEL_RATIO)
-    return (_gap(b) > np.maximum(_gap_limit(b), far)) | (body > far)
+    return (_gap(b) > np.maximum(_gap_limit(b), b.level_limit)) | (body > b.level_limit)
 
 
 def _split_like(b: OrderedBars) -> Mask:
@@ -150,7 +169,7 @@ def _wick(b: OrderedBars) -> np.ndarray:
 
 
 def _stray_extreme(b: OrderedBars) -> Mask:
-    return _wick(b) > np.log(LEVEL_RATIO)
+    return _wick(b) > b.level_limit
 
 
 def _long_wick(b: OrderedBars) -> Mask:
@@ -178,8 +197,8 @@ def _standing(b: OrderedBars) -> Mask:
 def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
     """Runs of standing bars that are too long for chance, of symbols that usually move or that do not.
 
-    How often a symbol stands is counted without its three longest runs. Standing comes in clusters (at night, say), so
-    a bar after a standing one is taken to stand four times as likely as any.
+    Standing comes in clusters (at night, say): the chance of a run follows from how often a standing bar is followed by
+    another. That, and how often the symbol stands at all, is counted without its three longest runs.
     """
     standing = _standing(b)
 
@@ -188,10 +207,12 @@ def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
         run = np.cumsum(np.diff(own.astype(int), prepend=0) == 1) * own
         lengths = np.bincount(run)
         lengths[0] = 0
-        longest = np.sort(lengths)[-3:].sum()
-        share = (own.sum() - longest) / max(len(own) - longest, 1)
-        chance = min(0.98, 4 * share + 0.05)
-        least = max(STANDING_BARS, np.log(STANDING_CHANCE / len(own)) / np.log(chance))
+        usual = np.sort(lengths)[:-3]
+        usual = usual[usual > 0]
+        share = usual.sum() / max(len(own) - own.sum() + usual.sum(), 1)
+        # Of twenty bars more than there are one stands on, so that few of them make no certainty.
+        followed = (usual.sum() - len(usual) + 1) / (usual.sum() + 20)
+        least = max(STANDING_BARS, np.log(STANDING_CHANCE / len(own)) / np.log(followed))
         return own & (lengths[run] >= least) & ((share < MOVING_SHARE) == usually_moves)
 
     return b.by_symbol(find)
@@ -249,16 +270,15 @@ def _volume_unit(b: OrderedBars) -> Mask:
     their noise. The bar is where the means over a day differ most.
     """
     week, day = b.windows
-    move = np.abs(b.adjusted["close"] - b.before(b.adjusted["close"]))
 
     def find(rows: slice) -> Mask:
-        volume, moved = pd.Series(b.log_volume[rows]), pd.Series(np.where(move[rows] > 0, move[rows], np.nan))
+        volume, moved = pd.Series(b.log_volume[rows]), pd.Series(np.where(b.move[rows] > 0, b.move[rows], np.nan))
         found = np.zeros(len(volume), dtype=bool)
         if len(volume) < 2 * day:
             return found
         step = _sides(volume, week, day, "median")
         spread = 1.4826 * (volume - volume.rolling(week, center=True, min_periods=day).median()).abs().median()
-        sudden = _sides(volume, SUDDEN_BARS, 2, "mean") / step > SUDDEN_SHARE
+        sudden = _sides(volume, max(SUDDEN_BARS, b.bars_per_day), 2, "mean") / step > SUDDEN_SHARE
         calm = np.log(moved).pipe(_sides, week, day, "median").abs() < np.log(CALM_RATIO)
         limit = max(np.log(UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
         changed = (step.abs() > limit) & calm | (step.abs() > max(limit, np.log(CERTAIN_UNIT_RATIO)))

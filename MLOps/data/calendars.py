@@ -36,9 +36,11 @@ class Sessions:
     """The sessions of a span, in order: `days` (datetime64[D]), `opens` and `closes` (datetime64[us], UTC).
 
     `begins` and `ends` bound the times of continuous trading: a session with a break has two, and sessions that adjoin
-    (around the clock) have one together.
+    (around the clock) have one together. From the day `first` to the day `last` they are complete.
     """
 
+    first: np.datetime64
+    last: np.datetime64
     days: np.ndarray
     opens: np.ndarray
     closes: np.ndarray
@@ -46,37 +48,45 @@ class Sessions:
     ends: np.ndarray
 
 
-@lru_cache(maxsize=64)
 def load_sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Sessions:
-    """The sessions from MARGIN before the day `first` to MARGIN after the day `last`, as far as the calendar knows.
+    """The sessions of the years from that of the day `first` to that of `last`, and MARGIN on both sides.
 
     Raises:
         UserError: there is no such calendar, or it does not reach from the first to the last day.
     """
+    # Whole years, so that spans that are alike share what takes long to compute.
+    sessions = _sessions(calendar, first.astype("datetime64[Y]"), last.astype("datetime64[Y]") + 1)
+    if first < sessions.first or last > sessions.last:
+        raise UserError(
+            f"data.calendar: {calendar} knows the days from {sessions.first} to {sessions.last}, the bars are from "
+            f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}; set it to null"
+        )
+    return sessions
+
+
+@lru_cache(maxsize=64)
+def _sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Sessions:
+    """Those from `first` to `last` with MARGIN on both sides, as far as the calendar knows."""
     # Slow to import, for the stage that looks at calendars.
     import exchange_calendars
 
-    first_day, last_day = pd.Timestamp(first), pd.Timestamp(last)
-    start, end = first_day - MARGIN, last_day + MARGIN
+    start, end = pd.Timestamp(first) - MARGIN, pd.Timestamp(last) + MARGIN
     try:
         try:
             exchange = exchange_calendars.get_calendar(calendar, start=start, end=end)
         except ValueError:
             known = exchange_calendars.get_calendar(calendar)
             start, end = max(start, known.bound_min() or start), min(end, known.bound_max() or end)
-            if first_day < start or end < last_day:
-                raise
-            exchange = exchange_calendars.get_calendar(calendar, start=start, end=end)
+            if start < end:
+                exchange = exchange_calendars.get_calendar(calendar, start=start, end=end)
+            else:
+                # None of the years wanted is known: those that are tell the caller so.
+                exchange = known
+                start, end = known.bound_min() or known.first_session, known.bound_max() or known.last_session
     except exchange_calendars.errors.InvalidCalendarName:
         names = exchange_calendars.get_calendar_names()
         near = [name for name in names if name[:2] == calendar[:2].upper()] or list(CANDIDATES)
         raise UserError(f"data.calendar: no calendar is called {calendar!r}; {suggest(calendar, near)}") from None
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"data.calendar: {calendar} does not cover the bars from {first_day.date()} to {last_day.date()}: "
-            f"{reason}; set it to null"
-        ) from None
     opens, closes = _utc(exchange.opens), _utc(exchange.closes)
     break_starts, break_ends = _utc(exchange.break_starts), _utc(exchange.break_ends)
     with_break = ~np.isnat(break_starts)
@@ -84,6 +94,8 @@ def load_sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> S
     ends = np.sort(np.concatenate([closes, break_starts[with_break]]))
     apart = begins[1:] > ends[:-1]
     return Sessions(
+        first=np.datetime64(start, "D"),
+        last=np.datetime64(end, "D"),
         days=exchange.sessions.to_numpy(dtype="datetime64[D]"),
         opens=opens,
         closes=closes,

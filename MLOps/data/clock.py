@@ -77,7 +77,7 @@ class Clock:
                 better, fits = _guess(stamps, spacing)
                 if better or extra > EXTRA:
                     contradicted, fits, calendar = calendar, {calendar: agreement} | fits, None
-        offsets = (np.timedelta64(0, "us"),) * 2
+        offsets: tuple[np.timedelta64, np.timedelta64] = (np.timedelta64(0, "us"), np.timedelta64(0, "us"))
         if calendar is None:
             years = (stamps[-1] - stamps[0]) / DAY / YEAR_DAYS
             derived = max(round((len(stamps) - 1) / years), 1) if years > 0 else 1

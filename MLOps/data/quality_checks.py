@@ -17,7 +17,9 @@ from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME
 from MLOps.data.clock import Clock
 
 JUMP_RATIO = 1.8  # a price that many times the one before, or its inverse, looks like an unadjusted split
-LEVEL_RATIO = 5.0  # nor does any market move that far between two bars; a price in another unit does
+LEVEL_RATIO = 20.0  # one that far away is in another unit, and so is one at about ten times or a tenth
+UNIT_SLACK = 0.15  # log ratio that a market may add to a change of unit
+FAR_RATIO = 5.0  # whatever the symbol usually does, that is a jump
 USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump
 ELAPSED_MOVES = 10.0  # the same, for a jump over missing bars: times the root of the bars that passed
 ADJUSTED_STEP = 0.02  # of the ratio of adjusted to raw close, for one bar; prices rounded to cents move it too
@@ -25,10 +27,10 @@ STANDING_BARS = 5  # fewer equal bars in a row are nothing
 STANDING_CHANCE = 1e-4  # below it a run of equal bars is no chance; of all runs in the symbol's life
 MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
 OUTLIER_RATIO = 40.0  # times the usual volume around; a busy day has ten
-UNIT_RATIO = 30.0  # times the usual volume before: another unit, if prices move as before and it comes at once
+UNIT_RATIO = 20.0  # times the usual volume before: another unit, if prices move as before and it comes at once
 CERTAIN_UNIT_RATIO = 1000.0  # the same, whatever prices do
 SUDDEN_BARS = 5  # or a day: on both sides they show a sudden change whole, but for their noise
-SUDDEN_SHARE = 0.7  # of it at least
+SUDDEN_SHARE = 0.6  # of it at least
 CALM_RATIO = 3.0  # prices move as before within this ratio
 WEEKS_A_YEAR = 52
 LONG_BARS, SHORT_BARS = 60, 20
@@ -73,17 +75,19 @@ class OrderedBars:
     @cached_property
     def limit(self) -> np.ndarray:
         """The log ratio beyond which a price is far from another, at each row."""
-        return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(LEVEL_RATIO))
+        return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(FAR_RATIO))
 
-    @cached_property
-    def level_limit(self) -> np.ndarray:
-        """The log ratio beyond which a price is on another level, at each row: more in a crisis, by the moves around."""
+    def other_unit(self, size: np.ndarray) -> Mask:
+        """Whether log ratios of prices, as positive numbers, are those of two units: about a power of ten, or beyond
+        what any market moves, which is more where the moves around are large."""
 
         def around(rows: slice) -> np.ndarray:
             rolling = pd.Series(self.move[rows]).rolling(SHORT_BARS + 1, center=True, min_periods=SHORT_BARS // 2)
             return rolling.median().fillna(0.0).to_numpy()
 
-        return np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO))
+        power = np.round(size / np.log(10))
+        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < UNIT_SLACK)
+        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO)))
 
     def before(self, values: np.ndarray) -> np.ndarray:
         """The symbol's value at the row before; NaN at its first."""
@@ -153,13 +157,14 @@ def _gap_limit(b: OrderedBars) -> np.ndarray:
     return np.maximum(b.limit, ELAPSED_MOVES * b.usual_move * np.sqrt(np.where(b.follows, elapsed, 1)))
 
 
-def _level_jump(b: OrderedBars) -> Mask:
-    body = np.abs(b.adjusted["close"] - b.adjusted["open"])
-    return (_gap(b) > np.maximum(_gap_limit(b), b.level_limit)) | (body > b.level_limit)
+def _unit_jump(b: OrderedBars) -> Mask:
+    gap, body = _gap(b), np.abs(b.adjusted["close"] - b.adjusted["open"])
+    return ((gap > _gap_limit(b)) & b.other_unit(gap)) | b.other_unit(body)
 
 
 def _split_like(b: OrderedBars) -> Mask:
-    return (_gap(b) > _gap_limit(b)) & ~_level_jump(b)
+    body = np.abs(b.adjusted["close"] - b.adjusted["open"])
+    return ((_gap(b) > _gap_limit(b)) | (body > np.log(FAR_RATIO))) & ~_unit_jump(b)
 
 
 def _wick(b: OrderedBars) -> np.ndarray:
@@ -169,7 +174,7 @@ def _wick(b: OrderedBars) -> np.ndarray:
 
 
 def _stray_extreme(b: OrderedBars) -> Mask:
-    return _wick(b) > b.level_limit
+    return b.other_unit(_wick(b))
 
 
 def _long_wick(b: OrderedBars) -> Mask:
@@ -281,13 +286,14 @@ def _volume_unit(b: OrderedBars) -> Mask:
         sudden = _sides(volume, max(SUDDEN_BARS, b.bars_per_day), 2, "mean") / step > SUDDEN_SHARE
         calm = np.log(moved).pipe(_sides, week, day, "median").abs() < np.log(CALM_RATIO)
         limit = max(np.log(UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
-        changed = (step.abs() > limit) & calm | (step.abs() > max(limit, np.log(CERTAIN_UNIT_RATIO)))
-        sharpest = _sides(volume, day, max(day // 2, 1), "mean").abs()
+        near = _sides(volume, day, max(day // 2, 1), "mean").abs()
+        size = np.minimum(step.abs(), near)
+        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_UNIT_RATIO)))
         # The windows show a change from half a week before it to half a week after; it is where the nearer ones show
         # it most.
-        near = np.flatnonzero(changed)
-        for region in np.split(near, np.flatnonzero(np.diff(near) > week) + 1) if len(near) else ():
-            bar = int(sharpest[region[0] : region[-1] + 1].idxmax())
+        bars = np.flatnonzero(changed)
+        for region in np.split(bars, np.flatnonzero(np.diff(bars) > week) + 1) if len(bars) else ():
+            bar = int(near[region[0] : region[-1] + 1].idxmax())
             found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_UNIT_RATIO)
         return found
 
@@ -344,8 +350,8 @@ CHECKS: dict[str, Check] = {
         "error", _range_broken, "correct the rows: high and low must enclose open and close"
     ),
     "price spike": Check("error", _spike, "correct the rows: a bad tick, or a price in another unit", True),
-    "price level jump": Check(
-        "error", _level_jump, "correct the rows, or adjust the prices before: give an adj_close column", True
+    "price in another unit": Check(
+        "error", _unit_jump, "correct the rows, or adjust the prices before: give an adj_close column", True
     ),
     "stray high or low": Check("error", _stray_extreme, "correct the rows: a bad tick, or columns exchanged", True),
     "adjusted close out of step": Check(

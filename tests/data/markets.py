@@ -35,12 +35,12 @@ def symbol_bars(stamps: pd.DatetimeIndex, symbol: str, seed: int, volatility: fl
     jumped = generator.standard_t(4, bars) * gaps
     closed = np.log(generator.uniform(5, 500)) + np.cumsum(moved + jumped)
     opened = closed - moved
-    reach = np.abs(moved) * generator.exponential(0.5, (2, bars)) + volatility * generator.exponential(0.3, (2, bars))
+    reach = np.abs(moved) * generator.uniform(0, 0.6, (2, bars)) + volatility * generator.exponential(0.3, (2, bars))
     # Much in the daytime, a twentieth at night, three times more at the opening and the close of a session.
     hour = stamps.hour.to_numpy() + stamps.minute.to_numpy() / 60
     pattern = 1.5 + 1.4 * np.sin(2 * np.pi * (hour - 9) / 24) if len(np.unique(hour)) > 1 else np.ones(bars)
     memory = np.zeros(bars)
-    noise = generator.standard_normal(bars) * 0.4
+    noise = generator.standard_normal(bars) * 0.3
     for t in range(1, bars):
         memory[t] = 0.9 * memory[t - 1] + noise[t]
     volume = 1e5 * pattern * np.exp(memory + 20 * np.minimum(np.abs(moved), 0.05))

@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.data.bars import ADJUSTED_CLOSE, PRICES, VALUES
+from MLOps.data.bars import PRICES, VALUES
 from MLOps.data.clock import Clock
-from MLOps.data.quality import WRONG_CALENDAR, Finding, QualityReport, assess
+from MLOps.data.quality import Finding, QualityReport, assess
 from MLOps.data.quality_report import as_html, as_markdown
-from MLOps.data.quality_checks import CHECKS
-from MLOps.data.sources.sample import PATH, bundled_bars
 from MLOps.data.sources.files import bars_from_file
+from MLOps.data.sources.sample import PATH, bundled_bars
 from MLOps.errors import UserError
-from tests.data.markets import MARKETS, daily_stocks, five_minutes_with_outages, hourly_crypto, thirty_stocks
 
 ROWS = (120, 300, 301, 777)  # of a table of two symbols with 500 bars each
 Inject = Callable[[pd.DataFrame], pd.DataFrame]
@@ -122,7 +120,7 @@ DEFECTS: dict[str, tuple[Inject, str, Callable[[pd.DataFrame], list[str]]]] = {
     "high below the close": (_scaled(("high",), 0.9, list(ROWS)), "high or low inside the bar", AT),
     "low above the close": (_scaled(("low",), 1.1, list(ROWS)), "high or low inside the bar", AT),
     "unadjusted split": (_scaled(PRICES, 0.5, slice(200, 500)), "split-like jump", _rows(200)),
-    "unadjusted reverse split": (_scaled(PRICES, 10.0, slice(200, 500)), "price level jump", _rows(200)),
+    "unadjusted reverse split": (_scaled(PRICES, 10.0, slice(200, 500)), "price in another unit", _rows(200)),
     "price in hundredths": (_scaled(PRICES, 100.0, [120, 777]), "price spike", _rows(120, 777)),
     "bad tick": (_scaled(PRICES, 0.4, [120, 777]), "price spike", _rows(120, 777)),
     "feed stood still": (_stale, "dead feed", _rows(*range(201, 207))),

@@ -1,4 +1,4 @@
-"""On unlike markets a planted error is found with its rows and stops the run, and none is found where none is planted."""
+"""On unlike markets a planted error is found with its rows and stops the run; where none is planted none is found."""
 
 from collections.abc import Callable
 
@@ -81,14 +81,14 @@ def high_below_low(bars: pd.DataFrame, row: int) -> pd.DataFrame:
 WHOLE = (*PRICES, ADJUSTED_CLOSE)
 PLANTED: dict[str, tuple[Plant, set[str]]] = {
     # What is planted at a row; under which of these names it must be found there, as an error.
-    "bar times ten": (scaled(WHOLE, 10.0), {"price spike", "price level jump"}),
-    "bar by ten": (scaled(WHOLE, 0.1), {"price spike", "price level jump"}),
+    "bar times ten": (scaled(WHOLE, 10.0), {"price spike", "price in another unit"}),
+    "bar by ten": (scaled(WHOLE, 0.1), {"price spike", "price in another unit"}),
     "close times ten": (scaled(("close", ADJUSTED_CLOSE), 10.0), {"high or low inside the bar"}),
     "high times a thousand": (scaled(("high",), 1000.0), {"stray high or low"}),
     "low by a hundred": (scaled(("low",), 0.01), {"stray high or low"}),
     "high below low": (high_below_low, {"high or low inside the bar"}),
     "low and volume exchanged": (exchanged, {"high or low inside the bar", "stray high or low"}),
-    "three bars in hundredths": (scaled(WHOLE, 100.0, bars_long=3), {"price level jump"}),
+    "three bars in hundredths": (scaled(WHOLE, 100.0, bars_long=3), {"price in another unit"}),
     "dead feed": (frozen, {"dead feed"}),
     "last bar again and again": (repeated, {"dead feed"}),
 }
@@ -121,7 +121,7 @@ def test_a_planted_error_is_found_at_its_row_and_stops_the_run(case: str, plante
         bars = plant(clean, row)
         report = assess(bars, Clock.of(bars, calendar))
         # A first bar is far from the second, and from none before it: the jump is told where it shows.
-        told = stamp(clean, row + (1 if lasting and "feed" in planted or "again" in planted else 0))
+        told = stamp(clean, row + (1 if planted in ("dead feed", "last bar again and again") else 0))
         nearby = {told, stamp(clean, row + 1)} if place == "first" else {told}
         found = {name: rows for name, rows in errors(report).items() if nearby & set(rows)}
         assert names & set(found), (place, told, errors(report))

@@ -48,7 +48,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume", "6volume"),
 }
 # A column with "close" in its name that is no spelling above may be an adjusted close, unless it is one of these.
-NO_CLOSE = ("time", "date", "prev", "change", "return", "percent", "pct")
+NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct")
 MISSPELT = 0.8  # similarity from which on a column is taken for a misspelling of one that lacks
 # An epoch number is read by its size: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))

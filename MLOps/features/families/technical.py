@@ -14,6 +14,7 @@ VOLUME = "volume"
 WILDER_SPANS = 6  # after 6 n bars 0.2 % of the start is left in Wilder's smoothing
 EMA_SPANS = 5  # after 5 n bars 0.005 % of the start is left in an exponential mean
 MACD_BARS = 78  # three slow spans
+NO_MOVE = 1e-12  # of a price: what adjusting and adding leave where prices are equal
 TALIB_ZERO = 1e-14  # what TA-Lib takes for 0 in a denominator
 
 
@@ -69,14 +70,14 @@ def money_flow(b: SymbolBars, bars: int) -> np.ndarray:
     """Share of the money of `bars` bars that flowed in those whose typical price rose, of those where it moved at all.
 
     TA-Lib's MFI is 0 where less than one unit of money flowed, and so depends on the units of price and volume. Here it
-    is 0.5 where none did.
+    is 0.5 where none did, and a price that moved by a rounding has not moved.
     """
     typical = (b.high + b.low + b.close) / 3
     rise = np.full(len(typical), np.nan)
-    rise[1:] = typical[1:] - typical[:-1]
+    rise[1:] = typical[1:] / typical[:-1] - 1
     flow = typical * b.volume
-    gained = rolling_mean(np.where(np.isnan(rise), np.nan, (rise > 0) * flow), bars)
-    total = gained + rolling_mean(np.where(np.isnan(rise), np.nan, (rise < 0) * flow), bars)
+    gained = rolling_mean(np.where(np.isnan(rise), np.nan, (rise > NO_MOVE) * flow), bars)
+    total = gained + rolling_mean(np.where(np.isnan(rise), np.nan, (rise < -NO_MOVE) * flow), bars)
     return np.divide(gained, total, out=0.5 + 0.0 * total, where=total > 0)
 
 

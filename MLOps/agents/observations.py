@@ -1,6 +1,8 @@
 """What an agent sees of the market, before the environment adds its account: scaled features and forecasts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,17 +25,33 @@ class MarketView:
 
     @classmethod
     def fit(
-        cls, features: tuple[str, ...], forecasters: tuple[str, ...], table: pd.DataFrame, rows: np.ndarray
+        cls,
+        features: tuple[str, ...],
+        forecasters: tuple[str, ...],
+        table: pd.DataFrame,
+        rows: np.ndarray,
+        left_out: Mapping[str, str] = MappingProxyType({}),
     ) -> "MarketView":
         """Fit the scaler on the given rows (those of the training span) of the feature table.
 
+        Args:
+            features: those of `left_out` are left out here too, which is said on the console.
+            left_out: features that the pipeline could not compute, with the reason; see `FeaturePipeline`.
+
         Raises:
-            UserError: a feature is not among those the pipeline computes.
+            UserError: a feature is not among those the pipeline computes, or none remains.
         """
         known = [name for name in table.columns if name not in KEYS]
         for name in features:
-            if name not in known:
+            if name in left_out:
+                print(f"agents: observe: {name} left out: {left_out[name]}")
+            elif name not in known:
                 raise UserError(f"agents: observe: unknown feature {name!r}; {suggest(name, known)}")
+        features = tuple(name for name in features if name not in left_out)
+        if not features:
+            raise UserError(
+                f"agents: observe: expected a feature that these bars have, found none; {suggest('', known)}"
+            )
         values = table.loc[rows, list(features)].dropna().to_numpy(np.float32)
         return cls(features, forecasters, Scaler.fit(values))
 

@@ -1,5 +1,6 @@
 """The sections `data:` and `labels:` of params.yaml: where bars come from, and what is foreseen of them."""
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Symbols = Annotated[tuple[str, ...], Field(min_length=1)]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Auto = Literal["auto"]
 
 
 @section
@@ -22,9 +24,15 @@ class CsvConfig:
 
 @section
 class FilesConfig:
-    """`data.source: files`: a file, or a folder with one file a symbol, in any of the usual spellings."""
+    """`data.source: files`: a file, or a folder with one file a symbol, in any of the usual spellings.
+
+    `columns` maps unusual names of the file to those of the bars contract; null leaves a column out.
+    """
 
     path: str
+    columns: dict[str, Literal["timestamp", "symbol", "open", "high", "low", "close", "adj_close", "volume"] | None] = (
+        field(default_factory=dict)
+    )
 
 
 @section
@@ -64,12 +72,13 @@ class SyntheticConfig:
 @section
 class LabelledConfig:
     """`data.source: labelled`: a table with a column of ids, one of target scores, and features: those named, or with
-    null every other column."""
+    null every other column. Rows keep the file's order, or are sorted by the column `time`."""
 
     path: str
     id: str
     target: str
     features: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    time: str | None = None
 
 
 @section
@@ -77,23 +86,31 @@ class SentimentConfig:
     """What was published about the symbols, joined to the bars as of their close.
 
     `path` is a CSV file with `published` (a time with its zone, or in UTC), `symbol`, and `score` in [-1, 1] or
-    `headline`, which is then scored. A bar closes `close_minutes` after its timestamp; what is published counts as
-    known `publication_delay_minutes` later.
+    `headline`, which is then scored. What is published counts as known `publication_delay_minutes` later. With
+    `close_minutes: auto` a bar closes when the calendar and the bars' spacing say so; a number of minutes from a bar's
+    timestamp to its close may not be later than that.
     """
 
     enabled: bool
     path: str
-    close_minutes: Annotated[int, Field(ge=0)]
     publication_delay_minutes: Annotated[int, Field(ge=0)]
+    close_minutes: Auto | Annotated[int, Field(ge=0)] = "auto"
 
 
 @section
 class DataConfig:
-    """`calendar` names the exchange calendar that sessions are checked against (XNYS, 24/7, …); null takes the clock
-    on which any of the symbols has a bar."""
+    """Where bars come from, and how they are judged and settled.
+
+    Attributes:
+        calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto takes the one that fits, null the timestamps
+            at which any symbol has a bar.
+        bars_per_year: what ratios are annualised by; auto takes it from the calendar and the bars' spacing.
+        on_missing: what to do where a symbol lacks a bar that others have: stop, drop the timestamp for all symbols, or
+            trade the symbol without it.
+        accept_findings: findings of severity error, by name, that are true of the market and shall not stop the run.
+    """
 
     source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]
-    calendar: str | None
     on_duplicate: Literal["error", "keep_last"]
     on_unsorted: Literal["error", "sort"]
     quality_threshold: Share
@@ -104,6 +121,10 @@ class DataConfig:
     synthetic: SyntheticConfig
     labelled: LabelledConfig
     sentiment: SentimentConfig
+    calendar: str | None = "auto"
+    bars_per_year: Auto | PositiveNumber = "auto"
+    on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
+    accept_findings: tuple[str, ...] = ()
 
 
 @section

@@ -98,7 +98,6 @@ class BacktestConfig:
     bootstrap_samples: Annotated[int, Field(ge=100)]
     block_bars: Positive
     confidence: Share
-    bars_per_year: Positive
 
 
 @section

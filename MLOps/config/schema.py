@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import types
 import typing
 from typing import Any, TypeVar
 
@@ -52,7 +53,9 @@ def _sentence(kind: type, error: ValidationError, where: str) -> str:
         return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
     if first["type"] == "missing":
         return f"{where}: the key {key!r} is missing; add it"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    # A value that may be of several types is told once for each of them.
+    rules = [d["msg"] for d in details if _written_path(kind, [str(part) for part in d["loc"]])[0] == path]
+    message = " or ".join(rule.removeprefix("Value error, ").removeprefix("Input ") for rule in rules)
     if first["type"] == "value_error":  # of a rule over several keys, which says itself what to do
         return f"{where}: {key + ': ' if key else ''}{message}"
     return f"{where}: {key}: {message}, found {first['input']!r}; correct it"
@@ -61,7 +64,8 @@ def _sentence(kind: type, error: ValidationError, where: str) -> str:
 def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
     """The keys of `loc` that the user wrote, and those known beside the last of them.
 
-    pydantic also names the chosen member of a union (`predictors.lstm.<kind>.hidden_size`), which nobody wrote.
+    pydantic also names the member of a union (`predictors.lstm.<kind>.hidden_size`, `data.bars_per_year.float`), which
+    nobody wrote.
     """
     path, known = [], []
     for part in loc:
@@ -70,6 +74,9 @@ def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
         members = [k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)]
         if len(members) > 1:
             kind = next(k for k in members if part in typing.get_args(typing.get_type_hints(k)["kind"]))
+            continue
+        plain = [k for k in typing.get_args(kind) if k is not types.NoneType]
+        if typing.get_origin(kind) in (typing.Union, types.UnionType) and not members and len(plain) > 1:
             continue
         kind = members[0] if members and typing.get_origin(kind) is not dict else kind
         path.append(part)

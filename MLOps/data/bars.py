@@ -1,7 +1,11 @@
 """The bars contract: one long table that every later stage may rely on.
 
-Columns `timestamp` (UTC), `symbol`, `open high low close volume` (float64, adjusted for corporate actions), sorted by
-symbol then timestamp, unique. Symbols may start and end at different times.
+Columns `timestamp` (UTC), `symbol`, `open high low close` (float64, adjusted for corporate actions) and, where every
+symbol has it, `volume`; sorted by symbol then timestamp, unique. A symbol may start late, end early, and lack bars that
+others have; nothing is filled in.
+
+Raw bars are what a source gave, before they are judged: unadjusted prices, with the column `adj_close` where there is
+one. A symbol without volume, or without an adjusted close, has NaN in all of its rows; no symbol has it in some.
 """
 
 import numpy as np
@@ -10,9 +14,11 @@ import pandas as pd
 from MLOps.errors import UserError
 
 PRICES = ("open", "high", "low", "close")
-VALUES = (*PRICES, "volume")
+VOLUME = "volume"
+VALUES = (*PRICES, VOLUME)
 KEYS = ("timestamp", "symbol")
 COLUMNS = (*KEYS, *VALUES)
+ADJUSTED_CLOSE = "adj_close"  # of raw bars
 # Bars may carry both of these besides: see MLOps/data/sentiment.py.
 SENTIMENT = ("sentiment", "sentiment_items")
 # A labelled table has this column and features in the place of prices: see MLOps/data/sources/labelled.py.
@@ -20,24 +26,41 @@ TARGET = "target"
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
-    """The bars in contract form: columns in order, timestamps in UTC, values as float64, sentiment if there.
+    """The bars in contract form: columns in order, timestamps in UTC, values as float64; sentiment if it is there.
 
     Rows are counted from 0, without the header; `hint` ends the sentence about unsorted or repeated rows.
 
     Raises:
-        UserError: a column is missing, the table is empty, a value is not finite, a price not positive, a volume
-            negative, or a symbol's rows are unsorted or repeated.
+        UserError: a column is missing, the table is empty, a symbol is empty, a value is not finite, a price not
+            positive, a volume negative, or a symbol's rows are unsorted or repeated.
     """
-    if missing := [name for name in COLUMNS if name not in bars.columns]:
+    with_sentiment = set(SENTIMENT) <= set(bars.columns)
+    return _checked(bars, (VOLUME, *SENTIMENT) if with_sentiment else (VOLUME,), (), where, hint)
+
+
+def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
+    """The same for raw bars. Volume or adjusted close that no symbol has is no column of the answer."""
+    absent = [name for name in (VOLUME, ADJUSTED_CLOSE) if name in bars.columns and bars[name].isna().all()]
+    optional = (VOLUME, ADJUSTED_CLOSE)
+    return _checked(bars.drop(columns=absent) if len(bars) else bars, optional, optional, where, hint)
+
+
+def _checked(
+    bars: pd.DataFrame, optional: tuple[str, ...], by_symbol: tuple[str, ...], where: str, hint: str
+) -> pd.DataFrame:
+    """The columns of the contract, `optional` ones where they are there; `by_symbol` ones may be NaN for a symbol."""
+    required = (*KEYS, *PRICES)
+    if missing := [name for name in required if name not in bars.columns]:
         raise UserError(
-            f"{where}: bars need the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing; add or rename them"
+            f"{where}: bars need the columns {', '.join(required)}; {', '.join(missing)} missing; add or rename them"
         )
     if bars.empty:
         raise UserError(f"{where}: expected bars, found no row; give at least one")
-    with_sentiment = set(SENTIMENT) <= set(bars.columns)
-    values = (*VALUES, *SENTIMENT) if with_sentiment else VALUES
+    values = (*PRICES, *(name for name in optional if name in bars.columns))
     bars = bars.loc[:, [*KEYS, *values]].reset_index(drop=True)
     bars["timestamp"] = _as_utc(bars["timestamp"], where)
+    nameless = bars["symbol"].isna() | (bars["symbol"].astype("str").str.strip() == "")
+    _refuse(bars, nameless.to_numpy(dtype=bool), where, "symbol must be given", "symbol")
     bars["symbol"] = bars["symbol"].astype("str")
     for name in values:
         try:
@@ -45,9 +68,14 @@ def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
         except (TypeError, ValueError) as error:
             raise UserError(f"{where}: {name} must hold numbers: {error}; correct the rows") from None
         numbers = bars[name].to_numpy()
-        _refuse(bars, ~np.isfinite(numbers), where, f"{name} must be finite", name)
-        if name in VALUES:
-            _refuse(bars, numbers < 0 if name == "volume" else numbers <= 0, where, f"{name} must be positive", name)
+        wanted = np.ones(len(bars), dtype=bool)
+        if name in by_symbol:
+            wanted = ~bars[name].isna().groupby(bars["symbol"]).transform("all").to_numpy()
+        _refuse(bars, wanted & ~np.isfinite(numbers), where, f"{name} must be finite", name)
+        if name == VOLUME:
+            _refuse(bars, numbers < 0, where, "volume must be 0 or more", name)
+        elif name not in SENTIMENT:
+            _refuse(bars, numbers <= 0, where, f"{name} must be positive", name)
     follows = bars["symbol"].eq(bars["symbol"].shift())
     step = bars["timestamp"].diff()
     repeated = bars.duplicated(list(KEYS)).to_numpy()

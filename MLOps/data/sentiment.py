@@ -7,19 +7,22 @@ import pandas as pd
 
 from MLOps.config.data import SentimentConfig
 from MLOps.data.bars import SENTIMENT
+from MLOps.data.clock import Clock
+from MLOps.data.tables import read_table
 from MLOps.errors import UserError
 
 
-def join_sentiment(bars: pd.DataFrame, config: SentimentConfig) -> pd.DataFrame:
+def join_sentiment(bars: pd.DataFrame, items: pd.DataFrame, closes: pd.Series, delay_minutes: int) -> pd.DataFrame:
     """The bars with `sentiment`, the mean score of what became known after the bar before and by this one's close, and
     `sentiment_items`, how much that was; both 0 for silence.
 
-    Raises:
-        UserError: the file is missing or lacks a column, or a score is not in [-1, 1].
+    Args:
+        bars: in contract form.
+        items: as from `read_items`.
+        closes: when each bar closes, in UTC; see `bar_closes`.
+        delay_minutes: from publication until an item counts as known.
     """
-    items = _read_items(Path(config.path))
-    known = items["published"] + pd.Timedelta(minutes=config.publication_delay_minutes)
-    closes = bars["timestamp"] + pd.Timedelta(minutes=config.close_minutes)
+    known = items["published"] + pd.Timedelta(minutes=delay_minutes)
     sums, counts = np.zeros(len(bars)), np.zeros(len(bars))
     for symbol, rows in bars.groupby("symbol").indices.items():
         own = (items["symbol"] == symbol).to_numpy()
@@ -35,15 +38,42 @@ def join_sentiment(bars: pd.DataFrame, config: SentimentConfig) -> pd.DataFrame:
     return bars.assign(**dict(zip(SENTIMENT, columns, strict=True)))
 
 
+def bar_closes(bars: pd.DataFrame, clock: Clock, config: SentimentConfig) -> pd.Series:
+    """When each bar closes, in UTC: as the clock says, or `close_minutes` after its timestamp.
+
+    Raises:
+        UserError: `close_minutes` is later than the clock says, so that a bar would know what is published after it.
+    """
+    derived = clock.closes(bars["timestamp"])
+    if config.close_minutes == "auto":
+        return derived
+    closes = bars["timestamp"] + pd.Timedelta(minutes=config.close_minutes)
+    late = (closes > derived).to_numpy()
+    if late.any():
+        first = bars.iloc[int(np.argmax(late))]
+        close = derived.iloc[int(np.argmax(late))]
+        raise UserError(
+            f"data.sentiment.close_minutes: {config.close_minutes} is after the close of {int(late.sum())} bars, first "
+            f"{first['symbol']} {first['timestamp'].isoformat()}, which closes at {close.isoformat()} by "
+            f"{clock.calendar or 'the bars alone, for data.calendar names none'}; they would know what is published "
+            "later: set auto"
+        )
+    return closes
+
+
 def _ticks(times: pd.Series) -> np.ndarray:
     return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
 
 
-def _read_items(path: Path) -> pd.DataFrame:
-    """`published` (UTC), `symbol` and `score` of each item, in order of time."""
+def read_items(path: Path) -> pd.DataFrame:
+    """`published` (UTC), `symbol` and `score` of each item, in order of time.
+
+    Raises:
+        UserError: the file is missing or lacks a column, a symbol is empty, or a score is not in [-1, 1].
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; set data.sentiment.path to headlines or scores, or enabled to false")
-    items = pd.read_csv(path, dtype={"symbol": "str", "headline": "str"}, encoding="utf-8-sig")
+    items = read_table(path, lambda name: name in ("symbol", "headline"))
     if lacking := [name for name in ("published", "symbol") if name not in items.columns]:
         raise UserError(
             f"{path}: expected the columns published, symbol and score or headline; {lacking[0]} is missing"
@@ -56,6 +86,12 @@ def _read_items(path: Path) -> pd.DataFrame:
         items["published"] = pd.to_datetime(items["published"], utc=True, format="ISO8601")
     except ValueError as error:
         raise UserError(f"{path}: published must be ISO 8601 times: {error}; correct the rows") from None
+    nameless = (items["symbol"].str.strip() == "").to_numpy()
+    if nameless.any():
+        row = int(np.argmax(nameless))
+        raise UserError(
+            f"{path}: symbol must be given; {int(nameless.sum())} rows have none, first row {row}; correct it"
+        )
     wrong = ~items["score"].between(-1, 1)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -69,4 +105,4 @@ def _score(headlines: pd.Series) -> pd.Series:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyser = SentimentIntensityAnalyzer()
-    return headlines.fillna("").map(lambda text: float(analyser.polarity_scores(text)["compound"]))
+    return headlines.map(lambda text: float(analyser.polarity_scores(text)["compound"]))

@@ -22,23 +22,38 @@ def classification_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: 
     return {f"{prefix}{name}": value for name, value in metrics.classification_metrics(probabilities, classes).items()}
 
 
-def forecast_metrics(
-    signals: pd.DataFrame, labels: pd.DataFrame, bars_per_year: int, prefix: str = ""
-) -> dict[str, float]:
-    """All that is measured of a forecast: its classes, its expected returns, both distributions, implied positions."""
+def forecast_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: str = "") -> dict[str, float]:
+    """All that is measured of a forecast: its classes, its expected returns, both distributions, implied positions.
+
+    Nothing is annualised: see `implied_metrics`.
+    """
     rows = judged(signals, labels)
     expected, actual = rows["expected_return"].to_numpy(float), rows["forward_return"].to_numpy(float)
-    earned = metrics.implied_returns(expected, actual, rows["timestamp"].to_numpy())
+    per_bar = metrics.trading_metrics(_implied_returns(rows), bars_per_year=1)
     figures = {
         **metrics.regression_metrics(expected, actual),
         **{f"expected_return_{name}": value for name, value in metrics.distribution(expected).items()},
         **{f"forward_return_{name}": value for name, value in metrics.distribution(actual).items()},
-        **{f"implied_{name}": value for name, value in metrics.trading_metrics(earned, bars_per_year).items()},
+        "implied_sharpe_per_bar": per_bar["sharpe"],
+        "implied_max_drawdown": per_bar["max_drawdown"],
     }
     return {
         **classification_metrics(signals, labels, prefix),
         **{f"{prefix}{name}": value for name, value in figures.items()},
     }
+
+
+def implied_metrics(
+    signals: pd.DataFrame, labels: pd.DataFrame, bars_per_year: int, prefix: str = ""
+) -> dict[str, float]:
+    """Annualised ratios of the positions that a forecast implies; see `metrics.implied_returns`."""
+    earned = _implied_returns(judged(signals, labels))
+    return {f"{prefix}{name}": value for name, value in metrics.trading_metrics(earned, bars_per_year).items()}
+
+
+def _implied_returns(rows: pd.DataFrame) -> np.ndarray:
+    expected, actual = rows["expected_return"].to_numpy(float), rows["forward_return"].to_numpy(float)
+    return metrics.implied_returns(expected, actual, rows["timestamp"].to_numpy())
 
 
 def confusion(signals: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The leak prober: does a value that counts as past change when the future does?
 
 It asks of any function from bars to a table, and looks at nothing but its answers: a feature, a label, a scaled
-input, a forecast or an observation alike. `docs/features.md` shows it at work on a feature of one's own.
+input, a forecast or an observation alike; and of what is joined to bars, as sentiment is, by corrupting what is joined.
+`docs/features.md` shows it at work on a feature of one's own.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,10 +35,10 @@ def _shuffled(bars: pd.DataFrame, future: np.ndarray, generator: np.random.Gener
 
 
 def _replaced(bars: pd.DataFrame, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
-    names = [name for name in bars.columns if name not in KEYS]
+    names = [name for name in bars.columns if pd.api.types.is_numeric_dtype(bars[name])]
     values = bars[names].to_numpy(dtype=np.float64, copy=True)
     values[rows] = change(values[rows])
-    return pd.concat([bars.loc[:, list(KEYS)], pd.DataFrame(values, columns=names, index=bars.index)], axis=1)
+    return bars.drop(columns=names).assign(**dict(zip(names, values.T, strict=True)))
 
 
 CORRUPTIONS: dict[str, Callable[[pd.DataFrame, np.ndarray, np.random.Generator], pd.DataFrame]] = {
@@ -89,16 +90,19 @@ def find_leaks(
     known_at: str = "timestamp",
     corruptions: Iterable[str] = tuple(CORRUPTIONS),
     seed: int = 0,
+    happened_at: str = "timestamp",
 ) -> list[Leak]:
-    """Corrupt all bars after each cut-off in each way, and demand bit-equal values of what was known by then.
+    """Corrupt all that happened after each cut-off in each way, and demand bit-equal values of what was known by then.
 
     Args:
-        compute: maps bars to a table with their keys and any further columns; rows may be missing. It must answer
-            for NaN in the future's bars.
-        bars: in contract form.
+        compute: maps bars, or items that are joined to bars, to a table with the bars' keys and any further columns;
+            rows may be missing. It must answer for NaN in the future's rows.
+        bars: in contract form; or the items.
         cutoffs: timestamps; what they leave after them is the future.
-        known_at: the column of the answer that says when a row's values are known: for labels "label_end".
+        known_at: the column of the answer that says when a row's values are known: for labels "label_end", for what is
+            joined to bars the time of their close.
         corruptions: keys of CORRUPTIONS.
+        happened_at: the column of `bars` that says which rows are the future: for items the time of publication.
 
     Returns:
         One leak for each column and corruption that shows any; none for a causal function.
@@ -109,7 +113,7 @@ def find_leaks(
     seen = _Seen()
     for corruption in corruptions:
         for cutoff in cutoffs:
-            future = (bars["timestamp"] > cutoff).to_numpy()
+            future = (bars[happened_at] > cutoff).to_numpy()
             answer = compute(CORRUPTIONS[corruption](bars, future, generator))
             known = (reference["timestamp"] <= cutoff) & (reference[known_at] <= cutoff)
             seen.compare(corruption, reference, answer, known.to_numpy(), cutoff)

@@ -13,7 +13,10 @@ import numpy as np
 
 from MLOps.features.talib_windows import windowed_talib
 from MLOps.features.universe import Beside
-from MLOps.features.windows import lagged_log_return
+from MLOps.features.windows import lagged_log_return, rolling_mean
+
+TRADED_BARS = 20
+TRADED_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class SymbolBars:
     """One symbol's bars as arrays of shape (bars,), and the universe beside them.
 
     `timestamp` is datetime64[us] in UTC. `sentiment` (mean score in [-1, 1] of what was published for the bar, 0 for
-    nothing) and `sentiment_items` (how much was published) are NaN where the bars carry no sentiment.
+    nothing) and `sentiment_items` (how much was published) are NaN where the bars carry no sentiment, and so is
+    `volume` where they carry none.
     """
 
     timestamp: np.ndarray
@@ -42,8 +46,16 @@ class SymbolBars:
 
     @cached_property
     def traded(self) -> np.ndarray:
-        """Volume, at least 1: it may be 0, whose logarithm is not a number a model can use."""
-        return np.maximum(self.volume, 1.0)
+        """Volume, at least TRADED_SHARE of its mean over the last TRADED_BARS bars: it may be 0, and has no log then.
+
+        The floor moves with the unit of volume. NaN where all of those bars have none, and before there are so many.
+        """
+        return np.maximum(self.volume, TRADED_SHARE * self.mean_volume(TRADED_BARS))
+
+    def mean_volume(self, bars: int) -> np.ndarray:
+        """Of the last `bars` bars; NaN where they have none, for nothing is a share of it."""
+        mean = rolling_mean(self.volume, bars)
+        return np.where(mean > 0, mean, np.nan)
 
     def once(self, key: Hashable, compute: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         """What `compute` answers, computed once for all the features that ask by the same key."""
@@ -67,8 +79,8 @@ class Feature:
         warmup_bars: the bars, the newest included, that a value is a function of.
         compute: maps one symbol's bars to float64 values (bars,), of which those of the warm-up count for nothing.
         formula: in one line, with its source where it has one; `docs/features.md` shows it.
-        needs: "universe" for a feature that compares a symbol with the recorded universe, "sentiment" for one of the
-            bars' sentiment columns.
+        needs: "universe" for a feature that compares a symbol with the recorded universe, "volume" for one of the
+            bars' volume, "sentiment" for one of their sentiment columns.
     """
 
     warmup_bars: int

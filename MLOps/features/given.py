@@ -25,4 +25,4 @@ class GivenFeatures:
         return features.astype(dict.fromkeys(self.names, "float32"))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"names": list(self.names), "universe": [], "warmup_bars": self.warmup_bars}
+        return {"names": list(self.names), "universe": [], "left_out": {}, "warmup_bars": self.warmup_bars}

@@ -135,8 +135,8 @@ def target(scores: np.ndarray, classes: int, horizon: int) -> tuple[np.ndarray, 
         values = ", ".join(f"{value:g}" for value in np.linspace(-1, 1, classes))
         row = int(np.argmax(wrong))
         raise UserError(
-            f"labels: expected each target to be one of {values}, found {scores[row]:g} at row {row} in the order of "
-            f"ids and {int(wrong.sum())} such rows; correct them or labels.classes"
+            f"labels: expected each target to be one of {values}, found {scores[row]:g} at row {row} and "
+            f"{int(wrong.sum())} such rows; correct them or labels.classes"
         )
     known = np.isfinite(scores) & (np.arange(len(scores)) + horizon < len(scores))
     return np.where(known, np.rint(place), UNKNOWN).astype(np.int8), _last_bars(known, horizon)

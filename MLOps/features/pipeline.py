@@ -1,47 +1,81 @@
 """Bars to features: the one function that the pipeline and the served model both call."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from MLOps.data.bars import KEYS, SENTIMENT, VALUES
+from MLOps.data.bars import KEYS, PRICES, SENTIMENT, VALUES, VOLUME
 from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, chosen
 from MLOps.features.feature import SymbolBars
 from MLOps.features.universe import Universe
+
+LATE_BARS = 5  # of the market: a symbol whose last bar lies farther before the market's has ended
+
+
+@dataclass(frozen=True)
+class Life:
+    """A symbol's first and last bar when the pipeline was fitted, and whether it had ended by then."""
+
+    symbol: str
+    first: pd.Timestamp
+    last: pd.Timestamp
+    ended: bool
+
+    def overlaps(self, first: pd.Timestamp, last: pd.Timestamp) -> bool:
+        """Whether the symbol may have had a bar between the two times."""
+        return self.first <= last and not (self.ended and self.last < first)
 
 
 @dataclass(frozen=True)
 class FeaturePipeline:
     """Which features, and the universe that cross-asset features are measured against.
 
-    The universe is a fixed list of symbols, those known when the pipeline was fitted: a request that brings more
-    symbols, or a symbol listed later, changes no other symbol's features.
+    The universe is a fixed list of symbols, those of the training span: a request that brings more symbols, or a symbol
+    listed later, changes no other symbol's features. `left_out` says, of each feature that was asked for and cannot be
+    computed of such bars, why.
     """
 
     names: tuple[str, ...]
-    universe: tuple[str, ...]
+    lives: tuple[Life, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, entries: Iterable[str], bars: pd.DataFrame) -> "FeaturePipeline":
-        """Take the features and families `entries`, and the symbols of `bars` (those of the training span).
+    def fit(cls, entries: Iterable[str], bars: pd.DataFrame, training: np.ndarray | None = None) -> "FeaturePipeline":
+        """Take the features and families `entries`, as far as the bars have what they need.
+
+        Args:
+            entries: names of features and families.
+            bars: in contract form; all of them, for the lives of the symbols.
+            training: mask of the rows of the training span, whose symbols are the universe; None for all.
 
         Raises:
-            UserError: an entry is not in the catalogue, or cross-asset features meet fewer than two symbols.
+            UserError: an entry is not in the catalogue, or nothing remains.
         """
-        names = chosen(entries)
-        universe = tuple(sorted(bars["symbol"].unique()))
-        crossing = [name for name in names if CATALOGUE[name].needs == "universe"]
-        if crossing and len(universe) < 2:
+        asked = chosen(entries)
+        members = sorted(bars.loc[training, "symbol"].unique() if training is not None else bars["symbol"].unique())
+        lacking = {}
+        if VOLUME not in bars.columns:
+            lacking["volume"] = "the bars have no volume"
+        if len(members) < 2:
+            lacking["universe"] = f"it compares symbols, and the training span has {', '.join(members)} only"
+        left_out = {name: lacking[CATALOGUE[name].needs] for name in asked if CATALOGUE[name].needs in lacking}
+        names = tuple(name for name in asked if name not in left_out)
+        if not names:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
             raise UserError(
-                f"features.names: {', '.join(crossing)} compare symbols and need two or more in the training span, "
-                f"found {', '.join(universe)} only; give more symbols or take those features out"
+                f"features.names: expected a feature that these bars have, found none ({reasons}); add others"
             )
-        return cls(names, universe)
+        return cls(names, _lives(bars, members), left_out)
+
+    @property
+    def universe(self) -> tuple[str, ...]:
+        """The symbols that cross-asset features compare with, in order."""
+        return tuple(life.symbol for life in self.lives)
 
     @property
     def warmup_bars(self) -> int:
@@ -51,7 +85,11 @@ class FeaturePipeline:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns of bars, beside their keys, that `compute` needs."""
-        return (*VALUES, *SENTIMENT) if self._need("sentiment") else VALUES
+        return (
+            *PRICES,
+            *((VOLUME,) if self._need("volume") else ()),
+            *(SENTIMENT if self._need("sentiment") else ()),
+        )
 
     @property
     def crosses(self) -> bool:
@@ -69,53 +107,94 @@ class FeaturePipeline:
             NaN until all their warm-ups are over, so that a row is whole or absent.
 
         Raises:
-            UserError: a symbol of the universe is missing from `bars` while features compare with it, or a sentiment
-                column while features are made of it.
+            UserError: features compare symbols, and one of the universe that lived in the time of `bars` is missing; or
+                a column is missing that features are made of.
         """
-        if self.crosses and (absent := sorted(set(self.universe) - set(bars["symbol"]))):
+        if self.crosses and (absent := self._absent(bars)):
+            first, last = _window(bars)
             raise UserError(
-                f"bars: the features compare symbols and need every one of {', '.join(self.universe)}; "
-                f"{', '.join(absent)} missing; add their bars"
+                f"bars: the features compare symbols and need every one of the universe that traded from "
+                f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars, of a symbol "
+                "that has ended since its last ones"
             )
         if lacking := [name for name in self.inputs if name not in bars.columns]:
+            hint = "set data.sentiment.enabled, or send them" if lacking[0] in SENTIMENT else "add it, or send it"
             raise UserError(
-                f"bars: the sentiment features need the columns {', '.join(SENTIMENT)}; {', '.join(lacking)} missing; "
-                "set data.sentiment.enabled, or send them with the bars"
+                f"bars: the features need the columns {', '.join(self.inputs)}; {', '.join(lacking)} missing; "
+                f"{hint} with the bars"
             )
         universe = Universe(bars, self.universe if self.crosses else ())
-        values = np.empty((len(bars), len(self.names)), dtype=np.float32)
+        values = np.full((len(bars), len(self.names)), np.nan, dtype=np.float32)
 
-        def fill(first: int, own: pd.DataFrame) -> None:
-            arrays = _symbol_bars(own, universe)
-            block = values[first : first + len(own)]
+        def fill(rows: np.ndarray) -> None:
+            arrays = _symbol_bars(bars.iloc[rows], universe)
+            block = np.full((len(rows), len(self.names)), np.nan, dtype=np.float32)
             for column, name in enumerate(self.names):
                 block[:, column] = CATALOGUE[name].compute(arrays)
             block[: self.warmup_bars - 1] = np.nan
+            values[rows] = block
 
-        groups = [own for _, own in bars.groupby("symbol", sort=False)]
-        firsts = np.cumsum([0, *(len(own) for own in groups)])[:-1]
+        groups = list(bars.groupby("symbol", sort=False).indices.values())
         if threads == 1:
-            for first, own in zip(firsts, groups, strict=True):
-                fill(first, own)
+            for rows in groups:
+                fill(rows)
         else:
             # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, firsts, groups))
+                list(pool.map(fill, groups))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
+    def _absent(self, bars: pd.DataFrame) -> list[str]:
+        """The symbols of the universe that may have traded in the time of `bars` and have none there."""
+        window, present = _window(bars), set(bars["symbol"])
+        return [life.symbol for life in self.lives if life.symbol not in present and life.overlaps(*window)]
+
     def to_dict(self) -> dict[str, Any]:
-        return {"names": list(self.names), "universe": list(self.universe), "warmup_bars": self.warmup_bars}
+        universe = [
+            {"symbol": life.symbol, "first": life.first.isoformat(), "last": life.last.isoformat(), "ended": life.ended}
+            for life in self.lives
+        ]
+        return {
+            "names": list(self.names),
+            "universe": universe,
+            "left_out": dict(self.left_out),
+            "warmup_bars": self.warmup_bars,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "FeaturePipeline":
-        return cls(tuple(values["names"]), tuple(values["universe"]))
+        lives = tuple(
+            Life(life["symbol"], pd.Timestamp(life["first"]), pd.Timestamp(life["last"]), life["ended"])
+            for life in values["universe"]
+        )
+        return cls(tuple(values["names"]), lives, values["left_out"])
+
+
+def _lives(bars: pd.DataFrame, symbols: list[str]) -> tuple[Life, ...]:
+    clock = np.sort(bars["timestamp"].unique())
+    own = bars.groupby("symbol")["timestamp"].agg(["min", "max"])
+    late = clock[-min(LATE_BARS + 1, len(clock))]
+    return tuple(
+        Life(str(symbol), own.loc[symbol, "min"], own.loc[symbol, "max"], bool(own.loc[symbol, "max"] < late))
+        for symbol in symbols
+    )
+
+
+def _window(bars: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """The time that the features of the newest bars look at: from the first bar of the symbols that have the newest.
+
+    A request may hold older bars of symbols that ended long ago; nothing is made of those.
+    """
+    newest = bars["timestamp"].max()
+    current = bars.loc[bars["timestamp"] == newest, "symbol"]
+    return bars.loc[bars["symbol"].isin(current), "timestamp"].min(), newest
 
 
 def _symbol_bars(own: pd.DataFrame, universe: Universe) -> SymbolBars:
-    silent = np.full(len(own), np.nan)
+    unknown = np.full(len(own), np.nan)
     columns: dict[str, Any] = {
-        name: own[name].to_numpy(float) if name in own.columns else silent for name in (*VALUES, *SENTIMENT)
+        name: own[name].to_numpy(float) if name in own.columns else unknown for name in (*VALUES, *SENTIMENT)
     }
     return SymbolBars(
         timestamp=own["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]"),

@@ -33,7 +33,7 @@ def main() -> None:
         result = backtest(
             agent.policy, test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
         )
-        figures = result.figures(stage.params.backtest.bars_per_year)
+        figures = result.figures(read_json(paths.CLOCK)["bars_per_year"])
         write_json(
             paths.BACKTEST,
             {

@@ -17,7 +17,10 @@ def main() -> None:
         if stage.params.data.source == "labelled":
             pipeline: FeaturePipeline | GivenFeatures = GivenFeatures.fit(bars)
         else:
-            pipeline = FeaturePipeline.fit(stage.params.features.names, bars[splits.train.rows(bars["timestamp"])])
+            training = splits.train.rows(bars["timestamp"])
+            pipeline = FeaturePipeline.fit(stage.params.features.names, bars, training)
+            for name, reason in pipeline.left_out.items():
+                print(f"features: {name} left out: {reason}")
         features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())

@@ -1,4 +1,4 @@
-"""Bars of the configured source, adjusted and in contract form."""
+"""Raw bars of the configured source, as it gave them, in contract form."""
 
 from MLOps.artifacts import write_table
 from MLOps.data.sources import load_bars
@@ -9,7 +9,7 @@ from MLOps.pipelines.stage import Stage
 def main() -> None:
     with Stage("ingest") as stage:
         bars = load_bars(stage.params.data, stage.params.seed)
-        write_table(paths.BARS, bars)
+        write_table(paths.RAW_BARS, bars)
         stage.report({"bars": len(bars), "symbols": bars["symbol"].nunique()})
 
 

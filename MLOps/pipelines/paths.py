@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-BARS = Path("data/raw/bars.parquet")
+RAW_BARS = Path("data/raw/bars.parquet")
+BARS = Path("data/processed/bars.parquet")
+CLOCK = Path("data/processed/clock.json")
 QUALITY = Path("reports/quality.json")
 FEATURES = Path("data/processed/features.parquet")
 LABELS = Path("data/processed/labels.parquet")

@@ -175,7 +175,8 @@ def champion_sharpe(registry: Registry, version: str, params: Params) -> float:
         UserError: the version cannot trade today's bars, or was trained on some of the span.
     """
     span = Splits.from_dict(read_json(paths.SPLITS)).test
-    measured_on = [content_hash(paths.BARS), str(span), asdict(params.trading), params.backtest.bars_per_year]
+    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+    measured_on = [content_hash(paths.BARS), str(span), asdict(params.trading), bars_per_year]
     tag = f"sharpe_on_{value_hash(measured_on)[:16]}"
     if (kept := registry.tags(version).get(tag)) is not None:
         return float(kept)
@@ -187,7 +188,7 @@ def champion_sharpe(registry: Registry, version: str, params: Params) -> float:
     if seen_until > span.start:
         raise UserError(f"it was trained and chosen on bars up to {seen_until.date()}, the span begins before that")
     ledger = TradingModel.load(bundle).backtest(read_table(paths.BARS), span, params.trading)
-    sharpe = performance(ledger, params.backtest.bars_per_year)["sharpe"]
+    sharpe = performance(ledger, bars_per_year)["sharpe"]
     registry.tag(version, {tag: repr(sharpe)})
     return sharpe
 

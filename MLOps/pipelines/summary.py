@@ -1,5 +1,6 @@
 """What the pipeline came to, in a page of text: predictors, agents, the test span, the gate, and what to do next."""
 
+import math
 from typing import Any
 
 from MLOps.artifacts import read_json
@@ -45,12 +46,16 @@ def predictors() -> list[str]:
 
 
 def agents(names: list[str]) -> list[str]:
-    """Each agent on validation."""
+    """Each agent on validation; figures per bar are annualised."""
+    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
     # The weights that did best here were kept, so these figures flatter.
     lines = [_head("Agents, selected here")]
     for name in names:
         metrics = read_json(paths.METRICS / "train_agent" / f"{name}.json")
-        lines.append(_row(name, {column: metrics[f"validation_{column}"] for column in COLUMNS}))
+        figures = {column: metrics.get(f"validation_{column}") for column in COLUMNS}
+        figures["sharpe"] = metrics["validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
+        figures["turnover"] = metrics["validation_turnover_per_bar"] * bars_per_year
+        lines.append(_row(name, figures))
     return lines
 
 

@@ -25,6 +25,9 @@ SHOWN = (
     "validation_reward",
 )
 
+PER_SPAN = ("total_return", "max_drawdown", "exposure", "win_rate", "costs")
+PER_BAR = ("sharpe", "turnover")
+
 
 def main() -> None:
     name = sys.argv[1]
@@ -38,7 +41,9 @@ def main() -> None:
         splits = Splits.from_dict(read_json(paths.SPLITS))
         ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
         repeat_torch(stage.params.seed, stage.params.threads)
-        view = MarketView.fit(config.observe, ensemble.forecasters, features, splits.train.rows(features["timestamp"]))
+        left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]
+        training = splits.train.rows(features["timestamp"])
+        view = MarketView.fit(config.observe, ensemble.forecasters, features, training, left_out)
         market = Market.from_tables(bars, view.observe(features, signals))
         validation = market.between(splits.validation.start, splits.validation.end)
         agent, reward = train(
@@ -54,7 +59,10 @@ def main() -> None:
             agent.save(folder)
         log_agent(stage.run, paths.AGENTS / name)
         ledger = simulate(agent.policy, validation, stage.params.trading)
-        figures = performance(ledger, stage.params.backtest.bars_per_year)
+        # Of a year of one bar: nothing here depends on how many bars make a year.
+        per_bar = performance(ledger, bars_per_year=1)
+        figures = {name: per_bar[name] for name in PER_SPAN}
+        figures |= {f"{name}_per_bar": per_bar[name] for name in PER_BAR}
         stage.report({"validation_reward": reward, **{f"validation_{k}": v for k, v in figures.items()}})
         shown = [(step, {k: v for k, v in metrics.items() if k in SHOWN}) for step, metrics in stage.record.history]
         training_figure(shown, stage.artifact("training.png"))

@@ -59,8 +59,7 @@ def main() -> None:
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):
             rows = getattr(splits, span).labelled(labels)
-            bars_per_year = stage.params.backtest.bars_per_year
-            stage.report(forecast_metrics(signals, labels[rows], bars_per_year, prefix=f"{span}_"))
+            stage.report(forecast_metrics(signals, labels[rows], prefix=f"{span}_"))
         validation = labels[splits.validation.labelled(labels)]
         with whole_folder(paths.EXPORTS / name) as folder:
             if isinstance(predictor, NetworkPredictor):

@@ -5,7 +5,7 @@ import numpy as np
 from MLOps.artifacts import read_json, read_table, write_json, write_table
 from MLOps.data.splits import Splits
 from MLOps.determinism import repeat_torch
-from MLOps.evaluation.classification import classification_metrics
+from MLOps.evaluation.classification import classification_metrics, implied_metrics
 from MLOps.evaluation.figures import calibration_figure
 from MLOps.evaluation.verdicts import check_signals, judge, probe
 from MLOps.features.labels import class_names
@@ -45,6 +45,11 @@ def main() -> None:
             for comparison in verdict.comparisons:
                 stage.report({f"{comparison.baseline}_log_loss": comparison.baseline_log_loss})
 
+        validation = labels[splits.validation.labelled(labels)]
+        clock = read_json(paths.CLOCK)
+        for name in verdicts if "skipped" not in clock else ():
+            stage.report(implied_metrics(tables[name], validation, clock["bars_per_year"], f"{name}_implied_"))
+
         train = labels[splits.train.labelled(labels)]
         ensemble = Ensemble.fit(
             stage.params.validation.ensemble,
@@ -60,7 +65,6 @@ def main() -> None:
             paths.VERDICTS,
             {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()},
         )
-        validation = labels[splits.validation.labelled(labels)]
         combined = signals[signals["predictor"] == ENSEMBLE]
         check_signals(combined.head(PROBE_WINDOWS), ENSEMBLE)
         stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})

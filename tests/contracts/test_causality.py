@@ -39,7 +39,7 @@ CORRUPTIONS: list[Corruption] = [times_ten, shuffled, gone]
 
 @pytest.fixture(scope="module")
 def bars(finished: Project) -> pd.DataFrame:
-    bars = pd.read_parquet(finished.folder / "data/raw/bars.parquet")
+    bars = pd.read_parquet(finished.folder / "data/processed/bars.parquet")
     return bars.groupby("symbol").tail(BARS_PER_SYMBOL).reset_index(drop=True)
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 from MLOps.artifacts import read_json
 from MLOps.config.data import SmoothedLabelConfig
 from MLOps.config.params import SplitConfig
-from MLOps.data.sources.files import bars_from_csv
+from MLOps.data.sources.sample import bundled_bars
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import CLASSES, make_labels
 from MLOps.predictors.contract import Forecast, Targets
 from MLOps.predictors.signals import FULL_MODEL, train_with_signals
 from MLOps.predictors.windows import Windows
-from tests.project import ROOT, Project
+from tests.project import Project
 
 CONFIG = SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=5, folds=5)
 
@@ -51,7 +51,7 @@ class Memoriser:
 
 
 def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() -> None:
-    bars = bars_from_csv(ROOT / "data/sample/bars.csv.gz")
+    bars = bundled_bars()
     labels = make_labels(bars, SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01))
     splits = split(bars["timestamp"], CONFIG)
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))

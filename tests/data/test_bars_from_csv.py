@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.data.bars import COLUMNS
-from MLOps.data.sources.files import bars_from_csv
+from MLOps.data.bars import ADJUSTED_CLOSE, COLUMNS
+from MLOps.data.sources.files import bars_from_file
+from MLOps.data.sources.sample import bundled_bars
 from MLOps.errors import UserError
 from tests.project import ROOT
 
@@ -34,7 +35,7 @@ RAW = pd.read_csv(SAMPLE).query("symbol != 'FB'").groupby("symbol").head(100).re
 def test_rows_that_are_no_bars(tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], words: list[str]) -> None:
     spoil(RAW).to_csv(tmp_path / "bars.csv", index=False)
     with pytest.raises(UserError) as error:
-        bars_from_csv(tmp_path / "bars.csv")
+        bars_from_file(tmp_path / "bars.csv")
     sentence = str(error.value)
     assert "\n" not in sentence
     assert all(word in sentence for word in ["bars.csv", *words]), sentence
@@ -43,26 +44,27 @@ def test_rows_that_are_no_bars(tmp_path: Path, spoil: Callable[[pd.DataFrame], p
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(UserError, match=r"empty\.csv: .*empty file"):
-        bars_from_csv(tmp_path / "empty.csv")
+        bars_from_file(tmp_path / "empty.csv")
     (tmp_path / "cut.csv.gz").write_bytes(SAMPLE.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"cut\.csv\.gz: not readable"):
-        bars_from_csv(tmp_path / "cut.csv.gz")
+        bars_from_file(tmp_path / "cut.csv.gz")
     with pytest.raises(UserError, match="no such file"):
-        bars_from_csv(tmp_path / "none.csv")
+        bars_from_file(tmp_path / "none.csv")
 
 
 def test_disorder_is_put_right_when_asked_for(tmp_path: Path) -> None:
     RAW.to_csv(tmp_path / "good.csv", index=False)
     pd.concat([RAW.iloc[::-1], RAW.tail(1)]).to_csv(tmp_path / "bars.csv", index=False)
     pd.testing.assert_frame_equal(
-        bars_from_csv(tmp_path / "bars.csv", on_duplicate="keep_last", on_unsorted="sort"),
-        bars_from_csv(tmp_path / "good.csv"),
+        bars_from_file(tmp_path / "bars.csv", on_duplicate="keep_last", on_unsorted="sort"),
+        bars_from_file(tmp_path / "good.csv"),
     )
 
 
 def test_the_sample_is_adjusted_consistently() -> None:
-    raw, bars = pd.read_csv(SAMPLE), bars_from_csv(SAMPLE)
+    raw, bars = pd.read_csv(SAMPLE), bundled_bars()
     assert tuple(bars.columns) == COLUMNS
+    assert bars_from_file(SAMPLE)[ADJUSTED_CLOSE].tolist() == raw["adj_close"].tolist()
     assert (bars["close"].to_numpy() == raw["adj_close"].to_numpy()).all()
     # Within a bar, ratios stay; over all, the money traded does.
     np.testing.assert_allclose(bars["open"] / bars["close"], raw["open"] / raw["close"], rtol=1e-12)

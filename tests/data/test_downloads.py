@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from MLOps.config.data import CcxtConfig, DataConfig, YahooConfig
+from MLOps.data.adjust import adjust
 from MLOps.data.sources import ccxt, yahoo
 from MLOps.data.sources.downloads import extend
 from MLOps.errors import UserError
@@ -111,8 +112,10 @@ def test_yahoo_in_the_shape_of_yfinance(config: DataConfig) -> None:
     assert asked == [{"start": "2024-03-07", "end": "2024-03-14", "auto_adjust": False, "raise_errors": True}]
     # Summer time begins on the 10th; the days stay days.
     assert bars["timestamp"].dt.strftime("%m-%d %H:%M").tolist() == [f"03-{d:02} 00:00" for d in (7, 8, 11, 12, 13)]
-    assert bars["open"].tolist() == [5.0, 5.5, 6.0, 13.0, 14.0]
-    assert bars["volume"].tolist() == [200.0, 200.0, 200.0, 50.0, 50.0]
+    assert bars["open"].tolist() == [10.0, 11.0, 12.0, 13.0, 14.0]
+    adjusted = adjust(bars)
+    assert adjusted["open"].tolist() == [5.0, 5.5, 6.0, 13.0, 14.0]
+    assert adjusted["volume"].tolist() == [200.0, 200.0, 200.0, 50.0, 50.0]
 
 
 def exchange(now: str, pages: list[int]) -> SimpleNamespace:

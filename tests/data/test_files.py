@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from MLOps.config.data import CsvConfig, DataConfig, FilesConfig
-from MLOps.data.bars import check_bars
+from MLOps.data.adjust import adjust
+from MLOps.data.bars import ADJUSTED_CLOSE, check_raw_bars
 from MLOps.data.sources import load_bars
 from MLOps.errors import UserError
 
@@ -73,7 +74,7 @@ AWKWARD: dict[str, Write] = {
 @pytest.mark.parametrize("shape", AWKWARD)
 def test_awkward_shapes_load_right(shape: str, bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
     AWKWARD[shape](bars, tmp_path / "bars.csv")
-    pd.testing.assert_frame_equal(load_bars(config, 0), check_bars(bars, "expected"))
+    pd.testing.assert_frame_equal(load_bars(config, 0), check_raw_bars(bars, "expected"))
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "parquet", "feather"])
@@ -91,14 +92,14 @@ def test_formats_and_folders(suffix: str, folder: bool, bars: pd.DataFrame, conf
         path = tmp_path / f"bars.{suffix}"
         getattr(bars, writers[suffix])(path, **options)
     loaded = load_bars(replace(config, files=FilesConfig(path=str(path))), 0)
-    pd.testing.assert_frame_equal(loaded, check_bars(bars, "expected"))
+    pd.testing.assert_frame_equal(loaded, check_raw_bars(bars, "expected"))
 
 
 def test_other_columns_are_left_out_and_named(
     bars: pd.DataFrame, config: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bars.assign(vwap=1.0, trades=3).to_csv(tmp_path / "bars.csv", index=False)
-    pd.testing.assert_frame_equal(load_bars(config, 0), check_bars(bars, "expected"))
+    pd.testing.assert_frame_equal(load_bars(config, 0), check_raw_bars(bars, "expected"))
     assert "columns left out: vwap, trades" in capsys.readouterr().err
 
 
@@ -106,8 +107,10 @@ def test_an_adjusted_close_adjusts_all_prices(bars: pd.DataFrame, config: DataCo
     halves = np.where(bars["timestamp"] < bars["timestamp"].median(), 0.5, 1.0)
     bars.assign(**{"Adj Close": bars["close"] * halves}).to_csv(tmp_path / "bars.csv", index=False)
     loaded = load_bars(config, 0)
-    np.testing.assert_allclose(loaded["open"], bars["open"] * halves)
-    np.testing.assert_allclose(loaded["volume"], bars["volume"] / halves)
+    assert loaded["open"].tolist() == bars["open"].tolist(), "raw bars are as they came"
+    adjusted = adjust(loaded)
+    np.testing.assert_allclose(adjusted["open"], bars["open"] * halves)
+    np.testing.assert_allclose(adjusted["volume"], bars["volume"] / halves)
 
 
 def test_codes_keep_their_leading_zeros(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_csv_takes_order_at_its_word(bars: pd.DataFrame, config: DataConfig, tmp
     strict = replace(config, source="csv", csv=CsvConfig(path=str(path)), on_unsorted="error")
     with pytest.raises(UserError, match="rows must be sorted by symbol, then timestamp; 59 rows are not"):
         load_bars(strict, 0)
-    pd.testing.assert_frame_equal(load_bars(replace(strict, on_unsorted="sort"), 0), check_bars(bars, "expected"))
+    pd.testing.assert_frame_equal(load_bars(replace(strict, on_unsorted="sort"), 0), check_raw_bars(bars, "expected"))
 
 
 def test_duplicates_are_an_error_or_the_last_is_kept(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_duplicates_are_an_error_or_the_last_is_kept(bars: pd.DataFrame, config:
     with pytest.raises(UserError, match=r"one bar a timestamp; 60 rows are not.*data.on_duplicate"):
         load_bars(config, 0)
     loaded = load_bars(replace(config, on_duplicate="keep_last"), 0)
-    pd.testing.assert_frame_equal(loaded, check_bars(bars, "expected"))
+    pd.testing.assert_frame_equal(loaded, check_raw_bars(bars, "expected"))
 
 
 BROKEN: dict[str, tuple[Callable[[pd.DataFrame, Path], object], str]] = {
@@ -201,6 +204,119 @@ def test_a_path_to_nothing(config: DataConfig, tmp_path: Path) -> None:
         load_bars(config, 0)
     with pytest.raises(UserError, match="found none"):
         load_bars(replace(config, files=FilesConfig(path=str(tmp_path))), 0)
+
+
+@pytest.mark.parametrize("name", ["NA", "NULL", "nan", "None", "N/A"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "folder"])
+def test_words_for_nothing_are_tickers_like_others(
+    kind: str, name: str, bars: pd.DataFrame, config: DataConfig, tmp_path: Path
+) -> None:
+    bars = bars.replace({"symbol": {"BBB": name}})
+    path = tmp_path / f"bars.{kind}"
+    if kind == "folder":
+        path.mkdir()
+        name = name.replace("/", "-")
+        for symbol, own in bars.groupby("symbol"):
+            own.drop(columns="symbol").to_csv(path / f"{symbol.replace('/', '-')}.csv", index=False)
+    elif kind == "csv":
+        bars.to_csv(path, index=False)
+    else:
+        bars.to_parquet(path, index=False)
+    loaded = load_bars(replace(config, files=FilesConfig(path=str(path))), 0)
+    assert loaded["symbol"].value_counts().to_dict() == {"AAA": 30, name: 30}
+    assert sorted(loaded["close"]) == sorted(bars["close"])
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_bar_without_a_symbol_is_refused(
+    suffix: str, empty: str | None, bars: pd.DataFrame, config: DataConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / f"bars.{suffix}"
+    blank = bars.assign(symbol=bars["symbol"].where(bars.index != 7, empty))
+    blank.to_csv(path, index=False) if suffix == "csv" else blank.to_parquet(path, index=False)
+    with pytest.raises(UserError, match="symbol must be given; 1 rows are not"):
+        load_bars(replace(config, files=FilesConfig(path=str(path))), 0)
+
+
+def test_a_file_is_called_like_its_symbol_points_included(
+    bars: pd.DataFrame, config: DataConfig, tmp_path: Path
+) -> None:
+    for name in ("BRK.A", "BRK.B"):
+        bars[bars["symbol"] == "AAA"].drop(columns="symbol").to_csv(tmp_path / f"{name}.csv.gz", index=False)
+    loaded = load_bars(replace(config, files=FilesConfig(path=str(tmp_path))), 0)
+    assert loaded["symbol"].unique().tolist() == ["BRK.A", "BRK.B"]
+
+
+ADJUSTED = ["Adj Close", "adj_close", "adjcp", "adj", "AdjClose", "adj_close_price", "closeadj", "Adjusted Close"]
+
+
+@pytest.mark.parametrize("name", ADJUSTED)
+def test_spellings_of_an_adjusted_close(name: str, bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
+    bars.assign(**{name: bars["close"] / 2}).to_csv(tmp_path / "bars.csv", index=False)
+    assert load_bars(config, 0)[ADJUSTED_CLOSE].tolist() == (bars["close"] / 2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rename", "add", "words"),
+    [
+        (
+            {},
+            "AdjustedFinal",
+            ["'AdjustedFinal' looks like adj_close", "{AdjustedFinal: adj_close}", "AdjustedFinal: null"],
+        ),
+        ({}, "total_return_close", ["'total_return_close' looks like adj_close"]),
+        ({"close": "clsoe"}, None, ["'clsoe' looks like close", "data.files.columns: {clsoe: close}"]),
+        ({"low": "day_low"}, None, ["'day_low' looks like low"]),
+        ({"volume": "volumne"}, None, ["'volumne' looks like volume"]),
+    ],
+)
+def test_a_column_that_may_be_a_price_is_not_left_out_in_silence(
+    rename: dict[str, str], add: str | None, words: list[str], bars: pd.DataFrame, config: DataConfig, tmp_path: Path
+) -> None:
+    table = bars.rename(columns=rename)
+    table = table.assign(**{add: bars["close"]}) if add else table
+    table.to_csv(tmp_path / "bars.csv", index=False)
+    with pytest.raises(UserError) as error:
+        load_bars(config, 0)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_columns_that_are_no_prices_are_left_out(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
+    others = ["Close time", "prev_close", "Weighted_Price", "Number of trades", "open_interest", "change", "closeunadj"]
+    table = bars.assign(closeadj=bars["close"], **dict.fromkeys(others, 1.0))
+    table.to_csv(tmp_path / "bars.csv", index=False)
+    assert load_bars(config, 0)["close"].tolist() == bars["close"].tolist()
+    table.drop(columns=["closeadj", "closeunadj"]).to_csv(tmp_path / "bars.csv", index=False)
+    pd.testing.assert_frame_equal(load_bars(config, 0), check_raw_bars(bars, "expected"))
+
+
+def test_unusual_names_are_mapped(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    theirs = {"close": "Settle", "symbol": "contract", "volume": "Lots"}
+    table = bars.replace({"symbol": {"BBB": "NA"}}).rename(columns=theirs).assign(last=1.0, adj_factor=1.0)
+    table.to_csv(path, index=False)
+    named = FilesConfig(
+        path=str(path), columns={"Settle": "close", "contract": "symbol", "Lots": "volume", "adj_factor": None}
+    )
+    loaded = load_bars(replace(config, files=named), 0)
+    pd.testing.assert_frame_equal(loaded, check_raw_bars(bars.replace({"symbol": {"BBB": "NA"}}), "expected"))
+    with pytest.raises(UserError, match=r"data\.files\.columns: no column 'Settel'; did you mean 'Settle'"):
+        load_bars(replace(config, files=FilesConfig(path=str(path), columns={"Settel": "close"})), 0)
+
+
+def test_volume_is_optional_for_all_symbols_or_some(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
+    bars.drop(columns="volume").to_csv(tmp_path / "bars.csv", index=False)
+    assert "volume" not in load_bars(config, 0).columns
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for symbol, own in bars.groupby("symbol"):
+        own.drop(columns=["volume"] if symbol == "AAA" else []).to_csv(folder / f"{symbol}.csv", index=False)
+    loaded = load_bars(replace(config, files=FilesConfig(path=str(folder))), 0)
+    assert loaded.groupby("symbol")["volume"].count().to_dict() == {"AAA": 0, "BBB": 30}
+    bars.assign(volume=bars["volume"].where(bars.index != 9)).to_csv(tmp_path / "bars.csv", index=False)
+    with pytest.raises(UserError, match="volume must be finite; 1 rows are not, first row 9"):
+        load_bars(config, 0)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Labelled tables: whatever order they come in, one sequence by id; what is no such table stops with a sentence."""
+"""Labelled tables: rows count in the file's order or a named one; what is no such table stops with a sentence."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,22 +34,43 @@ def table() -> pd.DataFrame:
     )
 
 
-def read(table: pd.DataFrame, folder: Path, features: tuple[str, ...] | None = None) -> pd.DataFrame:
+def read(
+    table: pd.DataFrame, folder: Path, features: tuple[str, ...] | None = None, time: str | None = None
+) -> pd.DataFrame:
     data: DataConfig = load_params().data
     table.to_csv(folder / "t.csv", index=False)
-    return read_labelled(
-        replace(data, labelled=replace(data.labelled, path=str(folder / "t.csv"), features=features)), 0
-    )
+    labelled = replace(data.labelled, path=str(folder / "t.csv"), features=features, time=time)
+    return read_labelled(replace(data, labelled=labelled), 0)
 
 
-def test_any_order_gives_the_sequence_of_ids(table: pd.DataFrame, tmp_path: Path) -> None:
-    straight = read(table, tmp_path)
-    # Ids that are numbers count as numbers: 10 comes after 9.
-    pd.testing.assert_frame_equal(straight, read(table.sample(frac=1, random_state=1), tmp_path))
-    assert straight["a"].tolist() == table["a"].tolist()
-    assert straight["timestamp"].is_monotonic_increasing
-    named = table.assign(id=[f"n{number:03d}" for number in table["id"]]).sample(frac=1, random_state=2)
-    pd.testing.assert_frame_equal(straight, read(named, tmp_path))
+@pytest.mark.parametrize("ids", ["row{}", "{:05d}", "x{:x}"])
+def test_rows_keep_the_order_of_the_file_whatever_their_ids(
+    ids: str, table: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shuffled_ids = np.random.default_rng(1).permutation(ROWS)
+    named = table.assign(id=[ids.format(int(number)) for number in shuffled_ids])
+    read_back = read(named, tmp_path)
+    assert read_back["a"].tolist() == table["a"].tolist()
+    assert read_back["timestamp"].is_monotonic_increasing
+    assert "rows count in the file's order; data.labelled.time can name a column" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("times", ["number", "day"])
+def test_rows_are_sorted_by_the_time_that_is_named(
+    times: str, table: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Numbers count as numbers: 10 comes after 9. Equal times keep the file's order.
+    era = np.arange(ROWS) // 3
+    days = (pd.Timestamp("2024-01-30") + pd.to_timedelta(era, unit="D")).strftime("%Y-%m-%d")
+    timed = table.assign(era=era if times == "number" else days)
+    shuffled = timed.sample(frac=1, random_state=1).sort_values("id", key=lambda ids: ids % 3, kind="stable")
+    straight = read(shuffled, tmp_path, time="era")
+    expected = timed.assign(place=era).sort_values(["place", "id"], key=lambda v: v % 3 if v.name == "id" else v)
+    assert straight["a"].tolist() == expected["a"].tolist()
+    assert "era" not in straight.columns
+    assert "rows are sorted by era" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"data\.labelled\.time: era must hold numbers, or ISO 8601.*'era10'"):
+        read(table.assign(era=[f"era{number}" for number in range(10, 10 + ROWS)]), tmp_path, time="era")
 
 
 def test_only_named_features_are_read(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -7,13 +7,20 @@ import pandas as pd
 import pytest
 
 from MLOps.data.bars import PRICES, VALUES
-from MLOps.data.quality import Finding, assess
+from MLOps.data.clock import Clock
+from MLOps.data.quality import Finding, QualityReport, assess
 from MLOps.data.quality_report import as_html, as_markdown
-from MLOps.data.sources.sample import bundled_bars
+from MLOps.data.sources.files import bars_from_file
+from MLOps.data.sources.sample import PATH, bundled_bars
 from MLOps.errors import UserError
 
 ROWS = (120, 300, 301, 777)  # of a table of two symbols with 500 bars each
 Inject = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def judged(bars: pd.DataFrame, calendar: str | None = "XNYS") -> QualityReport:
+    """The report on bars in contract form, whose clock is taken from themselves."""
+    return assess(bars, Clock.of(bars, calendar))
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +120,10 @@ DEFECTS: dict[str, tuple[Inject, str, Callable[[pd.DataFrame], list[str]]]] = {
     "high below the close": (_scaled(("high",), 0.9, list(ROWS)), "high or low inside the bar", AT),
     "low above the close": (_scaled(("low",), 1.1, list(ROWS)), "high or low inside the bar", AT),
     "unadjusted split": (_scaled(PRICES, 0.5, slice(200, 500)), "split-like jump", _rows(200)),
-    "unadjusted reverse split": (_scaled(PRICES, 10.0, slice(200, 500)), "split-like jump", _rows(200)),
-    "price in hundredths": (_scaled(PRICES, 100.0, [120, 777]), "bar in another unit", _rows(120, 777)),
-    "bad tick": (_scaled(PRICES, 0.4, [120, 777]), "bar in another unit", _rows(120, 777)),
-    "feed stood still": (_stale, "stale run", _rows(205, 206)),
+    "unadjusted reverse split": (_scaled(PRICES, 10.0, slice(200, 500)), "price in another unit", _rows(200)),
+    "price in hundredths": (_scaled(PRICES, 100.0, [120, 777]), "price spike", _rows(120, 777)),
+    "bad tick": (_scaled(PRICES, 0.4, [120, 777]), "price spike", _rows(120, 777)),
+    "feed stood still": (_stale, "dead feed", _rows(*range(201, 207))),
     "bar filled in": (_copy(VALUES, [120, 777], [119, 776]), "copied bar", _rows(120, 777)),
     "another symbol's bar": (_copy(VALUES, [120], [620]), "bar of another symbol", _rows(120, 620)),
     "no volume": (_set("volume", 0.0), "bar without volume", AT),
@@ -135,7 +142,7 @@ DEFECTS: dict[str, tuple[Inject, str, Callable[[pd.DataFrame], list[str]]]] = {
 
 
 def find(bars: pd.DataFrame, check: str, calendar: str | None = "XNYS") -> Finding:
-    found = {finding.check: finding for finding in assess(bars, calendar).findings}
+    found = {finding.check: finding for finding in judged(bars, calendar).findings}
     assert check in found, f"{check!r} not in {list(found)}"
     return found[check]
 
@@ -143,7 +150,7 @@ def find(bars: pd.DataFrame, check: str, calendar: str | None = "XNYS") -> Findi
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_an_injected_defect_is_found_with_its_rows(defect: str, clean: pd.DataFrame) -> None:
     inject, check, rows = DEFECTS[defect]
-    report = assess(inject(clean), "XNYS")
+    report = assess(inject(clean), Clock.of(clean, "XNYS"))
     finding = next((f for f in report.findings if f.check == check), None)
     assert finding is not None, [f.check for f in report.findings]
     assert list(finding.rows) == rows(clean)
@@ -156,9 +163,10 @@ def test_at_least_twenty_kinds_are_injected() -> None:
     assert len(DEFECTS) >= 20
 
 
-@pytest.mark.parametrize("calendar", ["XNYS", None])
-def test_the_clean_sample_has_one_finding_which_is_true(calendar: str | None) -> None:
-    report = assess(bundled_bars(), calendar)
+@pytest.mark.parametrize("calendar", ["XNYS", "auto", None])
+@pytest.mark.parametrize("raw", [True, False])
+def test_the_clean_sample_has_one_finding_which_is_true(raw: bool, calendar: str | None) -> None:
+    report = judged(bars_from_file(PATH) if raw else bundled_bars(), calendar)
     # Apple's profit warning: the stock halved overnight.
     assert [(f.check, f.rows) for f in report.findings if f.severity != "info"] == [
         ("split-like jump", ("AAPL 2000-09-29T00:00:00+00:00",))
@@ -167,14 +175,14 @@ def test_the_clean_sample_has_one_finding_which_is_true(calendar: str | None) ->
 
 
 def test_both_pages_tell_every_finding(clean: pd.DataFrame) -> None:
-    report = assess(_set("volume", 0.0)(_scaled(PRICES, 0.5, slice(200, 500))(clean)), "XNYS")
+    report = judged(_set("volume", 0.0)(_scaled(PRICES, 0.5, slice(200, 500))(clean)))
     for page in (as_markdown(report, 0.8), as_html(report, 0.8)):
         assert "at or above the threshold of 0.8" in page
         for finding in report.findings:
             assert finding.check in page
             assert finding.rows[0] in page
     assert "below the threshold" in as_markdown(report, 1.0)
-    assert "<script>" not in as_html(assess(clean.assign(symbol="<script>", volume=0.0), None), 0.8)
+    assert "<script>" not in as_html(judged(clean.assign(symbol="<script>"), None), 0.8)
 
 
 def test_the_unadjusted_sample_has_its_true_splits() -> None:
@@ -219,7 +227,7 @@ JULY = {"2024-07-02": SUMMER, "2024-07-03": ("13:30", "17:00"), "2024-07-05": SU
 
 def test_sessions_across_summer_time_and_an_early_close_are_clean() -> None:
     for days in (MARCH, JULY):
-        assert assess(intraday(days), "XNYS").findings == ()
+        assert judged(intraday(days)).findings == ()
 
 
 def test_times_that_ignore_summer_time_are_found() -> None:
@@ -235,17 +243,17 @@ def test_bars_after_an_early_close_are_found() -> None:
 
 def test_missing_intraday_bars_are_found() -> None:
     bars = intraday(JULY)
-    finding = find(bars.drop(index=[5, 6]).reset_index(drop=True), "missing bar")
+    finding = find(bars.drop(index=[5, 6]).reset_index(drop=True), "missing bar of all symbols")
     assert finding.rows == ("A 2024-07-02T16:00:00+00:00", "A 2024-07-02T16:30:00+00:00")
 
 
 def test_a_market_without_closing_time() -> None:
     days = {f"2024-01-{day:02}": ("00:00", "23:59") for day in range(1, 15)}
     bars = intraday(days)
-    assert assess(bars, "24/7").findings == ()
-    assert find(bars.drop(index=[100]).reset_index(drop=True), "missing bar", "24/7").count == 1
+    assert judged(bars, "24/7").findings == ()
+    assert find(bars.drop(index=[100]).reset_index(drop=True), "missing bar of all symbols", "24/7").count == 1
 
 
 def test_an_unknown_calendar_is_told(clean: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"data.calendar: no calendar is called 'XNYC'; did you mean 'XNYS'\?"):
-        assess(clean, "XNYC")
+        judged(clean, "XNYC")

@@ -43,7 +43,7 @@ def bundle(model_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bars(finished: Project) -> pd.DataFrame:
-    return pd.read_parquet(finished.folder / "data/raw/bars.parquet")
+    return pd.read_parquet(finished.folder / "data/processed/bars.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +204,8 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         (lambda b, n: b[b["symbol"] == "IBM"], None, ["AAPL", "missing"]),
         (lambda b, n: b.head(0), None, ["no row"]),
         (lambda b, n: b.assign(timestamp="yesterday"), None, ["timestamp", "ISO 8601"]),
+        (lambda b, n: b.assign(symbol=b["symbol"].where(b.index != b.index[3], None)), None, ["symbol"]),
+        (lambda b, n: b.assign(symbol=b["symbol"].where(b.index != b.index[3], "")), None, ["symbol must be given"]),
         (lambda b, n: b, {"leverage": 3}, ["leverage"]),
         (lambda b, n: b, {"cash": -1}, ["cash"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "entry_price": 0}}'}, ["entry_price", "greater than 0"]),
@@ -223,6 +225,8 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         "universe",
         "empty",
         "time",
+        "null symbol",
+        "empty symbol",
         "unknown parameter",
         "negative cash",
         "entry price of nothing",
@@ -316,4 +320,5 @@ def test_a_bundle_traded_again_gives_its_own_backtest(finished: Project, bundle:
     params = load_params(finished.folder / "params.yaml")
     ledger = TradingModel.load(bundle).backtest(bars, splits.test, params.trading)
     figures = read_json(finished.folder / "reports/backtest.json")["figures"]["agent"]
-    assert performance(ledger, params.backtest.bars_per_year) == figures
+    clock = read_json(finished.folder / "data/processed/clock.json")
+    assert performance(ledger, clock["bars_per_year"]) == figures

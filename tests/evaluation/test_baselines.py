@@ -24,7 +24,6 @@ CONFIG = BacktestConfig(
     bootstrap_samples=200,
     block_bars=10,
     confidence=0.95,
-    bars_per_year=252,
 )
 STOPS = [TradingConfig(stop_loss=stop, take_profit=profit)
          for stop, profit in product((None, 0.02, 0.05, 0.1), (None, 0.03, 0.1))]  # fmt: skip

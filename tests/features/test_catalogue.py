@@ -11,6 +11,8 @@ import talib
 import yaml
 
 from MLOps.data.bars import PRICES
+from MLOps.data.sources.files import bars_from_file
+from MLOps.data.sources.sample import PATH
 from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, FAMILIES, as_markdown, chosen
 from MLOps.features.families.fractal import higuchi_dimension, hurst_exponent, katz_dimension, variance_ratio
@@ -73,6 +75,44 @@ def test_no_feature_knows_the_price_level_or_the_unit_of_volume(early: pd.DataFr
     pipeline = FeaturePipeline.fit(FAMILIES, early)
     other = early.assign(**{name: early[name] * 2 for name in PRICES}, volume=early["volume"] * 4)
     pd.testing.assert_frame_equal(pipeline.compute(early), pipeline.compute(other), check_exact=True)
+
+
+def seldom_traded(bars: pd.DataFrame) -> pd.DataFrame:
+    """Volumes of which many are 0, with a month of silence, and a month without any change."""
+    idle = np.random.default_rng(0).random(len(bars)) < 0.4
+    place = bars.groupby("symbol").cumcount()
+    volume = bars["volume"].mask(idle | place.between(200, 230), 0.0).mask(place.between(260, 300), 1000.0)
+    return bars.assign(volume=volume)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1e9])
+@pytest.mark.parametrize("seldom", [False, True])
+def test_no_feature_knows_the_unit_of_volume_however_small(unit: float, seldom: bool, early: pd.DataFrame) -> None:
+    bars = seldom_traded(early) if seldom else early
+    pipeline = FeaturePipeline.fit(FAMILIES, bars)
+    with np.errstate(all="ignore"):
+        one, other = pipeline.compute(bars), pipeline.compute(bars.assign(volume=bars["volume"] * unit))
+    for name in pipeline.names:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_what_needs_volume_is_declared(early: pd.DataFrame) -> None:
+    """A feature whose values move with volume, and no other, needs it."""
+    pipeline = FeaturePipeline.fit(FAMILIES, early)
+    volume = np.random.default_rng(0).permutation(early["volume"])
+    one, other = pipeline.compute(early), pipeline.compute(early.assign(volume=volume))
+    moved = {name for name in pipeline.names if not one[name].equals(other[name])}
+    assert moved == {name for name, feature in CATALOGUE.items() if feature.needs == "volume"}
+
+
+def test_money_flow_is_that_of_talib_where_talib_has_one(ibm: SymbolBars) -> None:
+    # Prices as they were quoted: adjusted ones that are equal differ by roundings, which TA-Lib takes for moves.
+    raw = bars_from_file(PATH)
+    quoted = _symbol_bars(raw[raw["symbol"] == "IBM"], Universe(raw, ()))
+    expected = talib.MFI(quoted.high, quoted.low, quoted.close, quoted.volume, 14) / 100
+    np.testing.assert_allclose(CATALOGUE["mfi_14"].compute(quoted)[14:], expected[14:], rtol=1e-9)
+    idle = replace(ibm, volume=np.zeros(len(ibm.close)), _kept={})
+    assert (CATALOGUE["mfi_14"].compute(idle)[14:] == 0.5).all()
 
 
 def test_every_feature_is_finite_once_its_warmup_is_over(sample: pd.DataFrame) -> None:

@@ -69,8 +69,8 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     params = load_params()
     registry = Registry(project.client(), "trading-agent")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    bars = pd.read_parquet("data/raw/bars.parquet")
-    bars[bars["symbol"] != "SYN00"].to_parquet("data/raw/bars.parquet")
+    bars = pd.read_parquet("data/processed/bars.parquet")
+    bars[bars["symbol"] != "SYN00"].to_parquet("data/processed/bars.parquet")
     (reason,) = refusals_beside_champion(registry, str(second), backtest, params)
     assert "cannot be traded" in reason
     assert "SYN00 missing" in reason

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from MLOps.artifacts import write_json, write_table
-from MLOps.data.sources.files import bars_from_csv
+from MLOps.artifacts import write_table
+from MLOps.data.sources.files import bars_from_file
 from tests.project import ROOT, Project
 
 BARS = pd.read_csv(ROOT / "data/sample/bars.csv.gz").query("symbol != 'FB'").groupby("symbol").head(400)
@@ -44,7 +44,7 @@ def sentence(project: Project, *stage: str, **variables: str) -> str:
 def ingest(project: Project, bars: pd.DataFrame) -> None:
     """As the stage leaves them, without starting a process for it."""
     bars.to_csv(project.folder / "bars.csv", index=False)
-    write_table(project.folder / "data/raw/bars.parquet", bars_from_csv(project.folder / "bars.csv"))
+    write_table(project.folder / "data/raw/bars.parquet", bars_from_file(project.folder / "bars.csv"))
 
 
 def test_a_negative_price(project: Project) -> None:
@@ -59,19 +59,36 @@ def test_a_negative_price(project: Project) -> None:
     assert "low must be positive" in runs[0].data.tags["failure"]
 
 
-def test_one_symbol_where_features_compare_symbols(project: Project) -> None:
+def test_one_symbol_goes_on_without_the_features_that_compare_symbols(project: Project) -> None:
     ingest(project, BARS.query("symbol == 'IBM'"))
-    write_json(project.folder / "reports/quality.json", {})
-    told = sentence(project, "features")
-    assert all(word in told for word in ["two or more", "IBM", "rank_5"]), told
-    assert not (project.folder / "data/processed").exists()
+    project.run("MLOps.pipelines.validate_data")
+    told = project.run("MLOps.pipelines.features").stdout
+    assert "features: rank_5 left out: it compares symbols, and the training span has IBM only" in told
 
 
 def test_bars_of_poor_quality_stop_the_pipeline(project: Project) -> None:
-    ingest(project, BARS.assign(volume=0))
+    values = [name for name in BARS.columns if name not in ("symbol", "date")]
+    copied = BARS.copy()
+    copied.iloc[1::2, [copied.columns.get_loc(name) for name in values]] = copied.iloc[::2][values].to_numpy()
+    ingest(project, copied)
     told = sentence(project, "validate_data")
-    assert all(word in told for word in ["0.8", "0.0000", "bar without volume", "data.quality_threshold"]), told
+    assert all(word in told for word in ["at least 0.8", "copied bar", "data.quality_threshold"]), told
     assert not (project.folder / "reports/quality.json").exists()
+    assert not (project.folder / "data/processed").exists()
+    assert (project.folder / "reports/records/validate_data/quality.html").exists()
+
+
+def test_one_wrong_bar_stops_the_pipeline_whatever_the_score(project: Project) -> None:
+    wrong = BARS.reset_index(drop=True)
+    wrong.loc[700, ["open", "high", "low", "close", "adj_close"]] *= 10
+    ingest(project, wrong)
+    told = sentence(project, "validate_data")
+    row = f"{wrong['symbol'][700]} {wrong['date'][700]}"
+    assert all(word in told for word in ["1 price spike", row, "data.accept_findings: ['price spike']"]), told
+    assert not (project.folder / "data/processed").exists()
+    project.update({"data.accept_findings": ["price spike"]})
+    accepted = project.run("MLOps.pipelines.validate_data").stdout
+    assert f"validate_data: warning: 1 price spike ({row}" in accepted
 
 
 def test_an_unknown_key(project: Project) -> None:

@@ -1,7 +1,10 @@
 """Laws of the pipeline as a whole, held against the real DVC and a real MLflow store."""
 
+import json
 import shutil
 from pathlib import Path
+
+import pytest
 
 from tests.project import Project
 
@@ -44,8 +47,28 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
     own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "regularisation_c": 0.01}})
     ran = own.repro()
-    assert ran[:3] == ["tune@second", "train_predictor@second", "validate_predictors"]
+    # Its look-back may have been the longest, so the bars are judged again; they are the same.
+    assert ran[:4] == ["validate_data", "tune@second", "train_predictor@second", "validate_predictors"]
     assert [stage for stage in ran if "@" in stage][2:] == ["train_agent@ppo"]
+
+
+def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
+    before = own.outputs()
+    own.set(data__bars_per_year=240)
+    assert own.repro() == ["validate_data", "validate_predictors", "backtest", "promote"]
+    after = own.outputs()
+    trained = [name for name in before if name.startswith(("models/", "reports/metrics/train_", "data/processed/sig"))]
+    assert [name for name in trained if before[name] != after[name]] == []
+    then, now = (json.loads(files["reports/backtest.json"])["figures"]["agent"]["sharpe"] for files in (before, after))
+    assert now == pytest.approx(then * (240 / 252) ** 0.5)
+    # And what the training stages report is told of a bar.
+    figures = json.loads(after["reports/metrics/train_agent/ppo.json"])
+    assert {"validation_sharpe_per_bar", "validation_turnover_per_bar"} <= set(figures)
+    assert not {"validation_sharpe", "validation_cagr", "validation_volatility"} & set(figures)
+    figures = json.loads(after["reports/metrics/train_predictor/lstm.json"])
+    assert {"validation_implied_sharpe_per_bar", "validation_implied_max_drawdown"} <= set(figures)
+    assert "validation_implied_sharpe" not in figures
+    assert "lstm_implied_sharpe" in json.loads(after["reports/metrics/validate_predictors.json"])
 
 
 def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path: Path) -> None:

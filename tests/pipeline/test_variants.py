@@ -76,7 +76,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
-    bars = pd.read_parquet(tmp_path / "data/raw/bars.parquet").groupby("symbol").tail(model.required_bars)
+    bars = pd.read_parquet(tmp_path / "data/processed/bars.parquet").groupby("symbol").tail(model.required_bars)
     decided = model.decide(bars, 1000.0, {})
     names = [name for name in decided.columns if name.startswith("p_score_")]
     assert len(names) == 5

@@ -1,4 +1,4 @@
-"""Where bars come from: one file a source, one function each, all answering tables in the bars contract.
+"""Where bars come from: one file a source, one function each, all answering raw bars in contract form.
 
 The exception is `labelled`, whose table has a contract of its own: features and targets in the place of prices."""
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pandas as pd
 
 from MLOps.config.data import DataConfig
-from MLOps.data.sentiment import join_sentiment
 from MLOps.data.sources.ccxt import read_ccxt
 from MLOps.data.sources.files import read_csv, read_files
 from MLOps.data.sources.labelled import read_labelled
@@ -27,10 +26,9 @@ SOURCES: dict[str, Callable[[DataConfig, int], pd.DataFrame]] = {
 
 
 def load_bars(config: DataConfig, seed: int) -> pd.DataFrame:
-    """Bars of the configured source, checked against the bars contract; with sentiment where that is enabled.
+    """Raw bars of the configured source, as it gave them.
 
     Raises:
         UserError: the source cannot be read, or what it gave is no bars, or no labelled table.
     """
-    bars = SOURCES[config.source](config, seed)
-    return join_sentiment(bars, config.sentiment) if config.sentiment.enabled else bars
+    return SOURCES[config.source](config, seed)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from MLOps.config.data import DataConfig
 from MLOps.config.schema import suggest
-from MLOps.data.bars import VALUES, check_bars
+from MLOps.data.bars import VALUES, check_raw_bars
 from MLOps.data.sources.downloads import DOWNLOADS, extend
 from MLOps.errors import UserError
 
@@ -51,7 +51,7 @@ def download(config: DataConfig, exchange: Any) -> pd.DataFrame:
         own = extend(folder / f"{symbol.replace('/', '-')}.parquet", fetch, config.ccxt.start, config.ccxt.end)
         tables.append(own.assign(symbol=symbol))
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], ignore_index=True)
-    return check_bars(bars, f"ccxt {config.ccxt.exchange}")
+    return check_raw_bars(bars, f"ccxt {config.ccxt.exchange}")
 
 
 def _ms(time: pd.Timestamp) -> int:

@@ -5,22 +5,23 @@ are left out, and named. Order carries no meaning. Timestamps may be text, dates
 microseconds or nanoseconds; those without a zone are taken for UTC.
 """
 
+import difflib
 import re
 import sys
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from MLOps.config.data import DataConfig
-from MLOps.data.adjust import adjust
-from MLOps.data.bars import COLUMNS, KEYS, VALUES, check_bars
+from MLOps.config.schema import suggest
+from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME, check_raw_bars
+from MLOps.data.tables import SUFFIXES, read_table
 from MLOps.errors import UserError
 
-# Spellings as they come once they are in lower case and without blanks, points, dashes and underscores. The first one
-# that a file has is taken, so that exchange dumps with a date beside their epoch time keep the epoch time.
+# Spellings as they come once they are in lower case and without punctuation. The first one that a file has is taken, so
+# that exchange dumps with a date beside their epoch time keep the epoch time.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "timestamp": ("timestamp", "unix", "unixtimestamp", "opentime", "datetime", "date", "time", "dt", "gmttime", "ts"),
     "symbol": ("symbol", "tic", "ticker", "instrument", "asset", "pair", "secid", "name", "code"),
@@ -28,137 +29,153 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "high": ("high", "h", "highprice", "max", "2high"),
     "low": ("low", "l", "lowprice", "min", "3low"),
     "close": ("close", "c", "closeprice", "last", "price", "closelast", "4close"),
-    "adj_close": ("adjclose", "adjustedclose", "closeadj", "adjustedcloseprice", "adjprice"),
-    "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume"),
+    "adj_close": (
+        "adjclose",
+        "adjustedclose",
+        "closeadj",
+        "closeadjusted",
+        "adjcloseprice",
+        "adjustedcloseprice",
+        "adjclosingprice",
+        "adjustedclosingprice",
+        "adjprice",
+        "adjustedprice",
+        "adjcp",
+        "adj",
+        "adjusted",
+        "5adjustedclose",
+    ),
+    "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume", "6volume"),
 }
-SUFFIXES = (".csv", ".csv.gz", ".txt", ".tsv", ".parquet", ".pq", ".feather", ".arrow")
+# A column with "close" in its name that is no spelling above may be an adjusted close, unless it is one of these.
+NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct")
+MISSPELT = 0.8  # similarity from which on a column is taken for a misspelling of one that lacks
 # An epoch number is read by its size: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
+Columns = Mapping[str, str | None]
 
 
 def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The bars under `data.files.path`, a file or a folder, sorted whatever order they came in."""
-    path = Path(config.files.path)
+    """The raw bars under `data.files.path`, a file or a folder, sorted whatever order they came in."""
+    path, columns = Path(config.files.path), config.files.columns
     if not path.is_dir():
-        return bars_from_table(read_table(path), path, config.on_duplicate, "sort")
+        return bars_from_file(path, config.on_duplicate, "sort", columns)
     files = sorted(file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES))
     if not files:
         raise UserError(f"{path}: expected files ending in {', '.join(SUFFIXES)}, found none; set data.files.path")
-    tables = [bars_from_table(read_table(file), file, config.on_duplicate, "sort") for file in files]
+    tables = [bars_from_file(file, config.on_duplicate, "sort", columns) for file in files]
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
     # Each file is in order by itself; that two of them hold the same symbol's bars shows only here.
-    return check_bars(bars, str(path), hint="or give each symbol one file")
+    return check_raw_bars(bars, str(path), hint="or give each symbol one file")
 
 
 def read_csv(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The bars in the file `data.csv.path`; its order counts: `data.on_unsorted` says what to do about a wrong one."""
-    return bars_from_csv(Path(config.csv.path), config.on_duplicate, config.on_unsorted)
+    """The raw bars in the file `data.csv.path`; its order counts, and `data.on_unsorted` says what of a wrong one."""
+    return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted)
 
 
-def bars_from_csv(path: Path, on_duplicate: str = "error", on_unsorted: str = "error") -> pd.DataFrame:
-    """Bars from the file at `path`; see `bars_from_table`."""
-    return bars_from_table(read_table(path), path, on_duplicate, on_unsorted)
+def bars_from_file(
+    path: Path, on_duplicate: str = "error", on_unsorted: str = "error", columns: Columns | None = None
+) -> pd.DataFrame:
+    """Raw bars from the file at `path`; see `bars_from_table`."""
+    columns = columns or {}
+    table = read_table(path, lambda name: _plain(name) in SPELLINGS["symbol"] or columns.get(name) == "symbol")
+    return bars_from_table(table, path, on_duplicate, on_unsorted, columns)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The file as it is, its columns under their own names.
-
-    Raises:
-        UserError: no such file, not readable as what its name says, or empty.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; set data.files.path or data.csv.path to bars")
-    name = path.name.lower()
-    if not name.endswith(SUFFIXES):
-        raise UserError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; rename or convert the file")
-    try:
-        if name.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path).reset_index()
-        if name.endswith((".feather", ".arrow")):
-            return pd.read_feather(path)
-        separator, header = _header(path)
-        codes = {name: "str" for name in header if _plain(name) in SPELLINGS["symbol"]}
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=codes, low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: expected a header and bars, found an empty file; give at least one row") from None
-    except (
-        pd.errors.ParserError,
-        pa.ArrowException,
-        UnicodeDecodeError,
-        OSError,
-        EOFError,
-        zlib.error,
-        ValueError,
-    ) as error:
-        raise UserError(f"{path}: not readable: {' '.join(str(error).split())}; correct the file") from None
-
-
-def _header(path: Path) -> tuple[str, list[str]]:
-    """The separator, of comma, semicolon and tab the one that cuts the header in most columns; and those."""
-    headers = {
-        separator: list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns) for separator in ",;\t"
-    }
-    return max(headers.items(), key=lambda item: len(item[1]))
-
-
-def _plain(name: object) -> str:
-    return re.sub(r"[ ._()-]", "", str(name).lower())
-
-
-def bars_from_table(table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str) -> pd.DataFrame:
-    """Bars from a table of any usual spelling, adjusted where it has an adjusted close.
+def bars_from_table(
+    table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str, columns: Columns | None = None
+) -> pd.DataFrame:
+    """Raw bars from a table of any usual spelling.
 
     Args:
         table: as read.
         path: where it is from: it names the symbol when no column does, and every sentence begins with it.
         on_duplicate: "error", or "keep_last" of a symbol's bars at one timestamp.
         on_unsorted: "error", or "sort" by symbol and timestamp.
+        columns: names in the contract by the table's own, None for a column to leave out.
 
     Raises:
-        UserError: a column is missing, a cell is no number or no time, or the rows are no bars.
+        UserError: a column is missing, or looks like one of the contract's and is none of its spellings; a cell is no
+            number or no time; or the rows are no bars.
     """
-    bars = _spelt(table, path)
+    bars = _spelt(table, path, columns or {})
     hint = "or set data.on_duplicate / data.on_unsorted"
-    if set(COLUMNS) <= set(bars.columns):
+    if {*KEYS, *PRICES} <= set(bars.columns):
         bars = _without_repeated_headers(bars)
-    if set(COLUMNS) <= set(bars.columns) and len(bars):
-        bars["timestamp"] = _times(bars["timestamp"], path)
-        for name in (*VALUES, "adj_close"):
+        if len(bars):
+            bars["timestamp"] = _times(bars["timestamp"], path)
+        for name in (*VALUES, ADJUSTED_CLOSE):
             if name in bars.columns:
                 bars[name] = _numbers(bars[name], path)
         if on_unsorted == "sort":
             bars = bars.sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
         if on_duplicate == "keep_last":
             bars = bars.drop_duplicates(list(KEYS), keep="last", ignore_index=True)
-    checked = check_bars(bars, str(path), hint)
-    if "adj_close" not in bars.columns:
-        return checked
-    # The adjusted close must pass for a price too, before the others are scaled by it.
-    check_bars(bars.assign(close=bars["adj_close"]).loc[:, list(COLUMNS)], f"{path}: adj_close in place of close")
-    return check_bars(adjust(checked.assign(adj_close=bars["adj_close"].astype("float64").to_numpy())), str(path))
+    return check_raw_bars(bars, str(path), hint)
 
 
-def _spelt(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _plain(name: object) -> str:
+    return re.sub(r"[ ._()/-]", "", str(name).lower())
+
+
+def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
     """The columns that are known, under their names in the contract; the others are told."""
-    plain = {_plain(name): name for name in reversed(table.columns)}
+    names = [str(name) for name in table.columns]
+    table = table.set_axis(names, axis=1)
+    for name in columns:
+        if name not in names:
+            raise UserError(f"{path}: data.files.columns: no column {name!r}; {suggest(name, names)}")
+    chosen = {theirs: ours for theirs, ours in columns.items() if ours is not None}
+    free = [name for name in names if name not in columns]
+    plain = {_plain(name): name for name in reversed(free)}
     # Exchanges give volume in several units, the traded one first: "Volume BTC", "Volume USD".
-    if volumes := [name for name in table.columns if _plain(name).startswith("volume")]:
-        plain.setdefault("volume", volumes[0])
-    chosen = {}
+    if volumes := [name for name in free if _plain(name).startswith(VOLUME)]:
+        plain.setdefault(VOLUME, volumes[0])
     for name, spellings in SPELLINGS.items():
-        if found := next((plain[spelling] for spelling in spellings if spelling in plain), None):
+        if name not in chosen.values() and (found := next((plain[s] for s in spellings if s in plain), None)):
             chosen[found] = name
-    bars = table.loc[:, list(chosen)].rename(columns=chosen)
-    if left_out := [str(name) for name in table.columns if name not in chosen and name != "index"]:
+    left_out = [name for name in free if name not in chosen and name != "index"]
+    _refuse_doubtful(left_out, set(chosen.values()), path)
+    if left_out:
         print(f"{path}: columns left out: {', '.join(left_out)}", file=sys.stderr)
+    bars = table.loc[:, list(chosen)].rename(columns=chosen)
     if "symbol" not in bars.columns:
-        bars["symbol"] = path.name.split(".")[0]
+        suffix = next(suffix for suffix in sorted(SUFFIXES, key=len) if path.name.lower().endswith(suffix))
+        bars["symbol"] = path.name[: -len(suffix)]
     return bars
+
+
+def _refuse_doubtful(left_out: list[str], found: set[str], path: Path) -> None:
+    """Refuse to leave out what may be a price or a volume: prices that are silently unadjusted make false returns."""
+
+    def refuse(name: str, meaning: str) -> None:
+        raise UserError(
+            f"{path}: the column {name!r} looks like {meaning} and is none of its known spellings; name it in "
+            f"data.files.columns: {{{name}: {meaning}}}, or leave it out by {{{name}: null}} (data.source: files)"
+        )
+
+    for name in left_out:
+        plain = _plain(name)
+        like_close = "close" in plain and not any(word in plain for word in NO_CLOSE)
+        if ADJUSTED_CLOSE not in found and ("adj" in plain or (like_close and "close" in found)):
+            refuse(name, ADJUSTED_CLOSE)
+    for wanted in (*PRICES, VOLUME):
+        if wanted not in found:
+            similar = {
+                name: max(
+                    difflib.SequenceMatcher(None, _plain(name), s).ratio() for s in SPELLINGS[wanted] if len(s) > 2
+                )
+                for name in left_out
+            }
+            name = max(similar, key=lambda name: similar[name], default="")
+            if name and (similar[name] >= MISSPELT or (wanted in _plain(name) and wanted != VOLUME)):
+                refuse(name, wanted)
 
 
 def _without_repeated_headers(bars: pd.DataFrame) -> pd.DataFrame:
     """Files that were appended to each other carry their header again in the middle."""
-    if bars["open"].dtype.kind == "f":
+    if bars["open"].dtype.kind in "fiu":
         return bars
     header = bars["open"].astype("str").str.strip().str.lower().isin(SPELLINGS["open"])
     return bars[~header].reset_index(drop=True)

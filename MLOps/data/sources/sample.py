@@ -5,16 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from MLOps.config.data import DataConfig
-from MLOps.data.sources.files import bars_from_csv
+from MLOps.data.adjust import adjust
+from MLOps.data.bars import check_bars
+from MLOps.data.sources.files import bars_from_file
 
 PATH = Path("data/sample/bars.csv.gz")
 
 
 def bundled_bars() -> pd.DataFrame:
     """The bundled bars, adjusted for splits and dividends."""
-    return bars_from_csv(PATH)
+    return check_bars(adjust(bars_from_file(PATH)), str(PATH))
 
 
 def read_sample(_config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The bundled bars, whatever the configuration."""
-    return bundled_bars()
+    """The bundled raw bars, whatever the configuration."""
+    return bars_from_file(PATH)

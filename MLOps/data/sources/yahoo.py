@@ -1,4 +1,4 @@
-"""`data.source: yahoo`: daily bars by the optional package yfinance, adjusted by their adjusted close."""
+"""`data.source: yahoo`: daily bars by the optional package yfinance, with their adjusted close."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The bars of `data.yahoo`."""
+    """The raw bars of `data.yahoo`."""
     try:
         # An optional package: whoever needs no Yahoo need not install it.
         import yfinance
@@ -31,7 +31,7 @@ def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
 
 
 def download(config: DataConfig, client: Any) -> pd.DataFrame:
-    """The bars of `data.yahoo` by `client`, the module yfinance."""
+    """The raw bars of `data.yahoo` by `client`, the module yfinance."""
     tables = []
     for symbol in config.yahoo.symbols:
         path = DOWNLOADS / "yahoo" / f"{symbol}.parquet"

@@ -10,9 +10,11 @@ import numpy as np
 from MLOps.features.feature import Feature, SymbolBars
 from MLOps.features.windows import rolling_mean, rolling_std, wilder_sum
 
+VOLUME = "volume"
 WILDER_SPANS = 6  # after 6 n bars 0.2 % of the start is left in Wilder's smoothing
 EMA_SPANS = 5  # after 5 n bars 0.005 % of the start is left in an exponential mean
 MACD_BARS = 78  # three slow spans
+NO_MOVE = 1e-12  # of a price: what adjusting and adding leave where prices are equal
 TALIB_ZERO = 1e-14  # what TA-Lib takes for 0 in a denominator
 
 
@@ -58,9 +60,25 @@ def _per_volume(name: str, inputs: str, window_bars: int, formula: str, **option
     """An indicator in units of volume, as a share of the window's mean volume."""
     return Feature(
         window_bars,
-        lambda b: b.talib(name, inputs, window_bars, **options)[0] / rolling_mean(b.traded, window_bars),
+        lambda b: b.talib(name, inputs, window_bars, **options)[0] / b.mean_volume(window_bars),
         f"{formula} / mean volume; TA-Lib {name}",
+        VOLUME,
     )
+
+
+def money_flow(b: SymbolBars, bars: int) -> np.ndarray:
+    """Share of the money of `bars` bars that flowed in those whose typical price rose, of those where it moved at all.
+
+    TA-Lib's MFI is 0 where less than one unit of money flowed, and so depends on the units of price and volume. Here it
+    is 0.5 where none did, and a price that moved by a rounding has not moved.
+    """
+    typical = (b.high + b.low + b.close) / 3
+    rise = np.full(len(typical), np.nan)
+    rise[1:] = typical[1:] / typical[:-1] - 1
+    flow = typical * b.volume
+    gained = rolling_mean(np.where(np.isnan(rise), np.nan, (rise > NO_MOVE) * flow), bars)
+    total = gained + rolling_mean(np.where(np.isnan(rise), np.nan, (rise < -NO_MOVE) * flow), bars)
+    return np.divide(gained, total, out=0.5 + 0.0 * total, where=total > 0)
 
 
 def relative_strength(close: np.ndarray, window: int, period: int) -> np.ndarray:
@@ -168,7 +186,7 @@ FEATURES: dict[str, Feature] = {
     ),
     "cci_20": _scaled("CCI", HLC, 21, "commodity channel index / 200, Lambert (1980)", 200, timeperiod=20),
     "williams_r_14": _scaled("WILLR", HLC, 15, "Williams' %R / 100, in [-1, 0]", 100, timeperiod=14),
-    "mfi_14": _scaled("MFI", HLCV, 15, "money flow index / 100, Quong & Soudack", 100, timeperiod=14),
+    "mfi_14": Feature(15, lambda b: money_flow(b, 14), "money flow index / 100, Quong & Soudack", VOLUME),
     "aroon_25": _scaled("AROONOSC", HL, 26, "Aroon oscillator / 100, Chande (1995)", 100, timeperiod=25),
     "aroon_down_25": _scaled(
         "AROON", HL, 26, "1 - bars since the lowest low / 25, Chande (1995)", 100, 0, timeperiod=25

@@ -1,16 +1,25 @@
-"""Volume against its past, and volume against price. TA-Lib's volume indicators are in the family `technical`."""
+"""Volume against its past, and volume against price; all free of its unit.
+
+TA-Lib's volume indicators are in the family `technical`. Features that take logs of volume, or divide by a single one,
+take it as `SymbolBars.traded`, whose floor looks TRADED_BARS bars back.
+"""
 
 import numpy as np
 
-from MLOps.features.feature import Feature, SymbolBars
+from MLOps.features.feature import TRADED_BARS, Feature, SymbolBars
 from MLOps.features.windows import lagged_log_return, rolling_correlation, rolling_mean, rolling_std
+
+VOLUME = "volume"
+FLOOR_BARS = TRADED_BARS - 1  # that `traded` needs besides the bar itself
+NO_SPREAD = 1e-9  # of logs of volume: what rounding leaves where volume does not vary
 
 
 def _to_mean(bars: int) -> Feature:
     return Feature(
-        bars,
+        FLOOR_BARS + bars,
         lambda b: np.log(b.traded / rolling_mean(b.traded, bars)),
         f"log(volume / mean of the last {bars} volumes)",
+        VOLUME,
     )
 
 
@@ -20,9 +29,10 @@ def _change(b: SymbolBars) -> np.ndarray:
 
 def _volatility(bars: int) -> Feature:
     return Feature(
-        bars + 1,
+        FLOOR_BARS + bars + 1,
         lambda b: rolling_std(_change(b), bars),
         f"standard deviation of the last {bars} log changes of volume",
+        VOLUME,
     )
 
 
@@ -33,9 +43,10 @@ def _score(bars: int) -> Feature:
         logs = np.log(b.traded)
         deviation = rolling_std(logs, bars)
         offset = logs - rolling_mean(logs, bars)
-        return np.where(deviation > 0, offset / np.where(deviation > 0, deviation, 1), 0.0 * deviation)
+        varies = deviation > NO_SPREAD
+        return np.where(varies, offset / np.where(varies, deviation, 1), 0.0 * deviation)
 
-    return Feature(bars, compute, f"(log volume - mean) / standard deviation over {bars} bars")
+    return Feature(FLOOR_BARS + bars, compute, f"(log volume - mean) / standard deviation over {bars} bars", VOLUME)
 
 
 def _illiquidity(bars: int) -> Feature:
@@ -47,45 +58,51 @@ def _illiquidity(bars: int) -> Feature:
         return np.where(usual > 0, recent / np.where(usual > 0, usual, 1), 1.0 + 0.0 * usual)
 
     return Feature(
-        3 * bars + 1, compute, f"mean(abs(r) / money traded) of {bars} bars / that of {3 * bars}, after Amihud (2002)"
+        FLOOR_BARS + 3 * bars,
+        compute,
+        f"mean(abs(r) / money traded) of {bars} bars / that of {3 * bars}, after Amihud (2002)",
+        VOLUME,
     )
 
 
 def _weighted_price(bars: int) -> Feature:
     def compute(b: SymbolBars) -> np.ndarray:
         typical = (b.high + b.low + b.close) / 3
-        return np.log(b.close * rolling_mean(b.traded, bars) / rolling_mean(typical * b.traded, bars))
+        return np.log(b.close / (rolling_mean(typical * b.volume, bars) / b.mean_volume(bars)))
 
-    return Feature(bars, compute, f"log(close / volume-weighted typical price of {bars} bars)")
+    return Feature(bars, compute, f"log(close / volume-weighted typical price of {bars} bars)", VOLUME)
 
 
 def _price_correlation(bars: int) -> Feature:
     return Feature(
-        bars + 1,
+        FLOOR_BARS + bars + 1,
         lambda b: rolling_correlation(b.log_return, _change(b), bars),
         f"correlation of the last {bars} log returns and log changes of volume",
+        VOLUME,
     )
 
 
 def _up_share(bars: int) -> Feature:
     def compute(b: SymbolBars) -> np.ndarray:
-        rising = np.where(np.isnan(b.log_return), np.nan, (b.log_return > 0) * b.traded)
-        return rolling_mean(rising, bars) / rolling_mean(b.traded, bars)
+        rising = np.where(np.isnan(b.log_return), np.nan, (b.log_return > 0) * b.volume)
+        return rolling_mean(rising, bars) / b.mean_volume(bars)
 
-    return Feature(bars + 1, compute, f"share of the volume of {bars} bars that traded in rising ones")
+    return Feature(bars + 1, compute, f"share of the volume of {bars} bars that traded in rising ones", VOLUME)
 
 
 def _force(bars: int) -> Feature:
     def compute(b: SymbolBars) -> np.ndarray:
-        return rolling_mean(b.log_return * b.traded, bars) / rolling_mean(b.traded, bars)
+        return rolling_mean(b.log_return * b.volume, bars) / b.mean_volume(bars)
 
-    return Feature(bars + 1, compute, f"mean log return of {bars} bars, weighted by volume, after Elder's force index")
+    return Feature(
+        bars + 1, compute, f"mean log return of {bars} bars, weighted by volume, after Elder's force index", VOLUME
+    )
 
 
 FEATURES: dict[str, Feature] = {
     "volume_to_mean_20": _to_mean(20),
     "volume_to_mean_60": _to_mean(60),
-    "volume_change": Feature(2, _change, "log(volume / volume before)"),
+    "volume_change": Feature(FLOOR_BARS + 2, _change, "log(volume / volume before)", VOLUME),
     "volume_volatility_20": _volatility(20),
     "volume_score_60": _score(60),
     "illiquidity_20": _illiquidity(20),

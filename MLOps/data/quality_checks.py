@@ -1,0 +1,380 @@
+"""What is wrong with bars that are well formed: each check finds the rows of one defect.
+
+Neighbours are a symbol's bars in order of time without repetitions, whatever the order of the table. Prices are
+compared as they will be traded, adjusted; what one bar says of itself is judged as it came. Limits grow with what the
+symbol usually does, so that they hold at any spacing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from MLOps.data.adjust import ROUNDING, adjust
+from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME
+from MLOps.data.clock import Clock
+
+JUMP_RATIO = 1.8  # a price that many times the one before, or its inverse, looks like an unadjusted split
+LEVEL_RATIO = 20.0  # one that far away is in another unit, and so is one at about ten times or a tenth
+UNIT_SLACK = 0.15  # log ratio that a market may add to a change of unit
+FAR_RATIO = 5.0  # whatever the symbol usually does, that is a jump
+USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump
+ELAPSED_MOVES = 10.0  # the same, for a jump over missing bars: times the root of the bars that passed
+ADJUSTED_STEP = 0.02  # of the ratio of adjusted to raw close, for one bar; prices rounded to cents move it too
+STANDING_BARS = 5  # fewer equal bars in a row are nothing
+STANDING_CHANCE = 1e-4  # below it a run of equal bars is no chance; of all runs in the symbol's life
+MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
+OUTLIER_RATIO = 40.0  # times the usual volume around; a busy day has ten
+UNIT_RATIO = 20.0  # times the usual volume before: another unit, if prices move as before and it comes at once
+CERTAIN_UNIT_RATIO = 1000.0  # the same, whatever prices do
+SUDDEN_BARS = 5  # or a day: on both sides they show a sudden change whole, but for their noise
+SUDDEN_SHARE = 0.6  # of it at least
+CALM_RATIO = 3.0  # prices move as before within this ratio
+WEEKS_A_YEAR = 52
+LONG_BARS, SHORT_BARS = 60, 20
+RARE_SHARE = 0.1  # what fewer of a symbol's bars than this show is no habit of it
+Mask = np.ndarray
+
+
+@dataclass(frozen=True)
+class OrderedBars:
+    """Bars by symbol and time, each time once; the index holds the rows' labels in the table they come from."""
+
+    table: pd.DataFrame
+    clock: Clock
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame, clock: Clock) -> "OrderedBars":
+        ordered = bars.sort_values(["symbol", "timestamp"], kind="stable")
+        return cls(ordered[~ordered.duplicated(list(KEYS))], clock)
+
+    @cached_property
+    def follows(self) -> Mask:
+        """Whether the row before is the symbol's."""
+        return self.table["symbol"].eq(self.table["symbol"].shift()).to_numpy()
+
+    @cached_property
+    def adjusted(self) -> dict[str, np.ndarray]:
+        """Logs of the adjusted prices."""
+        adjusted = adjust(self.table)
+        return {name: np.log(adjusted[name].to_numpy()) for name in PRICES}
+
+    @cached_property
+    def move(self) -> np.ndarray:
+        """Size of the log return from the close before."""
+        return np.abs(self.adjusted["close"] - self.before(self.adjusted["close"]))
+
+    @cached_property
+    def usual_move(self) -> np.ndarray:
+        """Median size of the symbol's moves, at each row."""
+        move = pd.Series(self.move, index=self.table.index)
+        return move.groupby(self.table["symbol"]).transform("median").fillna(0.0).to_numpy()
+
+    @cached_property
+    def limit(self) -> np.ndarray:
+        """The log ratio beyond which a price is far from another, at each row."""
+        return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(FAR_RATIO))
+
+    def other_unit(self, size: np.ndarray) -> Mask:
+        """Whether log ratios of prices, as positive numbers, are those of two units: about a power of ten, or beyond
+        what any market moves, which is more where the moves around are large."""
+
+        def around(rows: slice) -> np.ndarray:
+            rolling = pd.Series(self.move[rows]).rolling(SHORT_BARS + 1, center=True, min_periods=SHORT_BARS // 2)
+            return rolling.median().fillna(0.0).to_numpy()
+
+        power = np.round(size / np.log(10))
+        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < UNIT_SLACK)
+        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO)))
+
+    def before(self, values: np.ndarray) -> np.ndarray:
+        """The symbol's value at the row before; NaN at its first."""
+        return np.where(self.follows, np.concatenate([[np.nan], values[:-1]]), np.nan)
+
+    def after(self, values: np.ndarray) -> np.ndarray:
+        """The symbol's value at the row after; NaN at its last."""
+        return np.where(np.append(self.follows[1:], False), np.append(values[1:], np.nan), np.nan)
+
+    def share(self, rows: Mask) -> np.ndarray:
+        """The share of the symbol's bars that are among `rows`, at each row."""
+        return pd.Series(rows * 1.0, index=self.table.index).groupby(self.table["symbol"]).transform("mean").to_numpy()
+
+    def by_symbol(self, find: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """What `find` answers of each symbol's rows, joined."""
+        starts = np.flatnonzero(~self.follows)
+        spans = zip(starts, [*starts[1:], len(self.table)], strict=True)
+        return np.concatenate([find(slice(first, stop)) for first, stop in spans]) if len(starts) else np.zeros(0, bool)
+
+    @cached_property
+    def bars_per_day(self) -> int:
+        """Of a symbol, usually."""
+        days = self.table["timestamp"].dt.floor("D")
+        return max(round(self.table.groupby(["symbol", days]).size().median()), 1)
+
+    @cached_property
+    def windows(self) -> tuple[int, int]:
+        """Bars of a week, and of a day, but LONG_BARS and SHORT_BARS at least: whole days, which hold their pattern."""
+        wanted = (max(LONG_BARS, self.clock.bars_per_year / WEEKS_A_YEAR), max(SHORT_BARS, self.bars_per_day))
+        week, day = (self.bars_per_day * -(-int(bars) // self.bars_per_day) for bars in wanted)
+        return week, day
+
+    @cached_property
+    def log_volume(self) -> np.ndarray:
+        """NaN where nothing was traded, or the symbol has no volume."""
+        if VOLUME not in self.table.columns:
+            return np.full(len(self.table), np.nan)
+        volume = self.table[VOLUME].to_numpy()
+        return np.log(np.where(volume > 0, volume, np.nan))
+
+
+def _range_broken(b: OrderedBars) -> Mask:
+    prices = b.table[list(PRICES)].to_numpy()
+    return (prices[:, 1] < prices.max(axis=1) * (1 - ROUNDING)) | (prices[:, 2] > prices.min(axis=1) * (1 + ROUNDING))
+
+
+def _spike(b: OrderedBars) -> Mask:
+    """The whole bar is far from the bars on both sides, which are near each other."""
+    opened, closed = b.adjusted["open"], b.adjusted["close"]
+    there = opened - b.before(closed)
+    back = b.after(opened) - closed
+    past = b.after(opened) - b.before(closed)
+    return (np.abs(there) > b.limit) & (np.abs(back) > b.limit) & (np.abs(past) < b.limit / 2)
+
+
+def _gap(b: OrderedBars) -> np.ndarray:
+    """Size of the log ratio of the open to the close before; 0 into and out of a spike."""
+    gap = np.abs(b.adjusted["open"] - b.before(b.adjusted["close"]))
+    spike = _spike(b)
+    return np.where(spike | (b.before(spike * 1.0) == 1) | np.isnan(gap), 0.0, gap)
+
+
+def _gap_limit(b: OrderedBars) -> np.ndarray:
+    stamps = b.table["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    elapsed = np.ones(len(stamps))
+    elapsed[1:] = np.maximum(np.diff(stamps) / b.clock.spacing, 1)
+    return np.maximum(b.limit, ELAPSED_MOVES * b.usual_move * np.sqrt(np.where(b.follows, elapsed, 1)))
+
+
+def _unit_jump(b: OrderedBars) -> Mask:
+    gap, body = _gap(b), np.abs(b.adjusted["close"] - b.adjusted["open"])
+    return ((gap > _gap_limit(b)) & b.other_unit(gap)) | b.other_unit(body)
+
+
+def _split_like(b: OrderedBars) -> Mask:
+    body = np.abs(b.adjusted["close"] - b.adjusted["open"])
+    return ((_gap(b) > _gap_limit(b)) | (body > np.log(FAR_RATIO))) & ~_unit_jump(b)
+
+
+def _wick(b: OrderedBars) -> np.ndarray:
+    """Log ratio of the high or low to the nearer of open and close, the larger of both."""
+    opened, high, low, closed = (b.adjusted[name] for name in PRICES)
+    return np.maximum(high - np.maximum(opened, closed), np.minimum(opened, closed) - low)
+
+
+def _stray_extreme(b: OrderedBars) -> Mask:
+    return b.other_unit(_wick(b))
+
+
+def _long_wick(b: OrderedBars) -> Mask:
+    return (_wick(b) > b.limit) & ~_stray_extreme(b)
+
+
+def _adjusted_step(b: OrderedBars) -> Mask:
+    """The ratio of adjusted to raw close leaves its level for one bar."""
+    if ADJUSTED_CLOSE not in b.table.columns:
+        return np.zeros(len(b.table), dtype=bool)
+    ratio = np.log((b.table[ADJUSTED_CLOSE] / b.table["close"]).to_numpy())
+    there, past = ratio - b.before(ratio), b.after(ratio) - b.before(ratio)
+    size = pd.Series(np.abs(there), index=b.table.index)
+    usual = size.groupby(b.table["symbol"]).transform("median").to_numpy()
+    return (size.to_numpy() > np.maximum(ADJUSTED_STEP, 10 * usual)) & (np.abs(past) < size.to_numpy() / 2)
+
+
+def _standing(b: OrderedBars) -> Mask:
+    """No price moved: all four are those of the bar before, or all are its close."""
+    prices = b.table[list(PRICES)].to_numpy()
+    before = np.stack([b.before(column) for column in prices.T], axis=1)
+    return (prices == before).all(axis=1) | (prices == before[:, 3:]).all(axis=1)
+
+
+def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
+    """Runs of standing bars that are too long for chance, of symbols that usually move or that do not.
+
+    Standing comes in clusters (at night, say): the chance of a run follows from how often a standing bar is followed by
+    another. That, and how often the symbol stands at all, is counted without its three longest runs.
+    """
+    standing = _standing(b)
+
+    def find(rows: slice) -> Mask:
+        own = standing[rows]
+        run = np.cumsum(np.diff(own.astype(int), prepend=0) == 1) * own
+        lengths = np.bincount(run)
+        lengths[0] = 0
+        usual = np.sort(lengths)[:-3]
+        usual = usual[usual > 0]
+        share = usual.sum() / max(len(own) - own.sum() + usual.sum(), 1)
+        # Of twenty bars more than there are one stands on, so that few of them make no certainty.
+        followed = (usual.sum() - len(usual) + 1) / (usual.sum() + 20)
+        least = max(STANDING_BARS, np.log(STANDING_CHANCE / len(own)) / np.log(followed))
+        return own & (lengths[run] >= least) & ((share < MOVING_SHARE) == usually_moves)
+
+    return b.by_symbol(find)
+
+
+def _copied(b: OrderedBars) -> Mask:
+    """Every value is the bar before's, though prices ranged."""
+    names = [name for name in VALUES if name in b.table.columns]
+    values = b.table[names].to_numpy()
+    before = np.stack([b.before(column) for column in values.T], axis=1)
+    same = (values == before) | (np.isnan(values) & np.isnan(before) & b.follows[:, None])
+    return same.all(axis=1) & (b.table["high"] > b.table["low"]).to_numpy() & ~_standstill(b, True)
+
+
+def _of_another_symbol(b: OrderedBars) -> Mask:
+    """Every value is another symbol's at the same time; without volume to tell them apart, for two bars in a row."""
+    table = b.table[["timestamp", *(name for name in VALUES if name in b.table.columns)]]
+    if VOLUME not in table.columns or table[VOLUME].isna().any():
+        before = {f"{name} before": b.before(b.table[name].to_numpy()) for name in PRICES}
+        table = table.assign(**before)
+    moving = (b.table["high"] > b.table["low"]).to_numpy() & ~_standing(b)
+    return table.duplicated(keep=False).to_numpy() & moving & b.follows
+
+
+def _idle(b: OrderedBars) -> Mask:
+    return (b.table[VOLUME] == 0).to_numpy() if VOLUME in b.table.columns else np.zeros(len(b.table), dtype=bool)
+
+
+def _seldom_idle(b: OrderedBars) -> Mask:
+    idle = _idle(b)
+    return idle & (b.share(idle) < RARE_SHARE)
+
+
+def _often_idle(b: OrderedBars) -> Mask:
+    return _idle(b) & ~_seldom_idle(b)
+
+
+def _volume_outlier(b: OrderedBars) -> Mask:
+    """Far above the volumes of the week around, for the symbol's spread of volumes."""
+    week, _ = b.windows
+
+    def find(rows: slice) -> Mask:
+        volume = pd.Series(b.log_volume[rows])
+        above = volume - volume.rolling(week, center=True, min_periods=3).median()
+        spread = 1.4826 * above.abs().median()
+        return (above > max(np.log(OUTLIER_RATIO), 6 * spread)).to_numpy()
+
+    return b.by_symbol(find)
+
+
+def _volume_unit(b: OrderedBars) -> Mask:
+    """The first bar of another unit of volume: the usual volume after it is another than before, and stays so.
+
+    Medians are taken over a week on both sides where there is one, over a day at least, and must differ by more than
+    their noise. The bar is where the means over a day differ most.
+    """
+    week, day = b.windows
+
+    def find(rows: slice) -> Mask:
+        volume, moved = pd.Series(b.log_volume[rows]), pd.Series(np.where(b.move[rows] > 0, b.move[rows], np.nan))
+        found = np.zeros(len(volume), dtype=bool)
+        if len(volume) < 2 * day:
+            return found
+        step = _sides(volume, week, day, "median")
+        spread = 1.4826 * (volume - volume.rolling(week, center=True, min_periods=day).median()).abs().median()
+        sudden = _sides(volume, max(SUDDEN_BARS, b.bars_per_day), 2, "mean") / step > SUDDEN_SHARE
+        calm = np.log(moved).pipe(_sides, week, day, "median").abs() < np.log(CALM_RATIO)
+        limit = max(np.log(UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
+        near = _sides(volume, day, max(day // 2, 1), "mean").abs()
+        size = np.minimum(step.abs(), near)
+        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_UNIT_RATIO)))
+        # The windows show a change from half a week before it to half a week after; it is where the nearer ones show
+        # it most.
+        bars = np.flatnonzero(changed)
+        for region in np.split(bars, np.flatnonzero(np.diff(bars) > week) + 1) if len(bars) else ():
+            bar = int(near[region[0] : region[-1] + 1].idxmax())
+            found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_UNIT_RATIO)
+        return found
+
+    return b.by_symbol(find)
+
+
+def _sides(values: pd.Series, window: int, least: int, statistic: str) -> pd.Series:
+    """The statistic of the `window` values from each on, less that of those before it; NaN with fewer than `least`."""
+    before = getattr(values.rolling(window, min_periods=least), statistic)().shift()
+    after = getattr(values[::-1].rolling(window, min_periods=least), statistic)()[::-1]
+    return after - before
+
+
+def _odd_time(b: OrderedBars) -> Mask:
+    """Daily bars at another time of day than nine in ten of the symbol's: a change of zone or of summer time."""
+    time = b.table["timestamp"] - b.table["timestamp"].dt.normalize()
+    usual = time.groupby(b.table["symbol"]).transform(lambda times: times.mode().iloc[0])
+    odd = (time != usual).to_numpy()
+    return odd & (odd.mean() < RARE_SHARE) & b.clock.daily
+
+
+def _spelt_twice(b: OrderedBars) -> Mask:
+    """Symbols that differ from a more frequent one by blanks or capitals only."""
+    names = b.table["symbol"].astype("str")
+    counts = names.value_counts()
+    plain = counts.index.str.strip().str.upper()
+    # In order of frequency: the first spelling stands.
+    rarer = counts.index[pd.Series(plain).duplicated().to_numpy()]
+    return names.isin(rarer).to_numpy()
+
+
+def _flat(b: OrderedBars) -> Mask:
+    return (b.table["high"] == b.table["low"]).to_numpy()
+
+
+def _weekend(b: OrderedBars) -> Mask:
+    # A market that trades every day of the week has weekends all the time; one that does not has none.
+    weekend = (b.table["timestamp"].dt.day_of_week >= 5).to_numpy()
+    return weekend & (weekend.mean() < RARE_SHARE) & (b.clock.calendar is None)
+
+
+@dataclass(frozen=True)
+class Check:
+    """`severity` as in `Finding`; `acceptable` errors may be true of a market, so that users may declare them to be."""
+
+    severity: str
+    find: Callable[[OrderedBars], Mask]
+    advice: str
+    acceptable: bool = False
+
+
+CHECKS: dict[str, Check] = {
+    "high or low inside the bar": Check(
+        "error", _range_broken, "correct the rows: high and low must enclose open and close"
+    ),
+    "price spike": Check("error", _spike, "correct the rows: a bad tick, or a price in another unit", True),
+    "price in another unit": Check(
+        "error", _unit_jump, "correct the rows, or adjust the prices before: give an adj_close column", True
+    ),
+    "stray high or low": Check("error", _stray_extreme, "correct the rows: a bad tick, or columns exchanged", True),
+    "adjusted close out of step": Check(
+        "error", _adjusted_step, "correct the adjusted close of the rows, or leave its column out", True
+    ),
+    "bar of another symbol": Check(
+        "error", _of_another_symbol, "ask the source again: two symbols have the same bars", True
+    ),
+    "dead feed": Check(
+        "error", lambda b: _standstill(b, True), "remove the rows: the feed stood still, and nobody traded there", True
+    ),
+    "volume unit change": Check(
+        "error", _volume_unit, "convert the volume from there on, or before, to one unit", True
+    ),
+    "split-like jump": Check("warning", _split_like, "adjust the prices, if it is a split: give an adj_close column"),
+    "long wick": Check("warning", _long_wick, "check the high and the low"),
+    "long standstill": Check("warning", lambda b: _standstill(b, False), "check that the symbol was traded"),
+    "copied bar": Check("warning", _copied, "ask the source again: the bar before was filled in"),
+    "bar without volume": Check("warning", _seldom_idle, "check that the symbol was traded"),
+    "volume out of all proportion": Check("warning", _volume_outlier, "check the unit of the volume"),
+    "odd time of day": Check("warning", _odd_time, "stamp daily bars at one time, whatever summer time says"),
+    "symbol spelt in two ways": Check("warning", _spelt_twice, "give the symbol one name"),
+    "bar on a weekend": Check("warning", _weekend, "check the time zone of the timestamps"),
+    "idle bar": Check("info", _often_idle, "nothing, where the symbol trades seldom"),
+    "bar without range": Check("info", _flat, "nothing, where the symbol trades seldom"),
+}

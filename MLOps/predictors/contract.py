@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from scipy.special import softmax
 
 from MLOps.predictors.windows import Windows
 
@@ -41,6 +42,16 @@ def relative_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy of each row of (…, classes) as a share of its largest value, ln(classes)."""
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), axis=-1)
     return entropy / np.log(probabilities.shape[-1])
+
+
+def class_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) from a linear model's or boosted trees' scores, (n, classes).
+
+    For two classes scikit-learn fits one score, the log odds of the second class: (n, 1) gives (n, 2).
+    """
+    if scores.shape[1] == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    return softmax(scores, axis=1)
 
 
 @dataclass(frozen=True)

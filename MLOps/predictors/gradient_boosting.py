@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from MLOps.config.predictors import GradientBoostingConfig
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets
+from MLOps.predictors.contract import Forecast, OnEpoch, Targets, class_probabilities
 from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
 from MLOps.predictors.windows import Windows
@@ -16,7 +15,8 @@ from MLOps.predictors.windows import Windows
 
 class GradientBoostingPredictor(SolvedPredictor):
     """All trees' nodes end to end, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a leaf, whose
-    `feature` is -1; `roots` (rounds, classes) are the nodes where trees begin, `start` (classes,) what they add to."""
+    `feature` is -1; `roots` (rounds, scores) are the nodes where trees begin, `start` (scores,) what they add to. There
+    is a score for each class, or one for two classes; see `class_probabilities`."""
 
     @classmethod
     def fit(
@@ -63,7 +63,7 @@ class GradientBoostingPredictor(SolvedPredictor):
                 goes_left = inputs[sample, arrays["feature"][node]] <= arrays["threshold"][node]
                 node = np.where(inner, np.where(goes_left, arrays["left"][node], arrays["right"][node]), node)
             scores += arrays["value"][node]
-        return Forecast.from_probabilities(softmax(scores, axis=1), arrays["class_returns"])
+        return Forecast.from_probabilities(class_probabilities(scores), arrays["class_returns"])
 
 
 def _grow(

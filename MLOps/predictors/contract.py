@@ -69,9 +69,13 @@ class Targets:
 
 
 class Predictor(Protocol):
-    """The contract. `fit` makes every choice (on validation rows where there is one); `refit` repeats the recipe with
-    those choices on other rows, as the out-of-fold models need. What takes long keeps its progress in `checkpoints`,
-    and, called again with the same arguments after a kill, ends in the same bytes."""
+    """The contract of all predictors.
+
+    `fit` makes every choice (epochs, rounds): it learns from `rows` and compares on `selection_rows`. `refit` learns
+    afresh from other rows with the choices already made: the model of the whole training span, and the out-of-fold
+    models. What takes long keeps its progress in `checkpoints`; called again with the same arguments after a kill, it
+    ends in the same bytes.
+    """
 
     @property
     def lookback_bars(self) -> int: ...
@@ -82,8 +86,8 @@ class Predictor(Protocol):
         config: Any,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,

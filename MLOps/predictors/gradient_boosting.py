@@ -24,27 +24,25 @@ class GradientBoostingPredictor(SolvedPredictor):
         config: GradientBoostingConfig,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,
     ) -> "GradientBoostingPredictor":
-        """Grow `max_iter` rounds and keep as many as give the lowest log loss on validation; so `refit` does."""
-        model, arrays = _grow(config, windows, targets, train_rows, seed)
+        """Grow `max_iter` rounds and keep as many as give the lowest log loss on the selection rows."""
+        model, arrays = _grow(config, windows, targets, rows, seed)
         losses = {
             name: [
-                float(log_losses(probabilities, targets.classes[rows]).mean())
-                for probabilities in model.staged_predict_proba(flattened(windows.ending_at(rows), arrays))
+                float(log_losses(probabilities, targets.classes[part]).mean())
+                for probabilities in model.staged_predict_proba(flattened(windows.ending_at(part), arrays))
             ]
-            for name, rows in (("train", train_rows), ("validation", validation_rows))
+            for name, part in (("train", rows), ("selection", selection_rows))
         }
-        for number, (train, validation) in enumerate(zip(losses["train"], losses["validation"], strict=True), 1):
-            on_epoch(number, {"train_loss": train, "validation_loss": validation})
-        rounds = int(np.argmin(losses["validation"])) + 1
-        return cls(
-            replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, targets.class_returns(train_rows))
-        )
+        for number, (train, selection) in enumerate(zip(losses["train"], losses["selection"], strict=True), 1):
+            on_epoch(number, {"train_loss": train, "selection_loss": selection})
+        rounds = int(np.argmin(losses["selection"])) + 1
+        return cls(replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, targets.class_returns(rows)))
 
     @classmethod
     def solve(

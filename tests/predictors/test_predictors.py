@@ -191,8 +191,10 @@ def test_a_class_that_never_occurs_in_training_is_named() -> None:
         label_end=features["timestamp"],
     )
     times = features["timestamp"]
-    cuts = [times.iloc[0], times.iloc[400], times.iloc[500], times.iloc[599]]
-    splits = Splits(*(Span(start, end) for start, end in itertools.pairwise(cuts)))
+    names = ("fitting", "selection", "validation", "test")
+    cuts = [times.iloc[bar] for bar in (0, 300, 400, 500, 599)]
+    spans = {name: Span(start, end) for name, (start, end) in zip(names, itertools.pairwise(cuts), strict=True)}
+    splits = Splits(train=Span(cuts[0], cuts[2]), **spans)
     with pytest.raises(UserError, match="every class must occur in the training span; rise never does"):
         learning_data(8, features, labels, CLASSES, FEATURES, splits)
 

@@ -186,7 +186,7 @@ def engine_losses(kind: str, mode: dict[str, Any], task: Task, seed: int) -> lis
     with tempfile.TemporaryDirectory() as folder:
         NetworkPredictor.fit(
             configured(kind, mode), task.windows, task.targets, task.train, task.validation, seed,
-            lambda _, metrics: losses.append((time.perf_counter() - start, metrics["validation_loss"])), Path(folder),
+            lambda _, metrics: losses.append((time.perf_counter() - start, metrics["selection_loss"])), Path(folder),
         )  # fmt: skip
     return losses
 

@@ -29,13 +29,18 @@ class TrackingConfig:
 
 @section
 class SplitConfig:
-    """Shares of the timeline, in order; `embargo_bars` are left out after each cut, besides the purge."""
+    """Shares of the timeline, in order; `embargo_bars` are left out after each cut, besides the purge.
+
+    `selection` is the share of the training span, its last bars, on which predictors choose epochs, rounds and searched
+    parameters. `folds` cut the training span for out-of-fold forecasts.
+    """
 
     train: Share
     validation: Share
     test: Share
     embargo_bars: Count
     folds: Annotated[int, Field(ge=2)]
+    selection: Share = 0.15
 
     @model_validator(mode="after")
     def _shares_fill_the_timeline(self) -> "SplitConfig":
@@ -54,15 +59,15 @@ class FeatureConfig:
 
 @section
 class ValidationConfig:
-    """A predictor passes when it beats each baseline's log loss at this confidence, by a stationary block bootstrap.
+    """A predictor passes when it beats each baseline's log loss, at this confidence of a two-sided interval.
 
-    `ensemble` says how those that pass become one; see `Ensemble.fit`.
+    `use` says what a predictor that passes must know to be a member of the ensemble that agents observe: `direction` or
+    `magnitude`; with both, passing is enough. `ensemble` says how the members become one; see `Ensemble.fit`.
     """
 
     confidence: Share
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    block_bars: Positive
     ensemble: Literal["mean", "weighted", "stacking"]
+    use: Annotated[tuple[Literal["direction", "magnitude"], ...], Field(min_length=1)] = ("direction", "magnitude")
 
 
 @section

@@ -31,8 +31,8 @@ class NetworkConfig:
     (0.6, 0.4). `batch_size` counts labels an update, in either mode; 0 takes as many as memory holds. In the mode
     `sequence` each forward pass learns from `sequence_bars` labels in a row. `schedule_epochs` are the epochs until a
     warm restart, or without improvement until a plateau halves the rate. `monitor` names the logged metric that
-    chooses the epoch to keep. `uncertainty_samples` networks thinned by dropout give the uncertainty; with 0 it is
-    the forecast's entropy. `explain_windows` validation windows are explained in figures.
+    chooses how many epochs to train. `uncertainty_samples` networks thinned by dropout give the uncertainty; with 0 it
+    is the forecast's entropy. `explain_windows` validation windows are explained in figures.
     """
 
     reads_both_ways: ClassVar[bool] = False
@@ -53,7 +53,7 @@ class NetworkConfig:
     optimiser: Literal["adam", "adamw"] = "adamw"
     schedule: Literal["constant", "cosine", "warm_restarts", "plateau"] = "constant"
     schedule_epochs: Positive = 10
-    monitor: str = "validation_loss"
+    monitor: str = "selection_loss"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     mixed_precision: bool = False
     compile: bool = False
@@ -170,7 +170,8 @@ class RidgeConfig:
 
 @section
 class GradientBoostingConfig:
-    """Names as in scikit-learn's HistGradientBoostingClassifier; validation chooses how many of `max_iter` are kept."""
+    """Names as in scikit-learn's HistGradientBoostingClassifier; the selection span chooses how many rounds of
+    `max_iter` to grow."""
 
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive

@@ -1,4 +1,4 @@
-"""Time-ordered train, validation and test spans, and folds inside the training span; purged and embargoed.
+"""Time-ordered train, validation and test spans, and the cuts inside the training span; purged and embargoed.
 
 A row knows its bar's timestamp and, through its label, the time up to which it looks ahead (`label_end`). Two rows
 overlap when those intervals do. Method: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
@@ -33,9 +33,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Splits:
-    """Three spans in order; between one and the next lies the embargo."""
+    """Train, validation and test in order; inside the training span first `fitting`, then `selection`.
+
+    A predictor makes its choices by fitting on `fitting` and measuring on `selection`. It then learns from the whole
+    training span, so that nothing is chosen on the rows that judge it. The embargo lies before each later span.
+    """
 
     train: Span
+    fitting: Span
+    selection: Span
     validation: Span
     test: Span
 
@@ -53,20 +59,28 @@ class Splits:
 
 
 def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
-    """Cut the market's timeline by the configured shares of its distinct timestamps.
+    """Cut the market's timeline by the configured shares of its distinct timestamps, and the training span by its own.
 
     The embargo is taken from the end of the earlier span, so that a later span begins at its cut. With the purge of
     `Span.labelled`, at least `embargo_bars` bars lie between the last bar that a label of one span looks at and the
     first bar of the next.
 
     Raises:
-        UserError: the timeline is too short for three spans.
+        UserError: the timeline is too short for one of the spans.
     """
     timeline = pd.DatetimeIndex(timestamps.unique()).sort_values()
     first = round(len(timeline) * config.train)
     second = round(len(timeline) * (config.train + config.validation))
     gap = config.embargo_bars
-    lengths = {"train": first - gap, "validation": second - gap - first, "test": len(timeline) - second}
+    train = first - gap
+    third = train - round(train * config.selection)
+    lengths = {
+        "train": train,
+        "fitting (inside train)": third - gap,
+        "selection (inside train)": train - third,
+        "validation": second - gap - first,
+        "test": len(timeline) - second,
+    }
     for name, length in lengths.items():
         if length < MIN_BARS:
             raise UserError(
@@ -75,7 +89,9 @@ def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
             )
     after_last = timeline[-1] + pd.Timedelta(microseconds=1)
     return Splits(
-        train=Span(timeline[0], timeline[first - gap]),
+        train=Span(timeline[0], timeline[train]),
+        fitting=Span(timeline[0], timeline[third - gap]),
+        selection=Span(timeline[third], timeline[train]),
         validation=Span(timeline[first], timeline[second - gap]),
         test=Span(timeline[second], after_last),
     )

@@ -1,5 +1,6 @@
 """Figures, as PNG files whose bytes depend on what they show alone."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,11 +48,11 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
 
 
 def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Path) -> None:
-    """One panel a quantity, train and validation together where both were logged; steps to the right."""
+    """One panel a quantity, train beside selection or validation where both were logged; steps to the right."""
     table = pd.DataFrame([{"step": step, **metrics} for step, metrics in history]).set_index("step")
     panels: dict[str, list[str]] = {}
     for column in table.columns:
-        panels.setdefault(column.removeprefix("train_").removeprefix("validation_"), []).append(column)
+        panels.setdefault(re.sub("^(train|selection|validation)_", "", column), []).append(column)
     columns_shown = min(len(panels), PANELS_A_ROW)
     rows_shown = -(-len(panels) // columns_shown)
     with _figure(path, rows_shown, columns_shown, (4.2 * columns_shown, 3.2 * rows_shown)) as axes:
@@ -121,12 +122,12 @@ def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: st
 
 
 def search_figure(losses: Sequence[float], path: Path) -> None:
-    """Each trial's validation loss, and the best so far."""
+    """Each trial's selection loss, and the best so far."""
     with _figure(path, 1, 1, (6, 3.5)) as axes:
         axes[0, 0].scatter(range(len(losses)), losses, s=12, label="trial")
         axes[0, 0].step(range(len(losses)), np.minimum.accumulate(losses), where="post", label="best so far")
         axes[0, 0].set_xlabel("trial")
-        axes[0, 0].set_ylabel("validation loss")
+        axes[0, 0].set_ylabel("selection loss")
         axes[0, 0].legend()
 
 

@@ -1,4 +1,4 @@
-"""Whether a predictor is worth listening to: it answers in the right form, and beats the baselines on validation."""
+"""Whether a predictor is worth observing: its forecasts are valid, and beat the baselines on the validation span."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,45 +8,90 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.params import ValidationConfig
-from MLOps.data.splits import Splits
+from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
-from MLOps.evaluation.bootstrap import mean_interval
 from MLOps.evaluation.classification import judged
+from MLOps.evaluation.dependent_mean import interval, required_bars
 from MLOps.predictors import Forecast, Predictor
 from MLOps.predictors.baselines import class_prior, persist, persistence
-from MLOps.predictors.metrics import log_losses
+from MLOps.predictors.metrics import log_losses, loss_parts
 from MLOps.predictors.signals import probability_columns
 
+PARTS = ("direction", "magnitude")
+ROUNDING_NATS = 1e-6  # probabilities are float32; a gain below this is rounding
+HORIZON_QUANTILE = 0.9  # of the labels' lengths: a rare long one, as over a halt, does not stand for all
 
-@dataclass(frozen=True)
-class Comparison:
-    """Against one baseline: by how many nats the predictor's log loss is lower, with its interval."""
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """By how many nats a log loss is lower than a baseline's, averaged over bars, and its interval.
+
+    The bounds are None where the span is too short for one.
+    """
+
+    gain: float
+    lower: float | None
+    upper: float | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.lower is not None and self.lower > ROUNDING_NATS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Gain):
+    """The whole log loss against one baseline's."""
 
     baseline: str
     baseline_log_loss: float
-    gain: float
-    lower: float
-    upper: float
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one predictor; `reasons` say what it failed, empty when it passed."""
+    """On one predictor.
+
+    `bars` were judged, with labels that look `horizon_bars` ahead. `direction` and `magnitude` are the parts of the
+    gain over the class prior (`metrics.loss_parts`). `reasons` say why it failed; there are none when it passed.
+    """
 
     predictor: str
+    bars: int
+    horizon_bars: int
     log_loss: float
     comparisons: tuple[Comparison, ...]
+    direction: Gain
+    magnitude: Gain
     reasons: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
         return not self.reasons
 
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """The PARTS whose gain is significant."""
+        return tuple(part for part in PARTS if getattr(self, part).is_significant)
+
+    @property
+    def conclusion(self) -> str:
+        """The verdict in words."""
+        if not self.passed:
+            return f"failed: {'; '.join(self.reasons)}"
+        unknown = [part for part in PARTS if part not in self.knows]
+        if len(unknown) == len(PARTS):
+            return f"passed: knows something, but neither {' nor '.join(PARTS)} for certain"
+        return f"passed: knows {' and '.join(self.knows)}" + "".join(f", not {part}" for part in unknown)
+
+    def is_useful(self, use: tuple[str, ...]) -> bool:
+        """Whether it passed and knows the part that `use` names; where `use` names both, passing is enough."""
+        return self.passed and (set(use) == set(PARTS) or bool(set(use) & set(self.knows)))
+
     def gain_over(self, baseline: str) -> float:
         return next(c.gain for c in self.comparisons if c.baseline == baseline)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed}
+        return {**asdict(self), "passed": self.passed, "knows": list(self.knows), "conclusion": self.conclusion}
 
 
 def probe(predictor: Predictor, windows: np.ndarray, class_count: int, name: str) -> None:
@@ -101,33 +146,67 @@ def baselines(
     }
 
 
-def judge(
-    name: str, signals: pd.DataFrame, labels: pd.DataFrame, splits: Splits, config: ValidationConfig, seed: int
-) -> Verdict:
-    """Compare a predictor's log loss on the validation span with every baseline's.
+def judge(name: str, signals: pd.DataFrame, labels: pd.DataFrame, splits: Splits, config: ValidationConfig) -> Verdict:
+    """Compare a predictor's log loss on the validation span with every baseline's, in parts with the class prior's.
 
     Losses are averaged over the symbols of a bar first: what happens at one time is one observation. The predictor
-    passes when its gain's interval, at the configured confidence, lies above 0 for every baseline. A network also chose
-    its epoch by these rows, so its interval is a little kinder than it says; the test span stays unseen.
+    passes when the interval of its gain (`dependent_mean.interval`, for labels that overlap as these do) lies above 0
+    for every baseline. It fails when the span is too short for an interval.
+
+    Raises:
+        UserError: no bar of the validation span has both a forecast and a label.
     """
     rows = judged(signals, labels[splits.validation.labelled(labels)])
+    if rows.empty:
+        raise UserError(
+            f"predictor {name}: expected bars with a forecast and a label in the validation span, found none; "
+            "give more bars or raise splits.validation"
+        )
+    bars, horizon = rows["timestamp"].nunique(), horizon_bars(labels, splits.validation)
     classes = rows["label"].to_numpy(int)
     probabilities = rows[probability_columns(rows)].to_numpy(float)
-    own = log_losses(probabilities, classes)
+    forecasts = {
+        baseline: forecast(rows) for baseline, forecast in baselines(labels, splits, probabilities.shape[1]).items()
+    }
 
     def by_bar(losses: np.ndarray) -> np.ndarray:
         return pd.Series(losses).groupby(rows["timestamp"]).mean().to_numpy()
 
-    comparisons, reasons = [], []
-    for baseline, forecast in baselines(labels, splits, probabilities.shape[1]).items():
-        theirs = log_losses(forecast(rows), classes)
-        gain, lower, upper = mean_interval(
-            by_bar(theirs - own), config.confidence, config.bootstrap_samples, config.block_bars, seed
+    def gain(theirs: np.ndarray, own: np.ndarray) -> Gain:
+        difference = by_bar(theirs - own)
+        lower, upper = interval(difference, config.confidence, horizon) or (None, None)
+        return Gain(gain=float(difference.mean()), lower=lower, upper=upper)
+
+    own = log_losses(probabilities, classes)
+    comparisons = []
+    for baseline, forecast in forecasts.items():
+        theirs = log_losses(forecast, classes)
+        mean_loss = float(by_bar(theirs).mean())
+        comparisons.append(Comparison(**asdict(gain(theirs, own)), baseline=baseline, baseline_log_loss=mean_loss))
+    parts = zip(loss_parts(forecasts["class_prior"], classes), loss_parts(probabilities, classes), strict=True)
+    magnitude, direction = (gain(theirs, own_part) for theirs, own_part in parts)
+    reasons = [
+        f"its log loss is not below that of {c.baseline} with {config.confidence:.0%} confidence: gain {c.gain:.4f} "
+        f"nats, interval {c.lower:.4f} to {c.upper:.4f}"
+        for c in comparisons
+        if c.lower is not None and not c.is_significant
+    ]
+    if bars < (required := required_bars(horizon)):
+        reasons.append(
+            f"the validation span is too short: labels that look {horizon} bars ahead need {required} judged "
+            f"bars, it has {bars}; give more bars, raise splits.validation or shorten the labels' horizon"
         )
-        comparisons.append(Comparison(baseline, float(by_bar(theirs).mean()), gain, lower, upper))
-        if lower <= 0:
-            reasons.append(
-                f"its log loss is not below that of {baseline} with {config.confidence:.0%} confidence: "
-                f"gain {gain:.4f} nats, interval {lower:.4f} to {upper:.4f}"
-            )
-    return Verdict(name, float(by_bar(own).mean()), tuple(comparisons), tuple(reasons))
+    log_loss = float(by_bar(own).mean())
+    return Verdict(name, bars, horizon, log_loss, tuple(comparisons), direction, magnitude, tuple(reasons))
+
+
+def horizon_bars(labels: pd.DataFrame, span: Span) -> int:
+    """How many bars of the market the labels of a span look ahead, at least 1.
+
+    Counted from `label_end`: a label over a few bars of a symbol that trades seldom spans many bars of the market, and
+    a barrier that is touched soon ends a label early.
+    """
+    timeline = pd.DatetimeIndex(labels.loc[span.rows(labels["timestamp"]), "timestamp"].unique()).sort_values()
+    own = labels[span.labelled(labels)]
+    ahead = timeline.searchsorted(own["label_end"]) - timeline.searchsorted(own["timestamp"])
+    return max(1, int(np.quantile(ahead, HORIZON_QUANTILE, method="higher")))

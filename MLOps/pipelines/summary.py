@@ -32,16 +32,22 @@ def main() -> None:
 
 
 def predictors() -> list[str]:
-    """Log loss on validation, and what was gained over the baselines."""
-    verdicts = read_json(paths.VERDICTS)["verdicts"]
+    """Log loss on validation, what was gained over the baselines, and what kind of knowledge gained it."""
+    judged = read_json(paths.VERDICTS)
+    verdicts, members = judged["verdicts"], judged["ensemble"]["members"]
     names = [comparison["baseline"] for comparison in verdicts[0]["comparisons"]]
     lines = [f"{'Predictors, validation':24}{'log loss':>10}" + "".join(f"{'gain over ' + n:>30}" for n in names)]
     for verdict in verdicts:
-        gains = "".join(f"{c['gain']:>12.4f} [{c['lower']:.4f}, {c['upper']:.4f}]" for c in verdict["comparisons"])
-        passed = "passed" if verdict["passed"] else "failed"
-        lines.append(f"{verdict['predictor']:24}{verdict['log_loss']:>10.4f}{gains}  {passed}")
+        gains = "".join(map(_gain, verdict["comparisons"]))
+        lines.append(f"{verdict['predictor']:24}{verdict['log_loss']:>10.4f}{gains}")
     for number, name in enumerate(names):
         lines.append(f"{name:24}{verdicts[0]['comparisons'][number]['baseline_log_loss']:>10.4f}")
+    lines += ["", f"{'Gain over class_prior':34}{'by direction':>30}{'by magnitude':>30}"]
+    for verdict in verdicts:
+        lines.append(f"{verdict['predictor']:34}{_gain(verdict['direction'])}{_gain(verdict['magnitude'])}")
+    for verdict in verdicts:
+        used = "" if verdict["predictor"] in members or not verdict["passed"] else "; validation.use leaves it out"
+        lines.append(f"{verdict['predictor']} {verdict['conclusion']}{used}.")
     return lines
 
 
@@ -73,6 +79,12 @@ def test_span() -> list[str]:
         "random times."
     )
     return lines
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    if gain["lower"] is None:
+        return f"{gain['gain']:>12.4f} [too few bars]".rjust(30)
+    return f"{gain['gain']:>12.4f} [{gain['lower']:.4f}, {gain['upper']:.4f}]".rjust(30)
 
 
 def _head(title: str) -> str:

@@ -49,13 +49,15 @@ def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any
     def train(drawn: dict[str, Any], on_epoch: OnEpoch) -> None:
         config = parse_predictor({**values, **drawn}, f"search.spaces.{name}")
         data = learning_data(config.lookback_bars, features, labels, classes, pipeline.names, splits)
-        PREDICTORS[config.kind].fit(config, *data, stage.params.seed, on_epoch, checkpoints)
+        PREDICTORS[config.kind].fit(
+            config, data.windows, data.targets, data.fitting, data.selection, stage.params.seed, on_epoch, checkpoints
+        )
 
     def told(trial: Finished) -> None:
         trials.append(trial)
         best = min(finished.loss for finished in trials)
-        stage.log(trial.number, {"trial_validation_loss": trial.loss, "best_validation_loss": best})
-        steps = [(epoch, {"validation_loss": loss}) for epoch, loss in trial.losses.items()]
+        stage.log(trial.number, {"trial_selection_loss": trial.loss, "best_selection_loss": best})
+        steps = [(epoch, {"selection_loss": loss}) for epoch, loss in trial.losses.items()]
         stage.run.nest(f"{name} trial {trial.number}", {**trial.values, "pruned": trial.pruned}, steps)
         # Nothing of a finished trial needs to be resumed.
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -64,7 +66,7 @@ def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any
     search_figure([trial.loss for trial in trials], stage.artifact("history.png"))
     if importances := searching.importances():
         importance_figure(importances, "share in the variance of the loss", stage.artifact("importance.png"))
-    stage.report({"best_validation_loss": min(trial.loss for trial in trials)})
+    stage.report({"best_selection_loss": min(trial.loss for trial in trials)})
     return searching.best()
 
 

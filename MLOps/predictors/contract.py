@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from scipy.special import softmax
 
 from MLOps.predictors.windows import Windows
 
@@ -43,6 +44,16 @@ def relative_entropy(probabilities: np.ndarray) -> np.ndarray:
     return entropy / np.log(probabilities.shape[-1])
 
 
+def class_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) from a linear model's or boosted trees' scores, (n, classes).
+
+    For two classes scikit-learn fits one score, the log odds of the second class: (n, 1) gives (n, 2).
+    """
+    if scores.shape[1] == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    return softmax(scores, axis=1)
+
+
 @dataclass(frozen=True)
 class Targets:
     """What n rows lead to, each (n,): class below `class_count`, -1 where unknown; next-bar return; and when (int)."""
@@ -58,9 +69,13 @@ class Targets:
 
 
 class Predictor(Protocol):
-    """The contract. `fit` makes every choice (on validation rows where there is one); `refit` repeats the recipe with
-    those choices on other rows, as the out-of-fold models need. What takes long keeps its progress in `checkpoints`,
-    and, called again with the same arguments after a kill, ends in the same bytes."""
+    """The contract of all predictors.
+
+    `fit` makes every choice (epochs, rounds): it learns from `rows` and compares on `selection_rows`. `refit` learns
+    afresh from other rows with the choices already made: the model of the whole training span, and the out-of-fold
+    models. What takes long keeps its progress in `checkpoints`; called again with the same arguments after a kill, it
+    ends in the same bytes.
+    """
 
     @property
     def lookback_bars(self) -> int: ...
@@ -71,8 +86,8 @@ class Predictor(Protocol):
         config: Any,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,

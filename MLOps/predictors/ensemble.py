@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from MLOps.data.bars import KEYS
-from MLOps.predictors.contract import Forecast
+from MLOps.predictors.contract import Forecast, class_probabilities
 from MLOps.predictors.signals import FULL_MODEL, probability_columns, signal_table
 
 ENSEMBLE = "ensemble"
@@ -20,7 +19,8 @@ LEAST_PROBABILITY = 1e-6  # a member's certainty must not become an infinite log
 class Stack:
     """Multinomial logistic regression on the members' log probabilities (stacking; Wolpert, 1992).
 
-    `coefficients` are (classes, members * classes), `intercepts` (classes,).
+    `coefficients` are (scores, members * classes), `intercepts` (scores,): a score for each class, or one for two
+    classes; see `class_probabilities`.
     """
 
     coefficients: np.ndarray
@@ -36,7 +36,7 @@ class Stack:
         return cls(model.coef_, model.intercept_)
 
     def probabilities(self, members: list[pd.DataFrame]) -> np.ndarray:
-        return softmax(_log_probabilities(members) @ self.coefficients.T + self.intercepts, axis=1)
+        return class_probabilities(_log_probabilities(members) @ self.coefficients.T + self.intercepts)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from MLOps.config.predictors import GradientBoostingConfig
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets
+from MLOps.predictors.contract import Forecast, OnEpoch, Targets, class_probabilities
 from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
 from MLOps.predictors.windows import Windows
@@ -16,7 +15,8 @@ from MLOps.predictors.windows import Windows
 
 class GradientBoostingPredictor(SolvedPredictor):
     """All trees' nodes end to end, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a leaf, whose
-    `feature` is -1; `roots` (rounds, classes) are the nodes where trees begin, `start` (classes,) what they add to."""
+    `feature` is -1; `roots` (rounds, scores) are the nodes where trees begin, `start` (scores,) what they add to. There
+    is a score for each class, or one for two classes; see `class_probabilities`."""
 
     @classmethod
     def fit(
@@ -24,27 +24,25 @@ class GradientBoostingPredictor(SolvedPredictor):
         config: GradientBoostingConfig,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,
     ) -> "GradientBoostingPredictor":
-        """Grow `max_iter` rounds and keep as many as give the lowest log loss on validation; so `refit` does."""
-        model, arrays = _grow(config, windows, targets, train_rows, seed)
+        """Grow `max_iter` rounds and keep as many as give the lowest log loss on the selection rows."""
+        model, arrays = _grow(config, windows, targets, rows, seed)
         losses = {
             name: [
-                float(log_losses(probabilities, targets.classes[rows]).mean())
-                for probabilities in model.staged_predict_proba(flattened(windows.ending_at(rows), arrays))
+                float(log_losses(probabilities, targets.classes[part]).mean())
+                for probabilities in model.staged_predict_proba(flattened(windows.ending_at(part), arrays))
             ]
-            for name, rows in (("train", train_rows), ("validation", validation_rows))
+            for name, part in (("train", rows), ("selection", selection_rows))
         }
-        for number, (train, validation) in enumerate(zip(losses["train"], losses["validation"], strict=True), 1):
-            on_epoch(number, {"train_loss": train, "validation_loss": validation})
-        rounds = int(np.argmin(losses["validation"])) + 1
-        return cls(
-            replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, targets.class_returns(train_rows))
-        )
+        for number, (train, selection) in enumerate(zip(losses["train"], losses["selection"], strict=True), 1):
+            on_epoch(number, {"train_loss": train, "selection_loss": selection})
+        rounds = int(np.argmin(losses["selection"])) + 1
+        return cls(replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, targets.class_returns(rows)))
 
     @classmethod
     def solve(
@@ -63,7 +61,7 @@ class GradientBoostingPredictor(SolvedPredictor):
                 goes_left = inputs[sample, arrays["feature"][node]] <= arrays["threshold"][node]
                 node = np.where(inner, np.where(goes_left, arrays["left"][node], arrays["right"][node]), node)
             scores += arrays["value"][node]
-        return Forecast.from_probabilities(softmax(scores, axis=1), arrays["class_returns"])
+        return Forecast.from_probabilities(class_probabilities(scores), arrays["class_returns"])
 
 
 def _grow(

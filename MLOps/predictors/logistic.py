@@ -1,16 +1,16 @@
 """Multinomial logistic regression on the flattened window, fitted by scikit-learn and kept as plain coefficients."""
 
 import numpy as np
-from scipy.special import softmax
 
 from MLOps.config.predictors import LogisticConfig
-from MLOps.predictors.contract import Forecast, Targets
+from MLOps.predictors.contract import Forecast, Targets, class_probabilities
 from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
 from MLOps.predictors.windows import Windows
 
 
 class LogisticPredictor(SolvedPredictor):
-    """`coefficients` (classes, bars * features), `intercepts` and `class_returns` (classes,)."""
+    """`coefficients` (scores, bars * features) and `intercepts` (scores,): a score for each class, or one for two
+    classes; see `class_probabilities`. `class_returns` (classes,)."""
 
     @classmethod
     def solve(
@@ -31,5 +31,5 @@ class LogisticPredictor(SolvedPredictor):
 
     def predict(self, windows: np.ndarray) -> Forecast:
         inputs = flattened(windows, self.arrays)
-        probabilities = softmax(inputs @ self.arrays["coefficients"].T + self.arrays["intercepts"], axis=1)
-        return Forecast.from_probabilities(probabilities, self.arrays["class_returns"])
+        scores = inputs @ self.arrays["coefficients"].T + self.arrays["intercepts"]
+        return Forecast.from_probabilities(class_probabilities(scores), self.arrays["class_returns"])

@@ -11,7 +11,7 @@ LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "calibration_error", "max_drawd
 
 
 def is_better(metric: str, new: float, old: float) -> bool:
-    """Whether `new` beats `old` for the named metric, which may carry a prefix as in validation_log_loss."""
+    """Whether `new` beats `old` for the named metric, which may carry a prefix as in selection_loss."""
     return new < old if metric.endswith(LOWER_IS_BETTER) else new > old
 
 
@@ -19,6 +19,19 @@ def log_losses(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """-ln of the probability given to what happened, (n,), in nats."""
     chosen = probabilities[np.arange(len(classes)), classes]
     return -np.log(np.maximum(chosen, 1e-12))
+
+
+def loss_parts(probabilities: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The log losses (n,) of how far and of which way: magnitude and direction, which sum to `log_losses`.
+
+    Classes c and K - 1 - c are one move up and down. By the chain rule -ln p(class) = -ln p(pair) - ln p(side | pair).
+    A class in the middle has no side, so its direction part is 0.
+    """
+    own = -log_losses(probabilities, classes)
+    mirrored = -log_losses(probabilities, probabilities.shape[1] - 1 - classes)
+    sided = 2 * classes != probabilities.shape[1] - 1
+    pair = np.where(sided, np.logaddexp(own, mirrored), own)
+    return -pair, pair - own
 
 
 def confusion(classes: np.ndarray, predicted: np.ndarray, class_count: int) -> np.ndarray:

@@ -74,19 +74,19 @@ class NetworkPredictor:
         config: NetworkConfig,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,
     ) -> "NetworkPredictor":
-        """Train with early stopping on validation; the weights of the best epoch are kept.
+        """Train with early stopping on the selection rows; the weights of the best epoch are kept.
 
         Raises:
             UserError: see `Training`.
         """
-        training = Training(config, windows, targets, train_rows, seed, config.batch_size)
-        training.fit(validation_rows, on_epoch, checkpoints)
+        training = Training(config, windows, targets, rows, seed, config.batch_size)
+        training.fit(selection_rows, on_epoch, checkpoints)
         epochs = training.history[: best_epoch(training.history, config.monitor)]
         return cls._trained(training, targets, tuple(metrics["learning_rate"] for metrics in epochs))
 

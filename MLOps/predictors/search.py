@@ -26,7 +26,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial that came to its end: `values` as params.yaml would hold them, the validation loss of each epoch, and
+    """A trial that came to its end: `values` as params.yaml would hold them, the selection loss of each epoch, and
     whether it was pruned."""
 
     number: int
@@ -36,7 +36,7 @@ class Finished:
 
     @property
     def loss(self) -> float:
-        """The lowest validation loss."""
+        """The lowest selection loss."""
         return min(self.losses.values())
 
 
@@ -70,7 +70,7 @@ class Search:
         """Go on until so many trials have finished, telling each, those of earlier runs first.
 
         Args:
-            train: trains with the given values, telling each epoch's `validation_loss`; what it is told with may raise
+            train: trains with the given values, telling each epoch's `selection_loss`; what it is told with may raise
                 to prune the trial.
         """
         for finished in self.finished():
@@ -91,7 +91,7 @@ class Search:
         ]
 
     def best(self) -> dict[str, Any]:
-        """The values of the trial with the lowest validation loss."""
+        """The values of the trial with the lowest selection loss."""
         return self._values(self._study.best_trial)
 
     def importances(self) -> dict[str, float]:
@@ -106,7 +106,7 @@ class Search:
         losses: list[float] = []
 
         def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            losses.append(metrics["validation_loss"])
+            losses.append(metrics["selection_loss"])
             trial.report(losses[-1], epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned

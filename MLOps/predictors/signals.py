@@ -1,6 +1,7 @@
 """The signals contract: forecasts as a table, those of the training span made by models that did not see the answer."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ def train_with_signals(
 ) -> tuple[Predictor, pd.DataFrame]:
     """Train on the training span, and forecast every row that ends a whole window.
 
-    Rows inside the training span are forecast by one model a fold, trained on the other folds (purged and
-    embargoed) with the choices the first model made; all later rows by the first model.
+    Choices are made on the span `selection`, by a model of the span `fitting`. With these choices one model learns
+    from the whole training span and forecasts all later rows; rows inside it are forecast by one model a fold, which
+    learnt from the other folds (purged and embargoed).
 
     Args:
         classes: the names of the labels' classes, in order.
@@ -48,10 +50,12 @@ def train_with_signals(
     Raises:
         UserError: no window fits, or a class does not occur in a set of rows to learn from.
     """
-    windows, targets, train_rows, validation_rows = learning_data(
-        config.lookback_bars, features, labels, classes, names, splits
-    )
-    model = kind.fit(config, windows, targets, train_rows, validation_rows, seed, on_epoch, checkpoints)
+    data = learning_data(config.lookback_bars, features, labels, classes, names, splits)
+    windows, targets = data.windows, data.targets
+    if not (windows.whole & splits.validation.labelled(labels)).any():
+        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+    chosen = kind.fit(config, windows, targets, data.fitting, data.selection, seed, on_epoch, checkpoints)
+    model = chosen.refit(windows, targets, data.train, seed, checkpoints)
 
     in_training = splits.train.rows(labels["timestamp"])
     tables = [_signals(model, windows, labels, classes, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
@@ -61,11 +65,22 @@ def train_with_signals(
     folds = purged_folds(labels["timestamp"].iloc[rows], ends.iloc[rows], split_config)
     with progress_bars() as progress:
         for fold, (learn, held_out) in enumerate(progress.track(folds, description="out-of-fold models")):
-            learn_rows = np.intersect1d(rows[learn], train_rows)
+            learn_rows = np.intersect1d(rows[learn], data.train)
             _require_classes(classes, targets, learn_rows, f"the training rows of fold {fold}")
-            fold_model = model.refit(windows, targets, learn_rows, seed + 1 + fold, checkpoints)
+            fold_model = chosen.refit(windows, targets, learn_rows, seed + 1 + fold, checkpoints)
             tables.append(_signals(fold_model, windows, labels, classes, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """Windows, targets, and the labelled rows of the training span and of the two spans inside it."""
+
+    windows: Windows
+    targets: Targets
+    train: np.ndarray
+    fitting: np.ndarray
+    selection: np.ndarray
 
 
 def learning_data(
@@ -75,11 +90,12 @@ def learning_data(
     classes: tuple[str, ...],
     names: tuple[str, ...],
     splits: Splits,
-) -> tuple[Windows, Targets, np.ndarray, np.ndarray]:
-    """What `Predictor.fit` learns from: windows, targets, and the labelled rows of the training and validation span.
+) -> LearningData:
+    """What a predictor learns from and makes its choices on: the training span and nothing after it.
 
     Raises:
-        UserError: no window fits, or a class does not occur in the training span.
+        UserError: no window fits, a class does not occur in the training span or in its part `fitting`, or no labelled
+            row lies in `selection`.
     """
     windows = Windows(features, names, lookback_bars)
     targets = Targets(
@@ -88,12 +104,18 @@ def learning_data(
         labels["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
         len(classes),
     )
-    train_rows = np.flatnonzero(windows.whole & splits.train.labelled(labels))
-    validation_rows = np.flatnonzero(windows.whole & splits.validation.labelled(labels))
-    _require_classes(classes, targets, train_rows, "the training span")
-    if not len(validation_rows):
-        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
-    return windows, targets, train_rows, validation_rows
+    train, fitting, selection = (
+        np.flatnonzero(windows.whole & span.labelled(labels))
+        for span in (splits.train, splits.fitting, splits.selection)
+    )
+    _require_classes(classes, targets, train, "the training span")
+    _require_classes(classes, targets, fitting, "the part of the training span before splits.selection")
+    if not len(selection):
+        raise UserError(
+            "splits.selection: expected rows with a label and a whole window in that last part of the training span, "
+            "found none; give more bars or raise splits.selection"
+        )
+    return LearningData(windows, targets, train, fitting, selection)
 
 
 def signal_table(keys: pd.DataFrame, given: Forecast, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -43,19 +43,19 @@ class SolvedPredictor(ABC):
         config: Any,
         windows: Windows,
         targets: Targets,
-        train_rows: np.ndarray,
-        validation_rows: np.ndarray,
+        rows: np.ndarray,
+        selection_rows: np.ndarray,
         seed: int,
         on_epoch: OnEpoch,
         checkpoints: Path,
     ) -> Self:
-        """Learn from the training rows; nothing is chosen, so validation is only measured."""
-        fitted = cls(config, cls.solve(config, windows, targets, train_rows, seed))
+        """Learn from `rows`; nothing is chosen, so the loss on the selection rows is only reported."""
+        fitted = cls(config, cls.solve(config, windows, targets, rows, seed))
         on_epoch(1, {
             f"{name}_loss": float(
-                log_losses(forecast(fitted, windows, rows).probabilities, targets.classes[rows]).mean()
+                log_losses(forecast(fitted, windows, part).probabilities, targets.classes[part]).mean()
             )
-            for name, rows in (("train", train_rows), ("validation", validation_rows))
+            for name, part in (("train", rows), ("selection", selection_rows))
         })  # fmt: skip
         return fitted
 

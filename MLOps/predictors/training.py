@@ -101,7 +101,7 @@ class Training:
         self._batch, self._loss_sum, self._norm_sum = 0, 0.0, 0.0
         self._saved_at = time.monotonic()
 
-    def fit(self, validation_rows: np.ndarray, on_epoch: OnEpoch, folder: Path) -> None:
+    def fit(self, selection_rows: np.ndarray, on_epoch: OnEpoch, folder: Path) -> None:
         """Train by the configured schedule until it ends, keeping the weights of the epoch that `monitor` calls best.
 
         Epochs that a killed run had finished are told to `on_epoch` again.
@@ -109,7 +109,7 @@ class Training:
         Args:
             folder: of all trainings' checkpoints; this one's lie in a folder named by all that it depends on.
         """
-        self._run(partial(schedule, self.config), validation_rows, on_epoch, folder / self._identity(validation_rows))
+        self._run(partial(schedule, self.config), selection_rows, on_epoch, folder / self._identity(selection_rows))
 
     def repeat(self, learning_rates: Sequence[float], folder: Path) -> None:
         """Train an epoch at each of the rates, looking at no other rows; the last weights are kept."""
@@ -121,7 +121,7 @@ class Training:
     def _run(
         self,
         rate: Callable[[History], float | None],
-        validation_rows: np.ndarray,
+        selection_rows: np.ndarray,
         on_epoch: OnEpoch,
         folder: Path,
     ) -> None:
@@ -134,11 +134,11 @@ class Training:
             epochs = progress.add_task(f"{self.config.kind}: epochs", total=self.config.max_epochs)
             while (learning_rate := rate(self.history)) is not None:
                 metrics = {**self._epoch(learning_rate, progress), "learning_rate": learning_rate}
-                if len(validation_rows):
-                    metrics |= self.evaluate(validation_rows)
+                if len(selection_rows):
+                    metrics |= self.evaluate(selection_rows)
                 self.history.append(metrics)
                 self._batch, self._loss_sum, self._norm_sum = 0, 0.0, 0.0
-                if not len(validation_rows) or best_epoch(self.history, self.config.monitor) == len(self.history):
+                if not len(selection_rows) or best_epoch(self.history, self.config.monitor) == len(self.history):
                     self.best = self.weights()
                 on_epoch(len(self.history), metrics)
                 progress.update(epochs, completed=len(self.history))
@@ -146,7 +146,7 @@ class Training:
         self._save()
 
     def evaluate(self, rows: np.ndarray) -> dict[str, float]:
-        """Metrics `validation_…` of forecasts made from windows, as in service, at `rows`."""
+        """Metrics `selection_…` of forecasts made from windows, as in service, at `rows`."""
         outputs = self.outputs(rows)
         logits, returns = split_outputs(outputs, self.config, self._targets.class_count)
         classes, actual = self._targets.classes[rows], self._targets.returns[rows]
@@ -164,7 +164,7 @@ class Training:
         assert expected is not None
         earned = implied_returns(expected, actual, self._targets.timestamps[rows])
         metrics["sharpe_per_bar"] = sharpe(earned, bars_per_year=1)
-        return {f"validation_{name}": value for name, value in metrics.items()}
+        return {f"selection_{name}": value for name, value in metrics.items()}
 
     def outputs(self, rows: np.ndarray) -> torch.Tensor:
         """The network's outputs (n, outputs) for the windows that end at `rows`, in float32."""
@@ -282,7 +282,7 @@ class Training:
         return 2 ** int(math.log2(max(1.0, min(fitting, len(self.rows) / MIN_UPDATES))))
 
     def _identity(self, choices: np.ndarray) -> str:
-        """All that the result depends on, as a hash; `choices` are the validation rows, or the learning rates."""
+        """All that the result depends on, as a hash; `choices` are the selection rows, or the learning rates."""
         digest = hashlib.sha256()
         targets = self._targets
         for array in (self._windows.values, targets.classes, targets.returns, targets.timestamps, self.rows, choices):
@@ -351,7 +351,7 @@ def metric_names(config: NetworkConfig) -> list[str]:
     names = ["loss", "sharpe_per_bar"]
     names += CLASS_METRICS if config.class_loss_weight else ()
     names += RETURN_METRICS if config.return_loss_weight else ()
-    return [*EPOCH_METRICS, *(f"validation_{name}" for name in names)]
+    return [*EPOCH_METRICS, *(f"selection_{name}" for name in names)]
 
 
 def split_outputs(

@@ -29,10 +29,14 @@ class Memoriser:
     rows: np.ndarray
     lookback_bars: int = 1
     asked: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
+    chose: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
 
     @classmethod
-    def fit(cls, config: Any, windows: Windows, targets: Targets, train_rows: np.ndarray, *rest: Any) -> "Memoriser":
-        return cls(train_rows)
+    def fit(
+        cls, config: Any, windows: Windows, targets: Targets, rows: np.ndarray, selection_rows: np.ndarray, *rest: Any
+    ) -> "Memoriser":
+        Memoriser.chose.append((rows, selection_rows))
+        return cls(rows)
 
     def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> "Memoriser":
         return Memoriser(rows)
@@ -56,6 +60,7 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
     splits = split(bars["timestamp"], CONFIG)
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()
+    Memoriser.chose.clear()
     _, signals = train_with_signals(
         Memoriser,
         SimpleNamespace(lookback_bars=1),
@@ -73,11 +78,18 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
     starts = labels["timestamp"].to_numpy()
     ends = labels["label_end"].fillna(labels["timestamp"]).to_numpy()
     in_training = splits.train.rows(labels["timestamp"])
+    # Choices are made inside the training span, and no label overlaps both of its parts.
+    ((fitted, selected),) = Memoriser.chose
+    assert ends[fitted].max() < starts[selected].min()
+    embargo = np.searchsorted(times, starts[selected].min()) - np.searchsorted(times, ends[fitted].max())
+    assert embargo > CONFIG.embargo_bars
+    assert ends[selected].max() < splits.train.end
     forecast = np.zeros(len(labels), dtype=int)
     for learnt, asked in Memoriser.asked:
         forecast[asked] += 1
         if not in_training[asked].any():
             assert ends[learnt].max() < starts[asked].min()
+            assert np.isin(np.concatenate([fitted, selected]), learnt).all(), "the whole training span is learnt from"
             continue
         first, last = starts[asked].min(), ends[asked].max()
         overlapping = (starts[learnt] <= last) & (ends[learnt] >= first)

@@ -15,7 +15,7 @@ from MLOps.evaluation.performance import Portfolio, performance
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.trading import Action, Market, observation_columns, simulate
 from MLOps.trading.simulation import Policy
-from tests.evaluation.markets import market_of, random_walk
+from tests.evaluation.price_markets import market_of, random_walk
 
 CONFIG = BacktestConfig(
     random_draws=39,

@@ -9,7 +9,7 @@ from MLOps.evaluation.baselines import buy_and_hold, flat
 from MLOps.evaluation.performance import Portfolio, performance
 from MLOps.predictors.metrics import max_drawdown, sharpe
 from MLOps.trading import Action, simulate
-from tests.evaluation.markets import market_of, random_walk
+from tests.evaluation.price_markets import market_of, random_walk
 
 BARS_PER_YEAR = 252
 

@@ -98,6 +98,10 @@ def test_splits_and_folds_purge_by_the_interval_of_each_label(kind: str, early: 
     train, validation, test = (span.labelled(labels) for span in (splits.train, splits.validation, splits.test))
     assert end[train].max() < start[validation].min()
     assert end[validation].max() < start[test].min()
+    fitting, selection = (span.labelled(labels) for span in (splits.fitting, splits.selection))
+    assert end[fitting].max() < start[selection].min()
+    assert end[selection].max() < start[validation].min()
+    assert (train[fitting | selection]).all()
     for learn, held_out in purged_folds(start, end, config):
         first, last = start[held_out].min(), end[held_out].max()
         overlaps = (start[learn] <= last) & (end[learn] >= first)

@@ -111,7 +111,7 @@ def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished:
     client = finished.client()
     (run,) = client.search_runs(["1"], "tags.stage = 'train_predictor' and tags.variant = 'lstm'")
     assert run.data.params["predictor.hidden_size"] == "8"
-    history = client.get_metric_history(run.info.run_id, "validation_loss")
+    history = client.get_metric_history(run.info.run_id, "selection_loss")
     assert [point.step for point in history] == [1, 2]
     assert {f.path for f in client.list_artifacts(run.info.run_id, "report")} == {
         "report/attribution.png",

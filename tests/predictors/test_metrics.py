@@ -30,6 +30,28 @@ def test_classification_is_as_scikit_learn_has_it() -> None:
     assert (metrics.confusion(CLASSES, guessed, 5) == sklearn.confusion_matrix(CLASSES, guessed)).all()
 
 
+@pytest.mark.parametrize("class_count", [2, 3, 4, 5])
+def test_the_log_loss_is_the_sum_of_magnitude_and_direction(class_count: int) -> None:
+    probabilities = GENERATOR.dirichlet(np.ones(class_count), 400)
+    classes = GENERATOR.integers(class_count, size=400)
+    magnitude, direction = metrics.loss_parts(probabilities, classes)
+    np.testing.assert_allclose(magnitude + direction, metrics.log_losses(probabilities, classes))
+    assert (magnitude > -1e-12).all() and (direction > -1e-12).all()
+    for row, c in enumerate(classes):
+        pair = probabilities[row, sorted({c, class_count - 1 - c})].sum()
+        assert magnitude[row] == pytest.approx(-np.log(pair), abs=1e-9)
+        assert direction[row] == pytest.approx(-np.log(probabilities[row, c] / pair), abs=1e-9)
+
+
+def test_the_parts_by_hand() -> None:
+    probabilities = np.array([[0.1, 0.6, 0.3], [0.1, 0.6, 0.3], [0.0, 1.0, 0.0]])
+    magnitude, direction = metrics.loss_parts(probabilities, np.array([2, 1, 0]))
+    assert magnitude[:2] == pytest.approx([-np.log(0.4), -np.log(0.6)])
+    assert direction[:2] == pytest.approx([-np.log(0.75), 0.0])
+    # What was called impossible, on both sides alike, came: all of the loss is of magnitude but one coin.
+    assert direction[2] == pytest.approx(np.log(2)) and np.isfinite(magnitude[2])
+
+
 def test_a_class_that_is_never_forecast_counts_as_in_scikit_learn() -> None:
     certain = np.eye(3)[GENERATOR.integers(2, size=50)]
     classes = GENERATOR.integers(3, size=50)
@@ -100,7 +122,7 @@ def test_implied_positions_share_each_bar_equally() -> None:
 
 
 def test_better_is_lower_for_losses_and_errors_alone() -> None:
-    for name in ("validation_loss", "train_loss", "validation_rmse", "gradient_norm"):
+    for name in ("selection_loss", "train_loss", "selection_rmse", "gradient_norm"):
         assert metrics.is_better(name, 1.0, 2.0)
-    for name in ("validation_accuracy", "validation_sharpe_per_bar", "validation_rank_ic", "validation_f1_macro"):
+    for name in ("selection_accuracy", "selection_sharpe_per_bar", "selection_rank_ic", "selection_f1_macro"):
         assert metrics.is_better(name, 2.0, 1.0)

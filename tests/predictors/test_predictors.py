@@ -12,19 +12,21 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
 from MLOps.artifacts import content_hash
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
 from MLOps.features.labels import CLASSES
 from MLOps.predictors import PREDICTORS, Predictor, load_predictor
-from MLOps.predictors.contract import Targets, forecast
+from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.contract import forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.signals import learning_data, probability_columns, signal_table
-from MLOps.predictors.solved import flattened
+from MLOps.predictors.solved import SolvedPredictor, flattened
 from MLOps.predictors.windows import Windows
-from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market
+from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market, with_classes
 
 QUICK = {"max_epochs": 1}
 EVERY: dict[str, dict[str, Any]] = {
@@ -110,16 +112,41 @@ def test_baselines_that_read_features_can_learn(name: str, fitted: Any) -> None:
     assert own < prior
 
 
-@pytest.mark.parametrize("name", ["logistic", "gradient_boosting", "class_prior", "persistence", "lstm", "gru_return"])
-def test_five_classes_are_forecast_as_three_are(name: str, tmp_path: Path) -> None:
-    three = market()
-    returns = three.targets.returns
-    classes = np.where(np.isnan(returns), -1, np.digitize(returns, [-0.015, -0.005, 0.005, 0.015]))
-    targets = Targets(classes, returns, three.targets.timestamps, 5)
-    five = SmallMarket(three.features, targets, three.train, three.validation, three.best)
-    predictor = fit(EVERY[name], five, tmp_path)
+@pytest.mark.parametrize("class_count", [2, 3, 5])
+@pytest.mark.parametrize("name", EVERY)
+def test_any_number_of_classes_is_forecast_and_learnt(name: str, class_count: int, tmp_path: Path) -> None:
+    market_of = with_classes(market(), class_count)
+    predictor = fit(EVERY[name], market_of, tmp_path / "checkpoints")
     windows, rows = validation(predictor)
-    assert forecast(predictor, windows, rows).probabilities.shape == (len(rows), 5)
+    again = predictor.refit(windows, market_of.targets, market_of.rows("train", windows), 7, tmp_path / "checkpoints")
+    again.save(tmp_path / "model")
+    given, alone = forecast(predictor, windows, rows), load_predictor(tmp_path / "model")
+    assert given.probabilities.shape == (len(rows), class_count)
+    np.testing.assert_allclose(given.probabilities.sum(axis=1), 1, atol=1e-6)
+    one = alone.predict(windows.ending_at(rows[:1]))
+    np.testing.assert_array_equal(one.probabilities, forecast(again, windows, rows).probabilities[:1])
+    if name in ("persistence", "logistic", "ridge", "gradient_boosting"):
+        classes = market_of.targets.classes[rows]
+        prior = class_prior(market_of.targets.classes[market_of.rows("train", windows)], class_count)
+        assert log_losses(given.probabilities, classes).mean() < -np.log(prior[classes]).mean()
+
+
+def test_two_classes_are_forecast_as_scikit_learn_does(tmp_path: Path) -> None:
+    two = with_classes(market(), 2)
+    for name, fitted in {
+        "logistic": LogisticRegression(C=1.0, max_iter=1000),
+        "gradient_boosting": HistGradientBoostingClassifier(
+            max_iter=1, learning_rate=0.2, max_leaf_nodes=8, min_samples_leaf=20, early_stopping=False, random_state=7
+        ),
+    }.items():
+        changes = {"max_iter": 1} if name == "gradient_boosting" else {}
+        own = fit(EVERY[name], two, tmp_path, **changes)
+        assert isinstance(own, SolvedPredictor)
+        windows, rows = validation(own)
+        train = two.rows("train", windows)
+        model = fitted.fit(flattened(windows.ending_at(train), own.arrays), two.targets.classes[train])
+        theirs = model.predict_proba(flattened(windows.ending_at(rows), own.arrays))
+        np.testing.assert_allclose(forecast(own, windows, rows).probabilities, theirs, atol=1e-7)
 
 
 def test_boosted_trees_answer_as_scikit_learn_does(fitted: Any) -> None:
@@ -164,10 +191,39 @@ def test_a_class_that_never_occurs_in_training_is_named() -> None:
         label_end=features["timestamp"],
     )
     times = features["timestamp"]
-    cuts = [times.iloc[0], times.iloc[400], times.iloc[500], times.iloc[599]]
-    splits = Splits(*(Span(start, end) for start, end in itertools.pairwise(cuts)))
+    names = ("fitting", "selection", "validation", "test")
+    cuts = [times.iloc[bar] for bar in (0, 300, 400, 500, 599)]
+    spans = {name: Span(start, end) for name, (start, end) in zip(names, itertools.pairwise(cuts), strict=True)}
+    splits = Splits(train=Span(cuts[0], cuts[2]), **spans)
     with pytest.raises(UserError, match="every class must occur in the training span; rise never does"):
         learning_data(8, features, labels, CLASSES, FEATURES, splits)
+
+
+@pytest.mark.parametrize("class_count", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["mean", "weighted", "stacking"])
+def test_an_ensemble_has_as_many_classes_as_its_members(kind: str, class_count: int, tmp_path: Path) -> None:
+    market_of, names = with_classes(market(), class_count), ("logistic", "gradient_boosting")
+    classes = tuple(f"class_{c}" for c in range(class_count))
+    windows = Windows(market_of.features, FEATURES, 3)
+    rows = market_of.rows("validation", windows)
+    keys = market_of.features.iloc[rows].reset_index(drop=True)
+    labels = keys[["timestamp", "symbol"]].assign(
+        label=market_of.targets.classes[rows], forward_return=market_of.targets.returns[rows]
+    )
+    signals = {
+        name: signal_table(
+            keys, forecast(fit(EVERY[name], market_of, tmp_path), windows, rows), classes
+        ).assign(fold=np.int8(0))
+        for name in names
+    }  # fmt: skip
+    prior = np.full(class_count, 1 / class_count)
+    ensemble = Ensemble.fit(kind, classes, dict.fromkeys(names, 0.1), signals, labels, prior)
+    combined = Ensemble.from_dict(ensemble.to_dict()).combine(labels, signals)
+    own = combined.loc[combined["predictor"] == ENSEMBLE]
+    probabilities = own[probability_columns(own)].to_numpy(float)
+    assert probabilities.shape == (len(rows), class_count)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert log_losses(probabilities, labels["label"].to_numpy()).mean() < np.log(class_count)
 
 
 def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

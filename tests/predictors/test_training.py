@@ -19,7 +19,7 @@ from MLOps.predictors.windows import Windows
 from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
 
 MARKET = small_market(100.0, symbols=2, bars=400)
-MONITOR = "validation_sharpe_per_bar"
+MONITOR = "selection_sharpe_per_bar"
 QUICK = {**NETWORKS["lstm"], "hidden_size": 4, "max_epochs": 3, "batch_size": 64}
 
 
@@ -79,10 +79,10 @@ def test_every_task_is_learnt(task: tuple[float, float], tmp_path: Path) -> None
         config, windows, MARKET.targets, train, validation, 7, lambda _, m: history.append(dict(m)), tmp_path
     )
     assert list(history[0]) == ["train_loss", "gradient_norm", "learning_rate"] + [
-        name for name in history[0] if name.startswith("validation_")
+        name for name in history[0] if name.startswith("selection_")
     ]
     assert set(history[0]) == set(engine.metric_names(config))
-    assert history[-1]["validation_loss"] < history[0]["validation_loss"]
+    assert history[-1]["selection_loss"] < history[0]["selection_loss"]
 
 
 def test_schedules_go_by_their_formulas() -> None:
@@ -90,7 +90,7 @@ def test_schedules_go_by_their_formulas() -> None:
         config = parse_predictor(
             {**QUICK, "schedule": name, "schedule_epochs": 2, "max_epochs": 6, "patience_epochs": 99}, "test"
         )
-        history = [{"validation_loss": loss} for loss in losses]
+        history = [{"selection_loss": loss} for loss in losses]
         return [schedule(config, history[:n]) for n in range(len(losses) + 1)]
 
     falling = [1.0 - 0.1 * n for n in range(6)]
@@ -188,7 +188,7 @@ def test_no_window_is_ever_copied_for_the_whole_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"monitor": "validation_los"}, "monitor: unknown metric 'validation_los'; did you mean 'validation_loss'"),
+        ({"monitor": "selection_los"}, "monitor: unknown metric 'selection_los'; did you mean 'selection_loss'"),
         ({"device": "cuda"}, "device: cuda is asked for and PyTorch finds cpu only"),
         ({"lookback_bars": 500}, "look-back of 500 bars needs that many rows"),
         ({"kind": "hybrid", "filters": [4], "kernels": [3, 5], "heads": 2}, "filters and kernels must be lists of one"),

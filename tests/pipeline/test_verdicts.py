@@ -1,0 +1,55 @@
+"""Verdicts as the stage leaves them: direction and magnitude apart in the file, in MLflow, in words and in use."""
+
+from pathlib import Path
+
+import pytest
+
+from MLOps.artifacts import read_json, write_json
+from MLOps.evaluation.verdicts import Comparison, Gain, Verdict
+from MLOps.pipelines import paths, summary
+from tests.project import Project
+
+
+def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) -> None:
+    verdicts = read_json(finished.folder / "reports/verdicts.json")["verdicts"]
+    client = finished.client()
+    (run,) = client.search_runs(["1"], "tags.stage = 'validate_predictors'")
+    assert [verdict["predictor"] for verdict in verdicts] == ["lstm", "logistic"]
+    page = finished.run("MLOps.pipelines.summary").stdout
+    for verdict in verdicts:
+        name, over_prior = verdict["predictor"], verdict["comparisons"][0]
+        assert over_prior["baseline"] == "class_prior"
+        parts = verdict["direction"]["gain"] + verdict["magnitude"]["gain"]
+        assert parts == pytest.approx(over_prior["gain"])
+        assert verdict["horizon_bars"] == 5 and verdict["bars"] > 400
+        for part in ("direction", "magnitude"):
+            assert verdict[part]["lower"] < verdict[part]["gain"] < verdict[part]["upper"]
+            assert (part in verdict["knows"]) == (verdict[part]["lower"] > 1e-6)
+            assert run.data.metrics[f"{name}_{part}_gain"] == pytest.approx(verdict[part]["gain"])
+            assert run.data.metrics[f"{name}_knows_{part}"] == (part in verdict["knows"])
+        assert f"{name} {verdict['conclusion']}" in page
+    shown = Path(client.download_artifacts(run.info.run_id, "report/verdicts.json"))
+    assert read_json(shown) == read_json(finished.folder / "reports/verdicts.json")
+
+
+def test_who_knows_magnitude_alone_is_left_out_where_direction_is_asked_for(own: Project) -> None:
+    verdicts = read_json(own.folder / "reports/verdicts.json")["verdicts"]
+    silent = [v["predictor"] for v in verdicts if v["passed"] and "direction" not in v["knows"]]
+    assert silent, "the sample's predictors know how far prices move"
+    own.set(validation__use=["direction"])
+    output = own.run("dvc", "repro", "validate_predictors").stdout
+    members = read_json(own.folder / "reports/verdicts.json")["ensemble"]["members"]
+    assert members == [v["predictor"] for v in verdicts if v["passed"] and "direction" in v["knows"]]
+    for name in silent:
+        assert f"{name}: passed: knows magnitude, not direction; left out: validation.use is direction" in output
+
+
+def test_a_span_too_short_is_told_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Gain(gain=0.01, lower=None, upper=None)
+    comparison = Comparison(gain=0.01, lower=None, upper=None, baseline="class_prior", baseline_log_loss=1.1)
+    verdict = Verdict("lstm", 100, 60, 1.09, (comparison,), nothing, nothing, ("the validation span is too short",))
+    monkeypatch.chdir(tmp_path)
+    write_json(paths.VERDICTS, {"verdicts": [verdict.to_dict()], "ensemble": {"members": []}})
+    lines = summary.predictors()
+    assert sum(line.count("[too few bars]") for line in lines) == 3
+    assert lines[-1] == "lstm failed: the validation span is too short."

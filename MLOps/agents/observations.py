@@ -12,7 +12,8 @@ from MLOps.config.schema import suggest
 from MLOps.data.bars import KEYS
 from MLOps.errors import UserError
 from MLOps.features.scaler import Scaler
-from MLOps.predictors.signals import probability_columns
+from MLOps.predictors.contract import Forecast
+from MLOps.predictors.signals import aligned, forecast_of, probability_columns
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,33 @@ class MarketView:
         return cls(features, forecasters, Scaler.fit(values))
 
     def observe(self, features: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
-        """The observation table: keys, one float32 column a feature, and each forecaster's.
+        """The observation table: keys and the columns of `observations`, for the bars that have every signal."""
+        own = {name: signals[signals["predictor"] == name] for name in self.forecasters}
+        places = {name: aligned(features, table) for name, table in own.items()}
+        common = np.logical_and.reduce([place >= 0 for place in places.values()])
+        forecasts = {name: forecast_of(own[name].iloc[place[common]]) for name, place in places.items()}
+        values = self.observations(features.loc[common, list(self.features)].to_numpy(np.float32), forecasts)
+        observed = ("class", "confidence", *probability_columns(signals), "uncertainty")
+        names = [*self.features, *(f"{name}_{column}" for name in self.forecasters for column in observed)]
+        keys = features.loc[common, list(KEYS)].reset_index(drop=True)
+        return pd.concat([keys, pd.DataFrame(values, columns=names)], axis=1)
 
-        A forecaster's columns are its class in [-1, 1], confidence, probabilities and uncertainty. Bars without
-        features or without a signal are left out.
+    def observations(self, features: np.ndarray, forecasts: Mapping[str, Forecast]) -> np.ndarray:
+        """(n, columns) float32: the scaled features, then of each forecaster its class in [-1, 1], confidence,
+        probabilities and uncertainty.
+
+        Args:
+            features: (n, features) float32, unscaled, those of `features` in order.
+            forecasts: of each forecaster for the same rows.
         """
-        table = features.loc[features[self.features[0]].notna(), [*KEYS, *self.features]].reset_index(drop=True)
-        table[list(self.features)] = self.scaler.transform(table[list(self.features)].to_numpy(np.float32))
-        probabilities = probability_columns(signals)
-        observed = ("class", "confidence", *probabilities, "uncertainty")
-        middle = (len(probabilities) - 1) / 2
+        parts = [self.scaler.transform(features)]
         for name in self.forecasters:
-            own = signals.loc[signals["predictor"] == name, [*KEYS, *observed]]
-            own = own.assign(**{"class": ((own["class"] - middle) / middle).astype(np.float32)})
-            own = own.rename(columns={column: f"{name}_{column}" for column in observed})
-            table = table.merge(own, on=list(KEYS), validate="one_to_one")
-        return table
+            given = forecasts[name]
+            middle = (given.probabilities.shape[1] - 1) / 2
+            likeliest = given.probabilities.argmax(axis=1).astype(np.float32)
+            parts += [((likeliest - middle) / middle)[:, None], given.probabilities.max(axis=1)[:, None]]
+            parts += [given.probabilities, given.uncertainty[:, None]]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         return {

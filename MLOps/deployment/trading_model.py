@@ -10,14 +10,14 @@ from MLOps.agents.policy import Agent
 from MLOps.artifacts import read_json
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
-from MLOps.data.bars import KEYS, check_bars
+from MLOps.data.bars import check_bars
 from MLOps.data.splits import Span
 from MLOps.errors import UserError
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import verify_bundle
-from MLOps.predictors import Predictor, load_predictor
+from MLOps.predictors import Forecast, Predictor, load_predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.predictors.signals import probability_columns, signal_table
+from MLOps.predictors.signals import PROBABILITY, signal_table
 from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, Market, observe, simulate, target_shares
 
@@ -103,14 +103,16 @@ class TradingModel:
             raise UserError(f"positions: {unknown[0]} has no bars in the request; send its bars or leave it out")
         newest = bars["timestamp"].max()
         features = self.pipeline.compute(bars)
-        signals = self.signals(features, (features["timestamp"] == newest).to_numpy())
-        view = self.agent.view.observe(features[features["timestamp"] == newest], signals)
-        closes = bars[bars["timestamp"] == newest].set_index("symbol")["close"]
-        own = signals[signals["predictor"] == ENSEMBLE].set_index("symbol")
-        rows = []
-        for row, symbol in zip(view.drop(columns=list(KEYS)).to_numpy(np.float32), view["symbol"], strict=True):
+        rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy())
+        ensemble = forecasts[ENSEMBLE]
+        view = self.agent.view.observations(
+            features[list(self.agent.view.features)].to_numpy(np.float32)[rows], forecasts
+        )
+        probabilities = [PROBABILITY + name for name in self.ensemble.classes]
+        decisions = []
+        for place, row in enumerate(rows):
+            symbol, close = str(bars["symbol"].iloc[row]), float(bars["close"].iloc[row])
             account = positions.get(symbol, Account(cash=cash))
-            close = float(closes[symbol])
             if np.isnan(account.entry_price):
                 account = replace(account, entry_price=close)
             if account.cash + account.shares * close <= 0 and account.shares:
@@ -118,8 +120,8 @@ class TradingModel:
                     f"positions: {symbol}: cash {account.cash:g} and {account.shares:g} shares at {close:g} leave no "
                     "equity; an account without any decides nothing"
                 )
-            action = int(self.agent.decide(observe(row, account, close)[None])[0])
-            rows.append(
+            action = int(self.agent.decide(observe(view[place], account, close)[None])[0])
+            decisions.append(
                 {
                     "symbol": symbol,
                     "timestamp": newest.isoformat(),
@@ -127,11 +129,12 @@ class TradingModel:
                     "target_position": target_shares(action, account, close, self.trading),
                     "stop_loss": self.trading.stop_loss,
                     "take_profit": self.trading.take_profit,
-                    **{name: float(own.loc[symbol, name]) for name in (*probability_columns(own), "uncertainty")},
+                    **dict(zip(probabilities, ensemble.probabilities[place].astype(float), strict=True)),
+                    "uncertainty": float(ensemble.uncertainty[place]),
                     "bundle": self.identity,
                 }
             )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(decisions)
 
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
         """Trade a span of `bars`, from their own history, under the given rules."""
@@ -142,9 +145,21 @@ class TradingModel:
 
     def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
         """Forecasts of the members and the ensemble for the masked rows of a feature table."""
-        tables, classes = {}, self.ensemble.classes
-        for name, predictor in self.predictors.items():
-            windows = Windows(features, self.pipeline.names, predictor.lookback_bars)
-            rows = np.flatnonzero(wanted & windows.whole)
-            tables[name] = signal_table(features.iloc[rows], predictor.predict(windows.ending_at(rows)), classes)
-        return self.ensemble.combine(features[wanted & features[self.pipeline.names[0]].notna()], tables)
+        rows, forecasts = self._forecasts(features, wanted)
+        tables = [
+            signal_table(features.iloc[rows], given, self.ensemble.classes).assign(predictor=name)
+            for name, given in forecasts.items()
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def _forecasts(self, features: pd.DataFrame, wanted: np.ndarray) -> tuple[np.ndarray, dict[str, Forecast]]:
+        """The rows, of those masked, that every member can forecast; and the members' and the ensemble's forecasts."""
+        windows = {
+            name: Windows(features, self.pipeline.names, predictor.lookback_bars)
+            for name, predictor in self.predictors.items()
+        }
+        # Without a member the ensemble needs a bar with features alone.
+        whole = [own.whole for own in windows.values()] or [Windows(features, self.pipeline.names, 1).whole]
+        rows = np.flatnonzero(np.logical_and.reduce(whole) & wanted)
+        members = {name: self.predictors[name].predict(own.ending_at(rows)) for name, own in windows.items()}
+        return rows, {**members, ENSEMBLE: self.ensemble.forecast(list(members.values()), len(rows))}

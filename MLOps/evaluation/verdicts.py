@@ -15,7 +15,7 @@ from MLOps.evaluation.dependent_mean import interval, required_bars
 from MLOps.predictors import Forecast, Predictor
 from MLOps.predictors.baselines import class_prior, persist, persistence
 from MLOps.predictors.metrics import log_losses, loss_parts
-from MLOps.predictors.signals import probability_columns
+from MLOps.predictors.signals import forecast_of, probability_columns
 
 PARTS = ("direction", "magnitude")
 ROUNDING_NATS = 1e-6  # probabilities are float32; a gain below this is rounding
@@ -108,9 +108,8 @@ def probe(predictor: Predictor, windows: np.ndarray, class_count: int, name: str
 
 def check_signals(signals: pd.DataFrame, name: str) -> None:
     """The same of a forecast that lies in a table of signals, as an ensemble's does."""
-    probabilities = signals[probability_columns(signals)]
-    parts = (probabilities, signals["expected_return"], signals["uncertainty"])
-    _check(Forecast(*(part.to_numpy() for part in parts)), probabilities.shape, name)
+    forecast = forecast_of(signals)
+    _check(forecast, forecast.probabilities.shape, name)
 
 
 def _check(forecast: Forecast, expected: tuple[int, int], name: str) -> None:

@@ -61,7 +61,7 @@ def main() -> None:
             train,
             class_prior(train["label"].to_numpy(int), len(classes)),
         )
-        signals = ensemble.combine(features[features[pipeline.names[0]].notna()], tables)
+        signals = ensemble.combine(features[features[list(pipeline.names)].notna().any(axis=1)], tables)
         write_table(paths.SIGNALS, signals)
         for path in (paths.VERDICTS, stage.artifact("verdicts.json")):
             write_json(path, {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()})

@@ -1,15 +1,14 @@
 """Several predictors as one: those that passed validation, averaged or stacked; the class prior when none did."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from MLOps.data.bars import KEYS
 from MLOps.predictors.contract import Forecast, class_probabilities
-from MLOps.predictors.signals import FULL_MODEL, probability_columns, signal_table
+from MLOps.predictors.signals import FULL_MODEL, aligned, forecast_of, signal_table
 
 ENSEMBLE = "ensemble"
 LEAST_PROBABILITY = 1e-6  # a member's certainty must not become an infinite log
@@ -27,15 +26,15 @@ class Stack:
     intercepts: np.ndarray
 
     @classmethod
-    def fit(cls, members: list[pd.DataFrame], classes: np.ndarray) -> "Stack":
-        """From the members' signals on the same rows, in one order, and the classes (rows,) that came."""
+    def fit(cls, members: Sequence[Forecast], classes: np.ndarray) -> "Stack":
+        """From the members' forecasts of the same rows and the classes (rows,) that came."""
         # scikit-learn takes a second to import and a served model never fits.
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(max_iter=1000).fit(_log_probabilities(members), classes)
         return cls(model.coef_, model.intercept_)
 
-    def probabilities(self, members: list[pd.DataFrame]) -> np.ndarray:
+    def probabilities(self, members: Sequence[Forecast]) -> np.ndarray:
         return class_probabilities(_log_probabilities(members) @ self.coefficients.T + self.intercepts)
 
 
@@ -75,11 +74,9 @@ class Ensemble:
         weights = tuple(gain / total if kind == "weighted" else 1 / len(gains) for gain in gains.values())
         stack = None
         if kind == "stacking" and gains:
-            known = train_labels.loc[:, [*KEYS, "label"]]
-            for name in gains:
-                own = signals[name]
-                known = known.merge(own.loc[own["fold"] != FULL_MODEL, list(KEYS)], on=list(KEYS))
-            stack = Stack.fit([known.merge(signals[name], on=list(KEYS)) for name in gains], known["label"].to_numpy())
+            out_of_fold = {name: signals[name][signals[name]["fold"] != FULL_MODEL] for name in gains}
+            known, forecasts = _on_common_rows(train_labels, out_of_fold)
+            stack = Stack.fit(forecasts, known["label"].to_numpy())
         return cls(classes, tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
 
     @property
@@ -94,31 +91,25 @@ class Ensemble:
             keys: the bars to forecast when there is no member; with members, those that all of them forecast count.
             members: each member's signals.
         """
-        keys = keys.loc[:, list(KEYS)]
-        for name in self.members:
-            keys = keys.merge(members[name].loc[:, list(KEYS)], on=list(KEYS))
-        aligned = {name: keys.merge(members[name], on=list(KEYS), validate="one_to_one") for name in self.members}
-        forecast = self._forecast(list(aligned.values())) if aligned else self._prior_forecast(len(keys))
-        tables = {**aligned, ENSEMBLE: signal_table(keys, forecast, self.classes)}
-        return pd.concat(
-            [table.drop(columns="fold", errors="ignore").assign(predictor=name) for name, table in tables.items()],
-            ignore_index=True,
-        )
+        rows, forecasts = _on_common_rows(keys, {name: members[name] for name in self.members})
+        by_name = {**dict(zip(self.members, forecasts, strict=True)), ENSEMBLE: self.forecast(forecasts, len(rows))}
+        tables = [signal_table(rows, given, self.classes).assign(predictor=name) for name, given in by_name.items()]
+        return pd.concat(tables, ignore_index=True)
 
-    def _forecast(self, members: list[pd.DataFrame]) -> Forecast:
-        def mean(columns: list[str]) -> np.ndarray:
+    def forecast(self, members: Sequence[Forecast], count: int) -> Forecast:
+        """The ensemble's forecast of `count` rows from its members' forecasts of them."""
+        if not members:
+            # Entropy and rounding as for any forecast; the class returns are weighted so that they mean `prior_return`.
+            returns = np.full(len(self.prior), self.prior_return, dtype=np.float64)
+            return Forecast.from_probabilities(np.tile(self.prior, (count, 1)), returns)
+
+        def mean(part: str) -> np.ndarray:
             # Added in float64 in the members' order, and rounded once.
-            parts = (table[columns].to_numpy(np.float64) for table in members)
-            return np.sum([weight * part for weight, part in zip(self.weights, parts, strict=True)], axis=0)
+            values = [getattr(member, part).astype(np.float64) for member in members]
+            return np.sum([weight * value for weight, value in zip(self.weights, values, strict=True)], axis=0)
 
-        probabilities = self.stack.probabilities(members) if self.stack else mean(probability_columns(members[0]))
-        return Forecast.rounded(probabilities, mean(["expected_return"])[:, 0], mean(["uncertainty"])[:, 0])
-
-    def _prior_forecast(self, n: int) -> Forecast:
-        # Entropy and rounding as for any forecast; the class returns are weighted so that they mean `prior_return`.
-        return Forecast.from_probabilities(
-            np.tile(self.prior, (n, 1)), np.full(len(self.prior), self.prior_return, dtype=np.float64)
-        )
+        probabilities = self.stack.probabilities(members) if self.stack else mean("probabilities")
+        return Forecast.rounded(probabilities, mean("expected_return"), mean("uncertainty"))
 
     def to_dict(self) -> dict[str, Any]:
         stack = self.stack and {
@@ -147,7 +138,14 @@ class Ensemble:
         )
 
 
-def _log_probabilities(members: list[pd.DataFrame]) -> np.ndarray:
+def _on_common_rows(keys: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[Forecast]]:
+    """The rows of `keys` that all tables of signals have, and each table's forecast of them."""
+    places = {name: aligned(keys, table) for name, table in signals.items()}
+    common = np.logical_and.reduce([place >= 0 for place in places.values()], initial=True) & np.ones(len(keys), bool)
+    return keys[common], [forecast_of(signals[name].iloc[place[common]]) for name, place in places.items()]
+
+
+def _log_probabilities(members: Sequence[Forecast]) -> np.ndarray:
     """The members' log probabilities side by side, (rows, members * classes)."""
-    each = [table[probability_columns(table)].to_numpy(np.float64) for table in members]
+    each = [member.probabilities.astype(np.float64) for member in members]
     return np.log(np.maximum(np.concatenate(each, axis=1), LEAST_PROBABILITY))

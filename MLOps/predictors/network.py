@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,16 +121,21 @@ class NetworkPredictor:
         Probabilities and return are the whole network's; the uncertainty is their entropy, or, where the configuration
         asks for samples, the disagreement of so many networks thinned by dropout.
         """
-        network = copy.deepcopy(self.network).double()
         inputs = torch.from_numpy(self.scales.scaler.transform(windows)).double()
-        probabilities, expected = self._forecast(network, inputs)
+        probabilities, expected = self._forecast(self._double, inputs)
         if not self.config.uncertainty_samples:
             return Forecast.rounded(probabilities, expected, relative_entropy(probabilities))
-        samples = []
+        # A copy of its own: while it is thinned, another thread must not forecast with it.
+        network, samples = copy.deepcopy(self._double), []
         for seed in range(self.config.uncertainty_samples):
             with thinned(network, seed):
                 samples.append(self._forecast(network, inputs)[0])
         return Forecast.rounded(probabilities, expected, disagreement(np.stack(samples)))
+
+    @cached_property
+    def _double(self) -> nn.Module:
+        """The network in float64, which nothing changes."""
+        return copy.deepcopy(self.network).double()
 
     def _forecast(self, network: nn.Module, inputs: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, classes) and expected returns (n,), float64."""

@@ -133,6 +133,18 @@ def signal_table(keys: pd.DataFrame, given: Forecast, classes: tuple[str, ...]) 
     return table
 
 
+def forecast_of(signals: pd.DataFrame) -> Forecast:
+    """The forecast that lies in a table of signals, in its order."""
+    parts = (signals[probability_columns(signals)], signals["expected_return"], signals["uncertainty"])
+    return Forecast(*(part.to_numpy() for part in parts))
+
+
+def aligned(keys: pd.DataFrame, signals: pd.DataFrame) -> np.ndarray:
+    """The row of `signals` for each row of `keys`, by timestamp and symbol; -1 where there is none."""
+    index = pd.MultiIndex.from_frame(signals[list(KEYS)])
+    return index.get_indexer(pd.MultiIndex.from_frame(keys[list(KEYS)]))
+
+
 def probability_columns(signals: pd.DataFrame) -> list[str]:
     """The columns that hold the probabilities of a table's classes, in the classes' order."""
     return [name for name in signals.columns if name.startswith(PROBABILITY)]

@@ -123,25 +123,24 @@ class FeaturePipeline:
                 f"bars: the features need the columns {', '.join(self.inputs)}; {', '.join(lacking)} missing; "
                 f"{hint} with the bars"
             )
-        universe = Universe(bars, self.universe if self.crosses else ())
+        rows = rows_by_symbol(bars)
+        arrays = symbol_bars(bars, rows, self.universe if self.crosses else ())
         values = np.full((len(bars), len(self.names)), np.nan, dtype=np.float32)
 
-        def fill(rows: np.ndarray) -> None:
-            arrays = _symbol_bars(bars.iloc[rows], universe)
-            block = np.full((len(rows), len(self.names)), np.nan, dtype=np.float32)
+        def fill(symbol: str) -> None:
+            block = np.full((len(rows[symbol]), len(self.names)), np.nan, dtype=np.float32)
             for column, name in enumerate(self.names):
-                block[:, column] = CATALOGUE[name].compute(arrays)
+                block[:, column] = CATALOGUE[name].compute(arrays[symbol])
             block[: self.warmup_bars - 1] = np.nan
-            values[rows] = block
+            values[rows[symbol]] = block
 
-        groups = list(bars.groupby("symbol", sort=False).indices.values())
         if threads == 1:
-            for rows in groups:
-                fill(rows)
+            for symbol in rows:
+                fill(symbol)
         else:
             # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, groups))
+                list(pool.map(fill, rows))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
@@ -191,13 +190,24 @@ def _window(bars: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
     return bars.loc[bars["symbol"].isin(current), "timestamp"].min(), newest
 
 
-def _symbol_bars(own: pd.DataFrame, universe: Universe) -> SymbolBars:
-    unknown = np.full(len(own), np.nan)
-    columns: dict[str, Any] = {
-        name: own[name].to_numpy(float) if name in own.columns else unknown for name in (*VALUES, *SENTIMENT)
+def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The numbers of each symbol's rows."""
+    return bars.groupby("symbol", sort=False).indices
+
+
+def symbol_bars(
+    bars: pd.DataFrame, rows: Mapping[str, np.ndarray], universe: tuple[str, ...] = ()
+) -> dict[str, SymbolBars]:
+    """Each symbol's bars as arrays, beside the symbols of the `universe` that `rows` have."""
+    stamps = bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    unknown = np.full(len(bars), np.nan)
+    columns = {name: bars[name].to_numpy(float) if name in bars.columns else unknown for name in (*VALUES, *SENTIMENT)}
+    members = Universe([(stamps[rows[name]], columns["close"][rows[name]]) for name in universe if name in rows])
+    return {
+        symbol: SymbolBars(
+            timestamp=stamps[own],
+            universe=members.beside(stamps[own]),
+            **{name: column[own] for name, column in columns.items()},
+        )
+        for symbol, own in rows.items()
     }
-    return SymbolBars(
-        timestamp=own["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]"),
-        universe=universe.beside(own["timestamp"]),
-        **columns,
-    )

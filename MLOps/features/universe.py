@@ -1,10 +1,9 @@
 """The universe: the recorded symbols that cross-asset features measure a symbol against, on one clock."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 
 import numpy as np
-import pandas as pd
 from numba import njit
 
 from MLOps.compiled import CACHE
@@ -19,24 +18,21 @@ class Universe:
     """Log returns of the universe's symbols by timestamp; each over the symbol's own bars.
 
     The clock is the timestamps at which any of them has a bar. What is asked for once is kept.
+
+    Args:
+        members: timestamps (bars,) datetime64[us] and closes (bars,) of each symbol, in the recorded order: sums over
+            symbols have one order, and so the same bits.
     """
 
-    def __init__(self, bars: pd.DataFrame, symbols: tuple[str, ...]) -> None:
-        members = bars[bars["symbol"].isin(symbols)]
-        self._clock: np.ndarray = np.unique(_naive(members["timestamp"]))
-        own = {str(symbol): table for symbol, table in members.groupby("symbol", sort=False)}
-        # The order of the symbols is the recorded one: sums over them have one order, and so the same bits.
-        self._closes = [
-            (self._places(_naive(own[symbol]["timestamp"])), own[symbol]["close"].to_numpy())
-            for symbol in symbols
-            if symbol in own
-        ]
+    def __init__(self, members: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        stamps = [own for own, _ in members] or [np.empty(0, "datetime64[us]")]
+        self._clock: np.ndarray = np.unique(np.concatenate(stamps))
+        self._closes = [(self._places(own), close) for own, close in members]
         self._kept: dict[Hashable, np.ndarray] = {}
         self._lock = Lock()
 
-    def beside(self, timestamps: pd.Series) -> "Beside":
-        """The universe at the bars of one symbol."""
-        stamps = _naive(timestamps)
+    def beside(self, stamps: np.ndarray) -> "Beside":
+        """The universe at the bars of one symbol, with timestamps (bars,) datetime64[us]."""
         places = np.minimum(self._places(stamps), max(len(self._clock) - 1, 0))
         on_clock = self._clock[places] == stamps if len(self._clock) else np.zeros(len(stamps), dtype=bool)
         return Beside(self, places, on_clock)
@@ -115,10 +111,6 @@ class Beside:
         if not len(values):
             return np.full(len(self._places), np.nan)
         return np.where(self._on_clock, values[self._places], np.nan)
-
-
-def _naive(timestamps: pd.Series) -> np.ndarray:
-    return timestamps.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
 
 
 @njit(cache=CACHE, nogil=True)

@@ -20,7 +20,8 @@ class Windows:
         self.lookback_bars = lookback_bars
         # A row is valid when its warm-up is over: the pipeline leaves whole rows NaN until then.
         valid = ~np.isnan(self.values).all(axis=1)
-        starts = (features["symbol"] != features["symbol"].shift()).to_numpy() | ~valid
+        symbols = features["symbol"].to_numpy()
+        starts = np.concatenate([[True], symbols[1:] != symbols[:-1]])[: len(symbols)] | ~valid
         row = np.arange(len(features))
         last_start = np.maximum.accumulate(np.where(starts, row, 0))
         # After an invalid row the run begins one row later.

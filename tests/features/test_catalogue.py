@@ -19,14 +19,15 @@ from MLOps.features.families.fractal import higuchi_dimension, hurst_exponent, k
 from MLOps.features.families.technical import FEATURES as TECHNICAL
 from MLOps.features.families.technical import directional_index, relative_strength
 from MLOps.features.feature import SymbolBars
-from MLOps.features.pipeline import FeaturePipeline, _symbol_bars
-from MLOps.features.universe import SHRINKAGE, Universe
+from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol, symbol_bars
+from MLOps.features.universe import SHRINKAGE
 
 
 @pytest.fixture(scope="module")
 def ibm(sample: pd.DataFrame) -> SymbolBars:
-    bars = sample[sample["symbol"] == "IBM"].head(600)
-    return _symbol_bars(bars, Universe(sample, ("AAPL", "IBM", "MSFT")))
+    rows = rows_by_symbol(sample)
+    rows["IBM"] = rows["IBM"][:600]
+    return symbol_bars(sample, rows, ("AAPL", "IBM", "MSFT"))["IBM"]
 
 
 def value(name: str, bars: SymbolBars) -> np.ndarray:
@@ -108,7 +109,7 @@ def test_what_needs_volume_is_declared(early: pd.DataFrame) -> None:
 def test_money_flow_is_that_of_talib_where_talib_has_one(ibm: SymbolBars) -> None:
     # Prices as they were quoted: adjusted ones that are equal differ by roundings, which TA-Lib takes for moves.
     raw = bars_from_file(PATH)
-    quoted = _symbol_bars(raw[raw["symbol"] == "IBM"], Universe(raw, ()))
+    quoted = symbol_bars(raw, rows_by_symbol(raw))["IBM"]
     expected = talib.MFI(quoted.high, quoted.low, quoted.close, quoted.volume, 14) / 100
     np.testing.assert_allclose(CATALOGUE["mfi_14"].compute(quoted)[14:], expected[14:], rtol=1e-9)
     idle = replace(ibm, volume=np.zeros(len(ibm.close)), _kept={})

@@ -106,7 +106,7 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
     accounts = np.zeros(n_accounts, kernel.ACCOUNT)
     holdings = np.zeros((n_accounts, shape[0] // n_accounts), kernel.HOLDING)
     holdings["symbol"] = np.arange(shape[0]).reshape(holdings.shape)
-    kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.bars, rules)
+    kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.prices, rules)
 
     has_later_bar = market.has_later_bar
     decides = market.observable & has_later_bar
@@ -132,7 +132,7 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
         asked = np.flatnonzero(decides[:, bar] & np.broadcast_to(here & (accounts["bankrupt"] == 0), shape[0]))
         actions[:] = 0 if discrete else np.nan
         if len(asked):
-            kernel.observe_all(accounts, holdings, block.observations, block.observable, rules, observations)
+            kernel.observe_all(accounts, holdings, block.observations, block.flags, rules, observations)
             if portfolio:
                 actions[:] = _answer(policy(observations, np.arange(shape[0]), bar), actions.shape, config)
                 ledger.actions[:, bar] = actions[0]
@@ -141,7 +141,7 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
                 actions.reshape(-1)[asked] = ledger.actions[asked, bar] = answer
         moving = np.flatnonzero(here & goes_on[:, bar])
         kernel.advance_some(
-            moving, actions, accounts, holdings, block.bars, block.observable, block.turbulence, rules, rewards
+            moving, actions, accounts, holdings, block.prices, block.details, block.flags, rules, rewards
         )
         for name in ("position", "entry_price", "holding_bars", "cash", "equity"):
             getattr(ledger, name)[:, bar + 1] = getattr(ledger, name)[:, bar]

@@ -12,7 +12,16 @@ from hypothesis import HealthCheck, given, settings
 
 from MLOps.config.trading import RewardConfig, TradingConfig
 from MLOps.trading import Action, Ledger, Market, kernel, simulate, simulation
-from tests.trading.sequences import KINDS, Sequence, differences, random_actions, random_market, sequences, uneven_clock
+from tests.trading.sequences import (
+    KINDS,
+    Sequence,
+    differences,
+    random_actions,
+    random_market,
+    sequences,
+    uneven_clock,
+    unlike_markets,
+)
 
 lenient = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -46,6 +55,23 @@ def test_the_kernel_agrees_with_the_decimal_book_on_portfolios(case: Sequence) -
 @given(sequences((*KINDS, KINDS[0])))
 def test_the_kernel_agrees_with_the_decimal_book_on_ten_thousand_sequences(case: Sequence) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("name", unlike_markets())
+@pytest.mark.parametrize(("scheme", "account"), KINDS)
+def test_the_kernel_agrees_with_the_decimal_book_on_unlike_markets(name: str, scheme: Any, account: Any) -> None:
+    """Under the rules that params.yaml starts from, and with volume limits where there is volume."""
+    market = unlike_markets()[name]
+    config = TradingConfig(
+        scheme=scheme,
+        account=account,
+        slippage_bps=2.0,
+        allow_short=scheme != "shares",
+        max_participation=None if market.volume is None else 0.2,
+    )
+    case = Sequence(config, market, random_actions(np.random.default_rng(0), market, scheme, 0.6))
+    check(case)
+    assert simulate(case.policy, market, config).order_shares.any()
 
 
 # Faults --------------------------------------------------------------------------------------------------------------

@@ -63,9 +63,9 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
             actions,
             episodes.accounts,
             episodes.holdings,
-            block.bars,
-            block.observable,
-            block.turbulence,
+            block.prices,
+            block.details,
+            block.flags,
             episodes.rules,
             self._reward,
         )

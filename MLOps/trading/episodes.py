@@ -47,12 +47,12 @@ class Episodes:
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by its own generator."""
-        kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.bars, self.rules)
+        kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.prices, self.rules)
 
     def observe(self, out: NDArray[np.float32]) -> None:
         """Write what every account sees to `out` (N, D)."""
         block = self.block
-        kernel.observe_all(self.accounts, self.holdings, block.observations, block.observable, self.rules, out)
+        kernel.observe_all(self.accounts, self.holdings, block.observations, block.flags, self.rules, out)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Copies of everything that changes, positions, clocks and generators, as plain arrays by name."""
@@ -70,7 +70,7 @@ class Episodes:
             if found is None or found.shape != present.shape or found.dtype != present.dtype:
                 kind = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
                 raise UserError(f"state: expected {name}, {present.dtype} of shape {present.shape}, found {kind}")
-        n_symbols, n_bars = self.block.observable.shape
+        n_symbols, n_bars = self.block.flags.shape
         bar, stop, symbol = state["account.bar"], state["account.stop"], state["holding.symbol"]
         if bar.min() < 0 or (bar > stop).any() or stop.max() >= n_bars or symbol.min() < 0 or symbol.max() >= n_symbols:
             raise UserError(f"state: it is of another market than this one of {n_symbols} symbols and {n_bars} bars")

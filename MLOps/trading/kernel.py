@@ -6,8 +6,7 @@ file because Numba's cache notices changes in the file of a function only, not i
 
 Arrays, with N accounts, A assets per account, S symbols, B bars and F observations:
 
-- `bars` (S, B, 7) float64: the columns of `MLOps.trading.market`; NaN where the symbol has no bar.
-- `observations` (S, B, F) float32; `observable` (S, B) bool; `turbulence` (B,) float64, NaN where unknown.
+- `prices` (S, B, 4), `details` (S, B, 3), `observations` (S, B, F) and `flags` (S, B): the market's `Block`.
 - `accounts` (N,) `ACCOUNT`; `holdings` (N, A) `HOLDING`: the whole state, data that can be copied and saved.
 - `actions`: (N,) int64 for the nine discrete actions, or (N, A) float32 for shares and weights.
 - `rules` (1,) `RULES`: the configuration as numbers.
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from MLOps.compiled import CACHE
 from MLOps.config.trading import TradingConfig
-from MLOps.trading.market import CLOSE, DELISTED, HIGH, LOW, OPEN, VOLUME, YEARS
+from MLOps.trading.market import CLOSE, DELISTED, HIGH, LOW, OBSERVABLE, OPEN, TURBULENCE, VOLUME, YEARS
 
 ACCOUNT = np.dtype(
     [
@@ -202,8 +201,9 @@ def fill_order(order, price, account, holding, rules):
 
 
 @compiled
-def place_order(wish, others_value, price, account, holding, bars, arrival, rules):
-    most = largest_order(holding["symbol"], bars, arrival, rules)
+def place_order(wish, others_value, price, account, holding, prices, details, arrival, rules):
+    """Fill what the limits leave of `wish` at reference `price`."""
+    most = largest_order(holding["symbol"], prices, details, arrival, rules)
     order = limited_order(wish, account["cash"], holding["shares"], others_value, price, most, rules)
     if order != 0.0:
         holding["order_price"] = fill_order(order, price, account, holding, rules)
@@ -211,22 +211,22 @@ def place_order(wish, others_value, price, account, holding, bars, arrival, rule
 
 
 @compiled
-def largest_order(symbol, bars, arrival, rules):
+def largest_order(symbol, prices, details, arrival, rules):
     """The most shares of one order: a fraction of the volume of the bar in which it fills."""
     if rules["max_participation"] == math.inf:
         return math.inf
     bar = arrival
     if rules["fill_at_close"]:
         bar -= 1
-        while bar > 0 and math.isnan(bars[symbol, bar, CLOSE]):
+        while bar > 0 and math.isnan(prices[symbol, bar, CLOSE]):
             bar -= 1
-    return rules["max_participation"] * bars[symbol, bar, VOLUME]
+    return rules["max_participation"] * details[symbol, bar, VOLUME]
 
 
 @compiled
-def reference_price(holding, bars, arrival, rules):
+def reference_price(holding, prices, arrival, rules):
     """The price before slippage of an order that fills on the way to `arrival`; NaN where the symbol has no bar."""
-    open_ = bars[holding["symbol"], arrival, OPEN]
+    open_ = prices[holding["symbol"], arrival, OPEN]
     return holding["price"] if rules["fill_at_close"] and not math.isnan(open_) else open_
 
 
@@ -251,21 +251,21 @@ def weight_target(weight, cash, shares, price, turbulence, rules):
 
 
 @compiled
-def place_discrete(action, account, holdings, bars, arrival, stopped, rules):
+def place_discrete(action, account, holdings, prices, details, arrival, stopped, rules):
     """Fill the discrete `action` on the way to `arrival`, for an account of one asset."""
     holding = holdings[0]
-    price = reference_price(holding, bars, arrival, rules)
+    price = reference_price(holding, prices, arrival, rules)
     if math.isnan(price):
         return
     if stopped:
         action = CLOSE_POSITION
     wish = discrete_wish(action, account["cash"], holding["shares"], price, rules)
     if wish != 0.0:
-        place_order(wish, 0.0, price, account, holding, bars, arrival, rules)
+        place_order(wish, 0.0, price, account, holding, prices, details, arrival, rules)
 
 
 @compiled
-def decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rules):
+def decide_wishes(action, holdings, prices, flags, bar, arrival, stopped, rules):
     """Turn `action` (A,), decided at `bar`, and what waits since earlier bars into wishes of the symbols that have a
     bar at `arrival`; the others wait. Returns the value of all holdings at reference prices.
 
@@ -277,11 +277,11 @@ def decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rul
         symbol = holding["symbol"]
         if stopped:
             holding["waiting"] = -math.inf if rules["scheme"] == SHARES else 0.0
-        elif observable[symbol, bar]:
+        elif flags[symbol, bar] & OBSERVABLE:
             holding["waiting"] = action[a]
-        elif not math.isnan(bars[symbol, bar, CLOSE]):
+        elif not math.isnan(prices[symbol, bar, CLOSE]):
             holding["waiting"] = math.nan
-        price = reference_price(holding, bars, arrival, rules)
+        price = reference_price(holding, prices, arrival, rules)
         holding["wish"] = math.nan
         if math.isnan(price):
             value += holding["shares"] * holding["price"]
@@ -295,14 +295,14 @@ def decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rul
 
 
 @compiled
-def place_actions(action, account, holdings, bars, observable, bar, arrival, stopped, rules):
+def place_actions(action, account, holdings, prices, details, flags, bar, arrival, stopped, rules):
     """Fill the orders of shares and weights: what is sold, then what is bought, the largest first."""
-    value = decide_wishes(action, holdings, bars, observable, bar, arrival, stopped, rules)
+    value = decide_wishes(action, holdings, prices, flags, bar, arrival, stopped, rules)
     if rules["scheme"] == WEIGHTS:
-        weights_to_shares(account["cash"] + value, holdings, bars, arrival, rules)
+        weights_to_shares(account["cash"] + value, holdings, prices, arrival, rules)
     for a in range(holdings.shape[0]):
         if holdings[a]["wish"] < 0.0:
-            value += place_wish(value, account, holdings[a], bars, arrival, rules)
+            value += place_wish(value, account, holdings[a], prices, details, arrival, rules)
     for _ in range(holdings.shape[0]):
         largest = -1
         for a in range(holdings.shape[0]):
@@ -310,15 +310,15 @@ def place_actions(action, account, holdings, bars, observable, bar, arrival, sto
                 largest = a
         if largest < 0:
             break
-        value += place_wish(value, account, holdings[largest], bars, arrival, rules)
+        value += place_wish(value, account, holdings[largest], prices, details, arrival, rules)
 
 
 @compiled
-def place_wish(value, account, holding, bars, arrival, rules):
+def place_wish(value, account, holding, prices, details, arrival, rules):
     """Place the holding's wish and forget it; returns what it adds to `value`, that of all holdings."""
-    price = reference_price(holding, bars, arrival, rules)
+    price = reference_price(holding, prices, arrival, rules)
     held = holding["shares"]
-    place_order(holding["wish"], value - held * price, price, account, holding, bars, arrival, rules)
+    place_order(holding["wish"], value - held * price, price, account, holding, prices, details, arrival, rules)
     holding["wish"] = math.nan
     return (holding["shares"] - held) * price
 
@@ -333,7 +333,7 @@ def weight_wish(weight, lowered, equity, shares, price, rules):
 
 
 @compiled
-def weights_to_shares(equity, holdings, bars, arrival, rules):
+def weights_to_shares(equity, holdings, prices, arrival, rules):
     """Turn wished weights of `equity` into wished shares, projected onto |w| <= max_position and sum |w| <= 1.
 
     The Euclidean projection lowers the size of every weight by the same amount (Duchi et al. 2008, "Efficient
@@ -363,7 +363,7 @@ def weights_to_shares(equity, holdings, bars, arrival, rules):
     for a in range(holdings.shape[0]):
         holding = holdings[a]
         if not math.isnan(holding["wish"]):
-            price = reference_price(holding, bars, arrival, rules)
+            price = reference_price(holding, prices, arrival, rules)
             holding["wish"] = weight_wish(holding["wish"], high, equity, holding["shares"], price, rules)
 
 
@@ -371,12 +371,12 @@ def weights_to_shares(equity, holdings, bars, arrival, rules):
 
 
 @compiled
-def pay_borrowing(account, holdings, bars, arrival, rules):
+def pay_borrowing(account, holdings, details, arrival, rules):
     """Charge short positions, at their last close, for the time from their symbol's last bar to `arrival`."""
     for a in range(holdings.shape[0]):
         holding = holdings[a]
         if holding["shares"] < 0.0:
-            years = bars[holding["symbol"], arrival, YEARS]
+            years = details[holding["symbol"], arrival, YEARS]
             if not math.isnan(years):
                 borrowing = rules["borrow_rate"] * years * -holding["shares"] * holding["price"]
                 account["cash"] -= borrowing
@@ -391,17 +391,17 @@ def exit_level(holding, distance):
 
 
 @compiled
-def way_to_exit(holding, bars, bar, rules):
+def way_to_exit(holding, prices, bar, rules):
     """How far along the bar's path stop-loss or take-profit closes a position; infinite when neither does.
 
-    0 at the open, at which a price that the open jumped over fills too; up to 1 at the stop-loss, on the way from the
-    open to the bar's worst price; 2 at the take-profit, on the way from there to the best.
+    0: at the open, which has reached or jumped over one of them. Up to 1: at the stop-loss, as a fraction of the way
+    from the open to the bar's worst price. 2: at the take-profit, on the way from there to the best price.
     """
     if holding["shares"] == 0.0:
         return math.inf
     side, worst, best = (1.0, LOW, HIGH) if holding["shares"] > 0.0 else (-1.0, HIGH, LOW)
-    worst, best = bars[holding["symbol"], bar, worst], bars[holding["symbol"], bar, best]
-    open_ = bars[holding["symbol"], bar, OPEN]
+    worst, best = prices[holding["symbol"], bar, worst], prices[holding["symbol"], bar, best]
+    open_ = prices[holding["symbol"], bar, OPEN]
     stop, profit = exit_level(holding, rules["stop_loss"]), exit_level(holding, -rules["take_profit"])
     if side * (open_ - stop) <= 0.0 or side * (open_ - profit) >= 0.0:
         return 0.0
@@ -411,7 +411,7 @@ def way_to_exit(holding, bars, bar, rules):
 
 
 @compiled
-def way_to_call(account, holdings, bars, bar, rules):
+def way_to_call(account, holdings, prices, bar, rules):
     """How far on the way from the open to the worst prices the equity falls to the maintenance margin; infinite when it
     does not, or when no short can be bought back.
 
@@ -423,10 +423,10 @@ def way_to_call(account, holdings, bars, bar, rules):
         holding = holdings[a]
         if holding["shares"] == 0.0:
             continue
-        weight, worst = holding["shares"], bars[holding["symbol"], bar, LOW]
-        open_ = bars[holding["symbol"], bar, OPEN]
+        weight, worst = holding["shares"], prices[holding["symbol"], bar, LOW]
+        open_ = prices[holding["symbol"], bar, OPEN]
         if holding["shares"] < 0.0:
-            weight, worst = weight * (1.0 + rules["maintenance_margin"]), bars[holding["symbol"], bar, HIGH]
+            weight, worst = weight * (1.0 + rules["maintenance_margin"]), prices[holding["symbol"], bar, HIGH]
         if math.isnan(open_):
             open_, worst = holding["price"], holding["price"]
         elif holding["shares"] < 0.0:
@@ -449,16 +449,17 @@ def may_exit(holdings, rules):
 
 
 @compiled
-def exit_within(account, holdings, bars, bar, rules):
+def exit_within(account, holdings, prices, bar, rules):
     """Close within `bar` what stop-loss, take-profit and margin call close, in the order of the bar's path: the open,
-    the worst prices, the best prices. A margin call buys back all shorts; of two at once a stop comes first.
+    the worst prices, the best prices. A margin call buys back all shorts that have a bar; when a stop and the call come
+    at the same point, the stop is first.
     """
     passed = 0.0
     while may_exit(holdings, rules):
         closing = -1
-        reached = max(way_to_call(account, holdings, bars, bar, rules), passed) if passed <= 1.0 else math.inf
+        reached = max(way_to_call(account, holdings, prices, bar, rules), passed) if passed <= 1.0 else math.inf
         for a in range(holdings.shape[0]):
-            way = way_to_exit(holdings[a], bars, bar, rules)
+            way = way_to_exit(holdings[a], prices, bar, rules)
             if way <= reached and way < math.inf and (closing < 0 or way < reached):
                 reached, closing = way, a
         if reached == math.inf:
@@ -466,9 +467,9 @@ def exit_within(account, holdings, bars, bar, rules):
         passed = reached
         for a in range(holdings.shape[0]):
             holding = holdings[a]
-            price = bars[holding["symbol"], bar, OPEN]
+            price = prices[holding["symbol"], bar, OPEN]
             if closing < 0:
-                price += reached * (bars[holding["symbol"], bar, HIGH] - price)
+                price += reached * (prices[holding["symbol"], bar, HIGH] - price)
                 if math.isnan(price) or holding["shares"] >= 0.0:
                     continue
             elif closing != a:
@@ -491,17 +492,17 @@ def settle(price, holding):
 
 
 @compiled
-def mark(account, holdings, bars, bar, rules):
+def mark(account, holdings, prices, flags, bar, rules):
     """Value the account at the close of `bar`, at which positions in delisted symbols end."""
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
-        close = bars[holding["symbol"], bar, CLOSE]
+        close = prices[holding["symbol"], bar, CLOSE]
         if not math.isnan(close):
             holding["price"] = close
             if holding["shares"] != 0.0:
                 holding["holding_bars"] += 1
-                if bars[holding["symbol"], bar, DELISTED] != 0.0:
+                if flags[holding["symbol"], bar] & DELISTED:
                     loss = math.copysign(rules["delisting_loss"], holding["shares"])
                     account["cash"] += settle(close * (1.0 - loss), holding)
         value += holding["shares"] * holding["price"]
@@ -564,20 +565,27 @@ def running_sharpe(account):
 
 
 @compiled
-def next_bar(account, holdings, bars, rules):
+def turbulent(holdings, details, bar, rules):
+    """Whether the turbulence known at `bar` stops all trading but closing."""
+    stop = rules["turbulence_stop"]
+    return stop < math.inf and details[holdings[0]["symbol"], bar, TURBULENCE] >= stop
+
+
+@compiled
+def next_bar(account, holdings, prices, rules):
     """The bar to which the account moves: the clock's next for a portfolio, else its symbol's next up to the stop."""
     arrival = account["bar"] + 1
     if not rules["portfolio"]:
-        while arrival < account["stop"] and math.isnan(bars[holdings[0]["symbol"], arrival, CLOSE]):
+        while arrival < account["stop"] and math.isnan(prices[holdings[0]["symbol"], arrival, CLOSE]):
             arrival += 1
     return arrival
 
 
 @compiled
-def advance(i, actions, accounts, all_holdings, bars, observable, turbulence, rules):
+def advance(i, actions, accounts, all_holdings, prices, details, flags, rules):
     """Move account `i` from the close at which its action is decided to the next; returns the reward."""
     account, holdings = accounts[i], all_holdings[i]
-    bar, arrival = account["bar"], next_bar(account, holdings, bars, rules)
+    bar, arrival = account["bar"], next_bar(account, holdings, prices, rules)
     account["bar"] = arrival
     account["steps"] += 1
     for a in range(holdings.shape[0]):
@@ -588,14 +596,14 @@ def advance(i, actions, accounts, all_holdings, bars, observable, turbulence, ru
     if account["bankrupt"]:
         return 0.0
     equity_before, peak_before, costs_before = account["equity"], account["peak_equity"], account["costs"]
-    stopped = turbulence[bar] >= rules["turbulence_stop"]
-    pay_borrowing(account, holdings, bars, arrival, rules)
+    stopped = turbulent(holdings, details, bar, rules)
+    pay_borrowing(account, holdings, details, arrival, rules)
     if actions.ndim == 1:
-        place_discrete(actions[i], account, holdings, bars, arrival, stopped, rules)
+        place_discrete(actions[i], account, holdings, prices, details, arrival, stopped, rules)
     else:
-        place_actions(actions[i], account, holdings, bars, observable, bar, arrival, stopped, rules)
-    exit_within(account, holdings, bars, arrival, rules)
-    mark(account, holdings, bars, arrival, rules)
+        place_actions(actions[i], account, holdings, prices, details, flags, bar, arrival, stopped, rules)
+    exit_within(account, holdings, prices, arrival, rules)
+    mark(account, holdings, prices, flags, arrival, rules)
     if account["equity"] <= 0.0:
         go_bankrupt(account, holdings)
     reward = reward_of(account, equity_before, peak_before, costs_before, rules)
@@ -604,7 +612,7 @@ def advance(i, actions, accounts, all_holdings, bars, observable, turbulence, ru
 
 
 @compiled
-def open_account(account, holdings, start, stop, bars, rules):
+def open_account(account, holdings, start, stop, prices, rules):
     """A fresh account at the close of bar `start`, to end at `stop`; its generator and symbols stay."""
     cash = rules["initial_cash"]
     account["cash"], account["equity"], account["peak_equity"] = cash, cash, cash
@@ -613,7 +621,7 @@ def open_account(account, holdings, start, stop, bars, rules):
     account["bar"], account["stop"], account["steps"], account["bankrupt"] = start, stop, 0, 0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
-        price = bars[holding["symbol"], start, CLOSE]
+        price = prices[holding["symbol"], start, CLOSE]
         holding["price"] = 0.0 if math.isnan(price) else price
         holding["shares"], holding["entry_price"], holding["holding_bars"] = 0.0, 0.0, 0
         holding["waiting"], holding["wish"] = math.nan, math.nan
@@ -643,7 +651,7 @@ def cash_ratio(cash, equity):
 
 
 @compiled
-def observe(account, holdings, observations, observable, rules, out):
+def observe(account, holdings, observations, flags, rules, out):
     """Write what the account sees at its bar's close to `out` (D,), in the order of `observation_columns`."""
     n_features = observations.shape[2]
     portfolio = rules["portfolio"]
@@ -652,7 +660,7 @@ def observe(account, holdings, observations, observable, rules, out):
     for a in range(holdings.shape[0]):
         holding = holdings[a]
         symbol = holding["symbol"]
-        if portfolio and not observable[symbol, bar]:
+        if portfolio and not flags[symbol, bar] & OBSERVABLE:
             for f in range(n_features):
                 out[column + f] = 0.0
         else:
@@ -672,7 +680,7 @@ def observe(account, holdings, observations, observable, rules, out):
     out[column] = cash_ratio(account["cash"], equity)
     if portfolio:
         for a in range(holdings.shape[0]):
-            out[column + 1 + a] = observable[holdings[a]["symbol"], bar]
+            out[column + 1 + a] = flags[holdings[a]["symbol"], bar] & OBSERVABLE
 
 
 @compiled
@@ -698,12 +706,12 @@ def next_uniform(account):
 
 
 @compiled
-def start_episode(account, holdings, starts, bars, rules):
+def start_episode(account, holdings, starts, prices, rules):
     """Open the account anew at a random row of `starts` (E, 3): symbol (-1 for all), first bar, last bar."""
     episode = starts[int(next_uniform(account) * starts.shape[0])]
     if episode[0] >= 0:
         holdings[0]["symbol"] = episode[0]
-    open_account(account, holdings, episode[1], episode[2], bars, rules)
+    open_account(account, holdings, episode[1], episode[2], prices, rules)
 
 
 @compiled
@@ -722,28 +730,28 @@ def valid(actions):
 
 
 @compiled
-def start_episodes(accounts, holdings, starts, bars, rules):
+def start_episodes(accounts, holdings, starts, prices, rules):
     for i in range(accounts.shape[0]):
-        start_episode(accounts[i], holdings[i], starts, bars, rules[0])
+        start_episode(accounts[i], holdings[i], starts, prices, rules[0])
 
 
 @compiled
-def open_all(accounts, holdings, start, stop, bars, rules):
+def open_all(accounts, holdings, start, stop, prices, rules):
     for i in range(accounts.shape[0]):
-        open_account(accounts[i], holdings[i], start, stop, bars, rules[0])
+        open_account(accounts[i], holdings[i], start, stop, prices, rules[0])
 
 
 @compiled
-def observe_all(accounts, holdings, observations, observable, rules, out):
+def observe_all(accounts, holdings, observations, flags, rules, out):
     for i in range(accounts.shape[0]):
-        observe(accounts[i], holdings[i], observations, observable, rules[0], out[i])
+        observe(accounts[i], holdings[i], observations, flags, rules[0], out[i])
 
 
 @compiled
-def advance_some(which, actions, accounts, holdings, bars, observable, turbulence, rules, rewards):
+def advance_some(which, actions, accounts, holdings, prices, details, flags, rules, rewards):
     """Step the accounts whose indices `which` (n,) names; no episode is begun anew."""
     for i in which:
-        rewards[i] = advance(i, actions, accounts, holdings, bars, observable, turbulence, rules[0])
+        rewards[i] = advance(i, actions, accounts, holdings, prices, details, flags, rules[0])
 
 
 @compiled
@@ -752,10 +760,10 @@ def step_episodes(
     accounts,
     holdings,
     starts,
-    bars,
+    prices,
+    details,
     observations,
-    observable,
-    turbulence,
+    flags,
     rules,
     out,
     rewards,
@@ -775,14 +783,14 @@ def step_episodes(
         return -1
     n_done = 0
     for i in range(accounts.shape[0]):
-        rewards[i] = advance(i, actions, accounts, holdings, bars, observable, turbulence, rules[0])
+        rewards[i] = advance(i, actions, accounts, holdings, prices, details, flags, rules[0])
         account = accounts[i]
         done = account["bankrupt"] != 0 or account["bar"] >= account["stop"]
         dones[i] = done
         if done:
             n_done += 1
-            observe(account, holdings[i], observations, observable, rules[0], last_out[i])
+            observe(account, holdings[i], observations, flags, rules[0], last_out[i])
             finished[i] = account
-            start_episode(account, holdings[i], starts, bars, rules[0])
-        observe(account, holdings[i], observations, observable, rules[0], out[i])
+            start_episode(account, holdings[i], starts, prices, rules[0])
+        observe(account, holdings[i], observations, flags, rules[0], out[i])
     return n_done

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from MLOps.errors import UserError
 
-# The numbers of one symbol's bar: prices, shares traded, years since the symbol's previous bar, and 1 where the symbol
-# is delisted at the bar's close, else 0.
-OPEN, HIGH, LOW, CLOSE, VOLUME, YEARS, DELISTED = range(7)
+OPEN, HIGH, LOW, CLOSE = range(4)
+VOLUME, YEARS, TURBULENCE = range(3)
+OBSERVABLE, DELISTED = 1, 2
 YEAR = np.timedelta64(8766, "h")  # 365.25 days
 # A symbol may lack this many of the market's last bars without being taken for delisted.
 OUTAGE_BARS = 5
@@ -23,13 +23,16 @@ OHLC = ["open", "high", "low", "close"]
 class Block(NamedTuple):
     """The arrays as compiled code takes them: whole, whatever part of them a market shows, and never written to.
 
-    They are left writable because a call passes writable arrays several times faster than read-only ones.
+    They are left writable because a call passes writable arrays several times faster than read-only ones. What only
+    some rules look at is kept apart from the prices, so that the others run faster.
     """
 
-    bars: NDArray[np.float64]  # (S, B, 7) in the order of the columns above; NaN where the symbol has no bar
+    prices: NDArray[np.float64]  # (S, B, 4) open, high, low, close; NaN where the symbol has no bar
+    # (S, B, 3) shares traded, years since the symbol's previous bar, both NaN where it has no bar, and the turbulence
+    # of the whole market, the same for all symbols, NaN where unknown.
+    details: NDArray[np.float64]
     observations: NDArray[np.float32]  # (S, B, F)
-    observable: NDArray[np.bool_]  # (S, B)
-    turbulence: NDArray[np.float64]  # (B,), NaN where unknown
+    flags: NDArray[np.uint8]  # (S, B) sum of OBSERVABLE and, where the symbol is delisted at the close, DELISTED
 
 
 class Market:
@@ -66,7 +69,7 @@ class Market:
         turbulence: NDArray[np.float64] | None = None,
         volume: NDArray[np.float64] | None = None,
     ) -> None:
-        """Check the arrays and copy them into one block.
+        """Check and take over the arrays.
 
         Args:
             symbols: S names.
@@ -89,21 +92,21 @@ class Market:
         alive: NDArray[np.bool_] = np.asarray(np.isfinite(prices).all(axis=2))
         self._check_prices(prices, alive)
         self._has_turbulence = turbulence is not None
-        if turbulence is None:
-            turbulence = np.full(len(self.timestamps), np.nan)
-        elif turbulence.shape != self.timestamps.shape:
+        if turbulence is not None and turbulence.shape != self.timestamps.shape:
             raise UserError(f"market: expected turbulence of {len(self.timestamps)} bars, found {len(turbulence)}")
         if volume is not None and volume.shape != alive.shape:
             raise UserError(f"market: expected volume of shape {alive.shape}, found {volume.shape}")
         self._has_volume = volume is not None and bool((np.isfinite(volume) & (volume >= 0))[alive].all())
-        bars = np.full((*alive.shape, DELISTED + 1), np.nan)
-        bars[..., : CLOSE + 1] = prices
+        details = np.full((*alive.shape, 3), np.nan)
         if volume is not None:
-            bars[..., VOLUME] = np.where(alive, volume, np.nan)
-        bars[..., YEARS], bars[..., DELISTED] = _years_and_delistings(self.timestamps, alive)
+            details[..., VOLUME] = np.where(alive, volume, np.nan)
+        details[..., YEARS], delisted = _years_and_delistings(self.timestamps, alive)
+        if turbulence is not None:
+            details[..., TURBULENCE] = turbulence
         observations = np.ascontiguousarray(observations, dtype=np.float32)
-        observable: NDArray[np.bool_] = alive & np.asarray(np.isfinite(observations).all(axis=2))
-        self.block = Block(bars, observations, observable, np.ascontiguousarray(turbulence, dtype=np.float64))
+        observable = alive & np.isfinite(observations).all(axis=2)
+        flags = (OBSERVABLE * observable + DELISTED * delisted).astype(np.uint8)
+        self.block = Block(np.ascontiguousarray(prices, dtype=np.float64), details, observations, flags)
         self.first, self.stop = 0, len(self.timestamps)
 
     @classmethod
@@ -161,23 +164,23 @@ class Market:
 
     @property
     def open(self) -> NDArray[np.float64]:
-        return self._column(OPEN)
+        return self._shown(self.block.prices)[..., OPEN]
 
     @property
     def high(self) -> NDArray[np.float64]:
-        return self._column(HIGH)
+        return self._shown(self.block.prices)[..., HIGH]
 
     @property
     def low(self) -> NDArray[np.float64]:
-        return self._column(LOW)
+        return self._shown(self.block.prices)[..., LOW]
 
     @property
     def close(self) -> NDArray[np.float64]:
-        return self._column(CLOSE)
+        return self._shown(self.block.prices)[..., CLOSE]
 
     @property
     def volume(self) -> NDArray[np.float64] | None:
-        return self._column(VOLUME) if self._has_volume else None
+        return self._shown(self.block.details)[..., VOLUME] if self._has_volume else None
 
     @property
     def alive(self) -> NDArray[np.bool_]:
@@ -191,19 +194,19 @@ class Market:
 
     @property
     def delisted(self) -> NDArray[np.bool_]:
-        return _read_only(self._column(DELISTED) == 1)
+        return _read_only((self._shown(self.block.flags) & DELISTED).astype(bool))
 
     @property
     def observations(self) -> NDArray[np.float32]:
-        return _read_only(self.block.observations[:, self.first : self.stop])
+        return self._shown(self.block.observations)
 
     @property
     def observable(self) -> NDArray[np.bool_]:
-        return _read_only(self.block.observable[:, self.first : self.stop])
+        return _read_only((self._shown(self.block.flags) & OBSERVABLE).astype(bool))
 
     @property
     def turbulence(self) -> NDArray[np.float64] | None:
-        return _read_only(self.block.turbulence[self.first : self.stop]) if self._has_turbulence else None
+        return self._shown(self.block.details)[0, :, TURBULENCE] if self._has_turbulence else None
 
     @property
     def n_symbols(self) -> int:
@@ -236,8 +239,9 @@ class Market:
         view.timestamps = self.timestamps[first:stop]
         return view
 
-    def _column(self, column: int) -> NDArray[np.float64]:
-        return _read_only(self.block.bars[:, self.first : self.stop, column])
+    def _shown(self, array: NDArray[T]) -> NDArray[T]:
+        """The part (S, B, ...) of one of the block's arrays that this market shows, read-only."""
+        return _read_only(array[:, self.first : self.stop])
 
     def _check_shapes(self, prices: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
         expected = (len(self.symbols), len(self.timestamps))
@@ -280,9 +284,9 @@ class Market:
 
 def _years_and_delistings(
     timestamps: NDArray[np.datetime64], alive: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(S, B) years since the symbol's previous bar, 0 at its first; (S, B) 1 where it is delisted, else 0."""
-    years, delisted = (np.where(alive, 0.0, np.nan) for _ in range(2))
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(S, B) years since the symbol's previous bar, 0 at its first; (S, B) whether it is delisted at the close."""
+    years, delisted = np.where(alive, 0.0, np.nan), np.zeros(alive.shape, bool)
     for symbol, has_bar in enumerate(alive):
         bars = np.flatnonzero(has_bar)
         years[symbol, bars[1:]] = np.diff(timestamps[bars]) / YEAR

@@ -71,6 +71,29 @@ def uneven_clock(rng: np.random.Generator, n_bars: int) -> np.ndarray:
     return np.datetime64("2020-01-01", "ns") + hours * np.timedelta64(1, "h")
 
 
+def unlike_markets() -> dict[str, Market]:
+    """Kinds of markets that share little: spacing, number of symbols, listings, outages, volume."""
+    rng = np.random.default_rng(11)
+    start = np.datetime64("2021-01-01", "ns")
+    days = np.arange(100)
+    weekdays = start + days[(days + 4) % 7 < 5] * np.timedelta64(1, "D")
+    hours = start + np.arange(150) * np.timedelta64(1, "h")
+    five_minutes = start + np.delete(np.arange(200), slice(90, 130)) * np.timedelta64(5, "m")
+    markets = {
+        "thirty daily stocks": random_market(
+            rng, 30, len(weekdays), 0.02, 0.01, ragged=True, missing=0.02, outages=0.01, clock=weekdays
+        ),
+        "hourly coins": random_market(rng, 3, 150, 0.01, 0.0, outages=0.01, clock=hours),
+        "five minutes with outages": random_market(rng, 2, 160, 0.002, 0.0, outages=0.05, clock=five_minutes),
+        "one symbol": random_market(rng, 1, 100, 0.02, 0.01),
+    }
+    daily = random_market(rng, 3, len(weekdays), 0.02, 0.01, ragged=True, clock=weekdays)
+    markets["no volume"] = Market(
+        daily.symbols, daily.timestamps, daily.block.prices, daily.block.observations, daily.observation_names
+    )
+    return markets
+
+
 @dataclass(frozen=True)
 class Sequence:
     """One generated case: rules, a market, and every action that might be asked for, (S, B)."""

@@ -211,9 +211,9 @@ def test_a_portfolio_that_trades_one_symbol_is_the_account_of_that_symbol() -> N
 
 def test_a_newer_turbulence_stop_replaces_a_waiting_order() -> None:
     market = random_market(np.random.default_rng(0), 2, 6, turbulence=True)
-    market.block.bars[0, 2:4] = np.nan
-    market.block.observable[0, 2:4] = False
-    market.block.turbulence[:] = [0, 0, 1, 0, 0, 0]
+    market.block.prices[0, 2:4] = np.nan
+    market.block.flags[0, 2:4] = 0
+    market.block.details[..., 2] = [0, 0, 1, 0, 0, 0]
     weights = np.full((2, 6), np.nan, np.float32)
     weights[:, 0], weights[0, 1] = (0.4, 0.4), 0.1
 
@@ -358,7 +358,7 @@ def test_seeds_choose_the_episodes() -> None:
 
 def test_bankruptcy_is_a_termination_and_the_end_a_truncation() -> None:
     market = random_market(np.random.default_rng(0), n_bars=6)
-    market.block.bars[0, :, :4] = np.array([[10.0], [10.0], [10.0], [30.0], [30.0], [30.0]])
+    market.block.prices[0] = np.array([[10.0], [10.0], [10.0], [30.0], [30.0], [30.0]])
     env = TradingEnv(market, TradingConfig(allow_short=True, fee_bps=0.0, borrow_bps_per_year=0.0, episode_bars=None))
     env.reset(seed=0)
     env.step(Action.BUY_100)

@@ -66,10 +66,10 @@ def test_the_observed_close_flatters() -> None:
     market = fair_market(2)
     rng = np.random.default_rng(3)
     close = 100 * np.exp(rng.normal(0, 0.02, (EPISODES, BARS)))
-    market.block.bars[..., 3] = close
-    market.block.bars[..., 0] = 100.0
-    market.block.bars[..., 1] = np.maximum(close, 100.0)
-    market.block.bars[..., 2] = np.minimum(close, 100.0)
+    market.block.prices[..., 3] = close
+    market.block.prices[..., 0] = 100.0
+    market.block.prices[..., 1] = np.maximum(close, 100.0)
+    market.block.prices[..., 2] = np.minimum(close, 100.0)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
         return np.where(close[symbols, bar] < 100, 3, 6)

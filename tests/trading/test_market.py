@@ -76,7 +76,8 @@ def test_what_lies_outside_a_view_changes_nothing(scheme: Any, account: Any) -> 
     )
     view = whole.between("2020-01-10", "2020-02-10")
     outside = np.r_[: view.first, view.stop : 60]
-    other.block.bars[:, outside, :5] *= 3.0
+    other.block.prices[:, outside] *= 3.0
+    other.block.details[:, outside, 0] *= 3.0
     other.block.observations[:, outside] = -1.0
     actions = random_actions(np.random.default_rng(4), whole, scheme, 0.2)
     ledgers = []
@@ -164,7 +165,7 @@ def test_mistakes_are_told_in_words(market: Market) -> None:
         Market(
             market.symbols,
             market.timestamps,
-            market.block.bars[..., :4],
+            market.block.prices,
             market.block.observations,
             market.observation_names,
             np.zeros(3),
@@ -173,7 +174,7 @@ def test_mistakes_are_told_in_words(market: Market) -> None:
         Market(
             market.symbols,
             market.timestamps,
-            market.block.bars[..., :4],
+            market.block.prices,
             market.block.observations,
             market.observation_names,
             volume=np.zeros(50),

@@ -17,8 +17,8 @@ from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME
 from MLOps.data.clock import Clock
 
 JUMP_RATIO = 1.8  # a price that many times the one before, or its inverse, looks like an unadjusted split
-LEVEL_RATIO = 20.0  # one that far away is in another unit, and so is one at about ten times or a tenth
-UNIT_SLACK = 0.15  # log ratio that a market may add to a change of unit
+PRICE_UNIT_RATIO = 20.0  # one that far away is in another unit, and so is one at about ten times or a tenth
+PRICE_UNIT_SLACK = 0.15  # log ratio that a market may add to a change of unit
 FAR_RATIO = 5.0  # whatever the symbol usually does, that is a jump
 USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump
 ELAPSED_MOVES = 10.0  # the same, for a jump over missing bars: times the root of the bars that passed
@@ -27,13 +27,13 @@ STANDING_BARS = 5  # fewer equal bars in a row are nothing
 STANDING_CHANCE = 1e-4  # below it a run of equal bars is no chance; of all runs in the symbol's life
 MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
 OUTLIER_RATIO = 40.0  # times the usual volume around; a busy day has ten
-UNIT_RATIO = 20.0  # times the usual volume before: another unit, if prices move as before and it comes at once
-CERTAIN_UNIT_RATIO = 1000.0  # the same, whatever prices do
+VOLUME_UNIT_RATIO = 20.0  # times the usual volume before: another unit, if prices move as before and it comes at once
+CERTAIN_VOLUME_UNIT_RATIO = 1000.0  # the same, whatever prices do
 SUDDEN_BARS = 5  # or a day: on both sides they show a sudden change whole, but for their noise
 SUDDEN_SHARE = 0.6  # of it at least
 CALM_RATIO = 3.0  # prices move as before within this ratio
 WEEKS_A_YEAR = 52
-LONG_BARS, SHORT_BARS = 60, 20
+LONG_WINDOW_BARS, SHORT_WINDOW_BARS = 60, 20
 RARE_SHARE = 0.1  # what fewer of a symbol's bars than this show is no habit of it
 Mask = np.ndarray
 
@@ -82,12 +82,13 @@ class OrderedBars:
         what any market moves, which is more where the moves around are large."""
 
         def around(rows: slice) -> np.ndarray:
-            rolling = pd.Series(self.move[rows]).rolling(SHORT_BARS + 1, center=True, min_periods=SHORT_BARS // 2)
+            moves = pd.Series(self.move[rows])
+            rolling = moves.rolling(SHORT_WINDOW_BARS + 1, center=True, min_periods=SHORT_WINDOW_BARS // 2)
             return rolling.median().fillna(0.0).to_numpy()
 
         power = np.round(size / np.log(10))
-        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < UNIT_SLACK)
-        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO)))
+        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < PRICE_UNIT_SLACK)
+        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(PRICE_UNIT_RATIO)))
 
     def before(self, values: np.ndarray) -> np.ndarray:
         """The symbol's value at the row before; NaN at its first."""
@@ -115,8 +116,11 @@ class OrderedBars:
 
     @cached_property
     def windows(self) -> tuple[int, int]:
-        """Bars of a week, and of a day, but LONG_BARS and SHORT_BARS at least: whole days, which hold their pattern."""
-        wanted = (max(LONG_BARS, self.clock.bars_per_year / WEEKS_A_YEAR), max(SHORT_BARS, self.bars_per_day))
+        """Bars of a week and of a day, or a few more: whole days, which hold the pattern of the day."""
+        wanted = (
+            max(LONG_WINDOW_BARS, self.clock.bars_per_year / WEEKS_A_YEAR),
+            max(SHORT_WINDOW_BARS, self.bars_per_day),
+        )
         week, day = (self.bars_per_day * -(-int(bars) // self.bars_per_day) for bars in wanted)
         return week, day
 
@@ -285,16 +289,16 @@ def _volume_unit(b: OrderedBars) -> Mask:
         spread = 1.4826 * (volume - volume.rolling(week, center=True, min_periods=day).median()).abs().median()
         sudden = _sides(volume, max(SUDDEN_BARS, b.bars_per_day), 2, "mean") / step > SUDDEN_SHARE
         calm = np.log(moved).pipe(_sides, week, day, "median").abs() < np.log(CALM_RATIO)
-        limit = max(np.log(UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
+        limit = max(np.log(VOLUME_UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
         near = _sides(volume, day, max(day // 2, 1), "mean").abs()
         size = np.minimum(step.abs(), near)
-        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_UNIT_RATIO)))
+        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_VOLUME_UNIT_RATIO)))
         # The windows show a change from half a week before it to half a week after; it is where the nearer ones show
         # it most.
         bars = np.flatnonzero(changed)
         for region in np.split(bars, np.flatnonzero(np.diff(bars) > week) + 1) if len(bars) else ():
             bar = int(near[region[0] : region[-1] + 1].idxmax())
-            found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_UNIT_RATIO)
+            found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_VOLUME_UNIT_RATIO)
         return found
 
     return b.by_symbol(find)

@@ -133,7 +133,9 @@ def stopped(capsys: pytest.CaptureFixture[str]) -> str:
             stage.main()
         except SystemExit as end:
             assert end.code == 1
-            told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(stage.__name__.split(".")[-1])]
+            told = [
+                line for line in capsys.readouterr().err.splitlines() if line.startswith(stage.__name__.split(".")[-1])
+            ]
             assert len(told) == 1
             return told[0]
     return ""

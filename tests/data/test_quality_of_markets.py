@@ -143,6 +143,16 @@ def test_a_change_of_the_unit_of_volume_is_found_at_its_bar(case: str, factor: f
         assert found == {"volume unit change": (stamp(clean, row),)}, (row, found)
 
 
+def test_the_volume_of_a_split_is_no_other_unit() -> None:
+    """At a split of 50:1 raw prices fall to a fiftieth and 50 times as many shares change hands; the ratio tells it."""
+    bars = daily_stocks(1, 1)
+    before = np.arange(len(bars)) < 500
+    bars[list(PRICES)] = bars[list(PRICES)].mul(np.where(before, 50.0, 1.0), axis=0)
+    bars["volume"] /= np.where(before, 50.0, 1.0)
+    assert errors(assess(bars, Clock.of(bars, "XNYS"))) == {}
+    assert "volume unit change" in errors(assess(bars.drop(columns=ADJUSTED_CLOSE), Clock.of(bars, "XNYS")))
+
+
 @pytest.mark.parametrize("case", ["daily, adjusted close"])
 def test_an_adjusted_close_that_leaves_its_ratio_for_one_bar_is_found(case: str) -> None:
     clean = cases()[case][0](1)
@@ -264,8 +274,8 @@ def test_a_finding_that_is_true_is_accepted_by_name() -> None:
     assert report.refusal(0.8) == ""
     for name, sentence in (
         ("ded feed", "no finding is called 'ded feed'; did you mean 'dead feed'"),
-        ("high or low inside the bar", "cannot be accepted, for no later stage can use such bars"),
-        ("copied bar", "cannot be accepted, for it stops nothing"),
+        ("high or low inside the bar", "cannot be accepted: no later stage can use such bars"),
+        ("copied bar", "cannot be accepted: it stops nothing"),
     ):
         with pytest.raises(UserError, match=rf"data\.accept_findings: .*{sentence}"):
             assess(bars, clock, accepted=[name])

@@ -110,13 +110,21 @@ def _accelerator() -> Check:
 
 
 def _dataset(params: Params) -> Check:
-    source = params.data.source
-    paths = {"sample": "data/sample/bars.csv.gz", "csv": params.data.csv.path, "files": params.data.files.path}
-    if source not in paths:
-        return Check("dataset", "ok", f"data.source is {source}, which needs no file")
-    path = Path(paths[source])
-    fix = "restore it with `git checkout data/sample`" if source == "sample" else f"set data.{source}.path"
-    return _check("dataset", path.exists(), f"{path}{'' if path.exists() else ' is missing'}", fix)
+    data = params.data
+    paths = {
+        "sample": "data/sample/bars.csv.gz",
+        "csv": data.csv.path,
+        "files": data.files.path,
+        "labelled": data.labelled.path,
+    }
+    wanted = {f"data.{data.source}.path": paths[data.source]} if data.source in paths else {}
+    if data.sentiment.enabled:
+        wanted["data.sentiment.path"] = data.sentiment.path
+    missing = {key: path for key, path in wanted.items() if not Path(path).exists()}
+    if missing:
+        fix = "restore it with `git checkout data/sample`" if data.source == "sample" else f"set {', '.join(missing)}"
+        return Check("dataset", "failed", f"{', '.join(missing.values())} is missing", fix)
+    return Check("dataset", "ok", ", ".join(wanted.values()) or f"data.source is {data.source}, which needs no file")
 
 
 def _network(params: Params) -> Check:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from MLOps.doctor import Check, diagnose, table
 
@@ -39,10 +40,22 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text((folder / name).read_text().replace(old, new))
 
 
+def _labelled(folder: Path, path: str) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["data"]["source"], params["data"]["labelled"]["path"] = "labelled", path
+    params["labels"] = {"kind": "target", "classes": 5, "horizon_rows": 1}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "fix"),
     [
         ("dataset", lambda folder: shutil.rmtree(folder / "data"), "git checkout data/sample"),
+        (
+            "dataset",
+            lambda folder: _labelled(folder, "data/sample/gone.csv"),
+            "set data.labelled.path",
+        ),
         ("packages", lambda folder: (folder / "requirements.txt").write_text("no-such-package==1.0\n"), "pip install"),
         ("params.yaml", _edit("params.yaml", "seed: 7", "sede: 7"), "correct it"),
         ("MLflow store", _edit("params.yaml", "sqlite:///mlflow.db", "sqlite:////nowhere/mlflow.db"), "tracking.uri"),

@@ -205,7 +205,7 @@ def _fits(stamps: np.ndarray, spacing: np.timedelta64) -> dict[str, float]:
             fits[name], _ = _agreement(stamps, spacing, name)
         except UserError:
             continue
-        # Only one calendar has weekends.
+        # Only 24/7 has sessions on weekends, so no other candidate can fit as well.
         weekend = pd.DatetimeIndex(stamps).day_of_week >= 5
         if name == ALWAYS_OPEN and weekend.any() and fits[name] >= _good(spacing):
             break

@@ -55,7 +55,7 @@ class QualityReport:
         return [finding for finding in self.findings if finding.severity == severity]
 
     def with_findings(self, more: Iterable[Finding]) -> "QualityReport":
-        """The same score, for what is left out is not wrong."""
+        """The report with further findings, which the score does not count."""
         return replace(self, findings=_in_order([*self.findings, *more]))
 
     def refusal(self, threshold: float) -> str:
@@ -159,7 +159,7 @@ def missing_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Worst first; a wrong calendar before all, for it may make the others."""
+    """By severity and count; a wrong calendar first, because it can cause other findings."""
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.check != WRONG_CALENDAR, -f.count)))
 
 
@@ -168,7 +168,7 @@ def _check_accepted(names: Iterable[str]) -> None:
     for name in names:
         if name in CHECKS and not CHECKS[name].acceptable:
             reason = "no later stage can use such bars" if CHECKS[name].severity == "error" else "it stops nothing"
-            raise UserError(f"data.accept_findings: {name!r} cannot be accepted, for {reason}; take it out")
+            raise UserError(f"data.accept_findings: {name!r} cannot be accepted: {reason}; take it out")
         if name not in acceptable:
             raise UserError(f"data.accept_findings: no finding is called {name!r}; {suggest(name, acceptable)}")
 

@@ -16,25 +16,28 @@ from MLOps.data.adjust import ROUNDING, adjust
 from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME
 from MLOps.data.clock import Clock
 
-JUMP_RATIO = 1.8  # a price that many times the one before, or its inverse, looks like an unadjusted split
-LEVEL_RATIO = 20.0  # one that far away is in another unit, and so is one at about ten times or a tenth
-UNIT_SLACK = 0.15  # log ratio that a market may add to a change of unit
-FAR_RATIO = 5.0  # whatever the symbol usually does, that is a jump
-USUAL_MOVES = 30.0  # what lies within so many median moves of the symbol is no jump
-ELAPSED_MOVES = 10.0  # the same, for a jump over missing bars: times the root of the bars that passed
-ADJUSTED_STEP = 0.02  # of the ratio of adjusted to raw close, for one bar; prices rounded to cents move it too
-STANDING_BARS = 5  # fewer equal bars in a row are nothing
-STANDING_CHANCE = 1e-4  # below it a run of equal bars is no chance; of all runs in the symbol's life
+# Prices: ratios between neighbouring bars, and how they scale with the median move of the symbol.
+JUMP_RATIO = 1.8  # a jump beyond it, or its inverse, looks like an unadjusted split
+FAR_RATIO = 5.0  # the most that JUMP_RATIO grows to for volatile symbols
+USUAL_MOVES = 30.0  # median moves within which a change of price is no jump
+ELAPSED_MOVES = 10.0  # the same over missing bars, per square root of the bars elapsed
+PRICE_UNIT_RATIO = 20.0  # beyond any market move: another unit
+PRICE_UNIT_SLACK = 0.15  # log distance from a power of ten within which a jump is a change of unit
+ADJUSTED_STEP = 0.02  # least log step of adjusted / raw close for one bar; rounding to cents moves it by less
+# Runs of bars whose prices stand still.
+STANDING_BARS = 5  # shorter runs are never reported
+STANDING_CHANCE = 1e-4  # probability, over a symbol's life, below which a run is reported
 MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
-OUTLIER_RATIO = 40.0  # times the usual volume around; a busy day has ten
-UNIT_RATIO = 20.0  # times the usual volume before: another unit, if prices move as before and it comes at once
-CERTAIN_UNIT_RATIO = 1000.0  # the same, whatever prices do
-SUDDEN_BARS = 5  # or a day: on both sides they show a sudden change whole, but for their noise
-SUDDEN_SHARE = 0.6  # of it at least
-CALM_RATIO = 3.0  # prices move as before within this ratio
+# Volume, against its median before or around.
+OUTLIER_RATIO = 40.0  # a busy day has ten
+VOLUME_UNIT_RATIO = 20.0  # a lasting change beyond it is one of unit, if it is sudden and volatility is as before
+CERTAIN_VOLUME_UNIT_RATIO = 1000.0  # a change beyond it is one of unit in any case
+SUDDEN_BARS = 5  # or a day, if that is longer: the bars on both sides that must show a sudden change
+SUDDEN_SHARE = 0.6  # of the change that those bars must show
+CALM_RATIO = 3.0  # volatility is as before within this ratio
 WEEKS_A_YEAR = 52
-LONG_BARS, SHORT_BARS = 60, 20
-RARE_SHARE = 0.1  # what fewer of a symbol's bars than this show is no habit of it
+LONG_WINDOW_BARS, SHORT_WINDOW_BARS = 60, 20
+RARE_SHARE = 0.1  # of a symbol's bars, below which a property is unusual for it
 Mask = np.ndarray
 
 
@@ -57,9 +60,9 @@ class OrderedBars:
 
     @cached_property
     def adjusted(self) -> dict[str, np.ndarray]:
-        """Logs of the adjusted prices."""
-        adjusted = adjust(self.table)
-        return {name: np.log(adjusted[name].to_numpy()) for name in PRICES}
+        """Logs of the adjusted prices and volume; of volume NaN where nothing was traded, or the symbol has none."""
+        adjusted = adjust(self.table).reindex(columns=list(VALUES))
+        return {name: np.log(adjusted[name].where(adjusted[name] > 0).to_numpy()) for name in VALUES}
 
     @cached_property
     def move(self) -> np.ndarray:
@@ -78,16 +81,19 @@ class OrderedBars:
         return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(FAR_RATIO))
 
     def other_unit(self, size: np.ndarray) -> Mask:
-        """Whether log ratios of prices, as positive numbers, are those of two units: about a power of ten, or beyond
-        what any market moves, which is more where the moves around are large."""
+        """Whether absolute log ratios of prices are changes of unit: near a power of ten, or beyond any market move.
+
+        The latter limit grows with the median move of the bars around.
+        """
 
         def around(rows: slice) -> np.ndarray:
-            rolling = pd.Series(self.move[rows]).rolling(SHORT_BARS + 1, center=True, min_periods=SHORT_BARS // 2)
+            moves = pd.Series(self.move[rows])
+            rolling = moves.rolling(SHORT_WINDOW_BARS + 1, center=True, min_periods=SHORT_WINDOW_BARS // 2)
             return rolling.median().fillna(0.0).to_numpy()
 
         power = np.round(size / np.log(10))
-        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < UNIT_SLACK)
-        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(LEVEL_RATIO)))
+        tenfold = (power >= 1) & (np.abs(size - power * np.log(10)) < PRICE_UNIT_SLACK)
+        return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(PRICE_UNIT_RATIO)))
 
     def before(self, values: np.ndarray) -> np.ndarray:
         """The symbol's value at the row before; NaN at its first."""
@@ -115,18 +121,13 @@ class OrderedBars:
 
     @cached_property
     def windows(self) -> tuple[int, int]:
-        """Bars of a week, and of a day, but LONG_BARS and SHORT_BARS at least: whole days, which hold their pattern."""
-        wanted = (max(LONG_BARS, self.clock.bars_per_year / WEEKS_A_YEAR), max(SHORT_BARS, self.bars_per_day))
+        """Bars of a week and of a day, or a few more: whole days, which hold the pattern of the day."""
+        wanted = (
+            max(LONG_WINDOW_BARS, self.clock.bars_per_year / WEEKS_A_YEAR),
+            max(SHORT_WINDOW_BARS, self.bars_per_day),
+        )
         week, day = (self.bars_per_day * -(-int(bars) // self.bars_per_day) for bars in wanted)
         return week, day
-
-    @cached_property
-    def log_volume(self) -> np.ndarray:
-        """NaN where nothing was traded, or the symbol has no volume."""
-        if VOLUME not in self.table.columns:
-            return np.full(len(self.table), np.nan)
-        volume = self.table[VOLUME].to_numpy()
-        return np.log(np.where(volume > 0, volume, np.nan))
 
 
 def _range_broken(b: OrderedBars) -> Mask:
@@ -215,7 +216,7 @@ def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
         usual = np.sort(lengths)[:-3]
         usual = usual[usual > 0]
         share = usual.sum() / max(len(own) - own.sum() + usual.sum(), 1)
-        # Of twenty bars more than there are one stands on, so that few of them make no certainty.
+        # One more of twenty more, so that a few standing bars do not make a probability of 0 or 1.
         followed = (usual.sum() - len(usual) + 1) / (usual.sum() + 20)
         least = max(STANDING_BARS, np.log(STANDING_CHANCE / len(own)) / np.log(followed))
         return own & (lengths[run] >= least) & ((share < MOVING_SHARE) == usually_moves)
@@ -260,7 +261,7 @@ def _volume_outlier(b: OrderedBars) -> Mask:
     week, _ = b.windows
 
     def find(rows: slice) -> Mask:
-        volume = pd.Series(b.log_volume[rows])
+        volume = pd.Series(b.adjusted[VOLUME][rows])
         above = volume - volume.rolling(week, center=True, min_periods=3).median()
         spread = 1.4826 * above.abs().median()
         return (above > max(np.log(OUTLIER_RATIO), 6 * spread)).to_numpy()
@@ -269,7 +270,7 @@ def _volume_outlier(b: OrderedBars) -> Mask:
 
 
 def _volume_unit(b: OrderedBars) -> Mask:
-    """The first bar of another unit of volume: the usual volume after it is another than before, and stays so.
+    """The first bar of another unit of volume: the median volume changes there for good.
 
     Medians are taken over a week on both sides where there is one, over a day at least, and must differ by more than
     their noise. The bar is where the means over a day differ most.
@@ -277,7 +278,7 @@ def _volume_unit(b: OrderedBars) -> Mask:
     week, day = b.windows
 
     def find(rows: slice) -> Mask:
-        volume, moved = pd.Series(b.log_volume[rows]), pd.Series(np.where(b.move[rows] > 0, b.move[rows], np.nan))
+        volume, moved = pd.Series(b.adjusted[VOLUME][rows]), pd.Series(np.where(b.move[rows] > 0, b.move[rows], np.nan))
         found = np.zeros(len(volume), dtype=bool)
         if len(volume) < 2 * day:
             return found
@@ -285,16 +286,15 @@ def _volume_unit(b: OrderedBars) -> Mask:
         spread = 1.4826 * (volume - volume.rolling(week, center=True, min_periods=day).median()).abs().median()
         sudden = _sides(volume, max(SUDDEN_BARS, b.bars_per_day), 2, "mean") / step > SUDDEN_SHARE
         calm = np.log(moved).pipe(_sides, week, day, "median").abs() < np.log(CALM_RATIO)
-        limit = max(np.log(UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
+        limit = max(np.log(VOLUME_UNIT_RATIO), 8 * spread * np.sqrt(2 / day))
         near = _sides(volume, day, max(day // 2, 1), "mean").abs()
         size = np.minimum(step.abs(), near)
-        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_UNIT_RATIO)))
-        # The windows show a change from half a week before it to half a week after; it is where the nearer ones show
-        # it most.
+        changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_VOLUME_UNIT_RATIO)))
+        # A change shows in the long windows of all bars near it; it is where the short ones show it most.
         bars = np.flatnonzero(changed)
         for region in np.split(bars, np.flatnonzero(np.diff(bars) > week) + 1) if len(bars) else ():
             bar = int(near[region[0] : region[-1] + 1].idxmax())
-            found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_UNIT_RATIO)
+            found[bar] = bool(sudden[bar]) or abs(step[bar]) > np.log(CERTAIN_VOLUME_UNIT_RATIO)
         return found
 
     return b.by_symbol(find)

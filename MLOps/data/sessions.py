@@ -1,4 +1,4 @@
-"""Bars held against their calendar: which are not due, which are an hour off, and when the whole market is silent."""
+"""Bars compared with their calendar: those outside sessions, those an hour off, and outages of all symbols."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class SessionCheck:
 
 
 def check_sessions(bars: pd.DataFrame, clock: Clock) -> SessionCheck:
-    """Hold bars in contract form against the calendar of their clock; without one there is nothing to find."""
+    """Compare bars in contract form with the calendar of their clock; without one nothing is found."""
     stamps = bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     nothing = np.zeros(len(bars), dtype=bool)
     sessions = clock.sessions(stamps)

@@ -26,17 +26,17 @@ Plant = Callable[[pd.DataFrame, int], pd.DataFrame]
 
 def without_adjusted(seed: int) -> pd.DataFrame:
     """As if prices had been adjusted before: the split and the dividends are out of them."""
-    bars = daily_stocks(seed)
+    bars = daily_stocks(seed, 2)
     ratio = bars[ADJUSTED_CLOSE] / bars["close"]
     return bars.assign(**{name: bars[name] * ratio for name in PRICES}).drop(columns=ADJUSTED_CLOSE)
 
 
 def cases() -> dict[str, tuple[Market, str]]:
     return {
-        "daily, adjusted close": (daily_stocks, "XNYS"),
+        "daily, adjusted close": (lambda seed: daily_stocks(seed, 2), "XNYS"),
         "daily": (without_adjusted, "XNYS"),
-        "hourly, around the clock": (hourly_crypto, "24/7"),
-        "five minutes, with outages": (five_minutes_with_outages, "24/7"),
+        "hourly, around the clock": (lambda seed: hourly_crypto(seed, 2, 60), "24/7"),
+        "five minutes, with outages": (lambda seed: five_minutes_with_outages(seed, days=10), "24/7"),
         "hourly, one symbol": (one_symbol, "XNYS"),
     }
 
@@ -115,8 +115,7 @@ def test_a_planted_error_is_found_at_its_row_and_stops_the_run(case: str, plante
     clean = make(1)
     plant, names = PLANTED[planted]
     for place, row in places(clean).items():
-        lasting = planted in ("dead feed", "last bar again and again", "three bars in hundredths")
-        if lasting and place in ("first", "last"):
+        if place in ("first", "last") and planted not in ("bar times ten", "bar by ten", "high times a thousand"):
             continue
         bars = plant(clean, row)
         report = assess(bars, Clock.of(bars, calendar))
@@ -142,6 +141,16 @@ def test_a_change_of_the_unit_of_volume_is_found_at_its_bar(case: str, factor: f
         bars.loc[row : of_first - 1, "volume"] *= factor
         found = errors(assess(bars, Clock.of(bars, calendar)))
         assert found == {"volume unit change": (stamp(clean, row),)}, (row, found)
+
+
+def test_the_volume_of_a_split_is_no_other_unit() -> None:
+    """At a split of 50:1 raw prices fall to a fiftieth and 50 times as many shares change hands; the ratio tells it."""
+    bars = daily_stocks(1, 1)
+    before = np.arange(len(bars)) < 500
+    bars[list(PRICES)] = bars[list(PRICES)].mul(np.where(before, 50.0, 1.0), axis=0)
+    bars["volume"] /= np.where(before, 50.0, 1.0)
+    assert errors(assess(bars, Clock.of(bars, "XNYS"))) == {}
+    assert "volume unit change" in errors(assess(bars.drop(columns=ADJUSTED_CLOSE), Clock.of(bars, "XNYS")))
 
 
 @pytest.mark.parametrize("case", ["daily, adjusted close"])
@@ -191,16 +200,12 @@ def test_outages_and_halts_are_warnings_with_their_rows() -> None:
     report = assess(bars, Clock.of(bars, "24/7"))
     found = {f.check: f for f in report.of_severity("warning")}
     at_once = bars["timestamp"].min() + 2000 * pd.Timedelta(minutes=5)
-    assert any(at_once.isoformat() in row for row in find_rows(found["missing bar of all symbols"]))
+    assert any(at_once.isoformat() in row for row in found["missing bar of all symbols"].rows)
     assert found["missing bar"].count >= 18
     assert report.refusal(0.8) == ""
     strict = assess(bars, Clock.of(bars, "24/7"), on_missing="error")
     assert "missing bar" in errors(strict)
     assert "data.on_missing" in strict.refusal(0.8)
-
-
-def find_rows(finding: object) -> tuple[str, ...]:
-    return finding.rows  # type: ignore[attr-defined]
 
 
 def test_a_symbol_that_often_stands_still_is_no_dead_feed() -> None:
@@ -269,11 +274,22 @@ def test_a_finding_that_is_true_is_accepted_by_name() -> None:
     assert report.refusal(0.8) == ""
     for name, sentence in (
         ("ded feed", "no finding is called 'ded feed'; did you mean 'dead feed'"),
-        ("high or low inside the bar", "cannot be accepted, for no later stage can use such bars"),
-        ("copied bar", "cannot be accepted, for it stops nothing"),
+        ("high or low inside the bar", "cannot be accepted: no later stage can use such bars"),
+        ("copied bar", "cannot be accepted: it stops nothing"),
     ):
         with pytest.raises(UserError, match=rf"data\.accept_findings: .*{sentence}"):
             assess(bars, clock, accepted=[name])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 25])
+def test_a_few_bars_are_judged_too(count: int) -> None:
+    for make, calendar in cases().values():
+        bars = make(0).groupby("symbol").head(count).reset_index(drop=True)
+        assert errors(assess(bars, Clock.of(bars, calendar))) == {}
+        broken = bars.assign(high=np.inf)
+        report = assess(broken, Clock.of(bars, calendar))
+        assert set(errors(report)) == {"value not finite"}
+        assert report.score == 0
 
 
 def test_bars_without_volume_have_no_finding_above_info() -> None:

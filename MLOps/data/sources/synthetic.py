@@ -56,7 +56,7 @@ def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
 
 
 def best_probabilities(bars: pd.DataFrame, market: SyntheticConfig, threshold_delta: float) -> np.ndarray:
-    """What nobody can foretell better: the probabilities of fall, stationary and rise of each bar's next return.
+    """Bayes-optimal class probabilities: of fall, stationary and rise of each bar's next return.
 
     A forward filter (Rabiner, 1989) follows the hidden sign through what shows it: a bar's volume the coming sign, its
     open and close the present one. Given the sign, the next log return is normal.

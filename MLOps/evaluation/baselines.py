@@ -11,7 +11,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.signals import probability_columns
-from MLOps.trading import Action, Ledger, Market, observation_columns, simulate
+from MLOps.trading import Action, Ledger, Market, observation_columns, replay
 from MLOps.trading.simulation import Policy
 
 # Share of the largest position at which a purchase counts as done; costs and whole lots leave a rest.
@@ -89,7 +89,7 @@ def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws:
         targets = np.full((market.n_symbols, market.n_bars), np.nan)
         for symbol, timing in enumerate(timings):
             timing.shifted(share, targets[symbol])
-        yield simulate(_follow(targets, portfolio=trading.account == "portfolio"), market, weights)
+        yield replay(np.clip(targets, -1.0, 1.0), market, weights)
 
 
 class _Timing:
@@ -116,13 +116,6 @@ class _Timing:
         # The first bar takes up the exposure that the ledger had there, and the ledger's own first follows its last.
         trades[0] = trades[source == 0] = True
         targets[self._bars[trades]] = self._after[source[trades]]
-
-
-def _follow(targets: np.ndarray, portfolio: bool) -> Policy:
-    clipped = np.clip(targets, -1.0, 1.0).astype(np.float32)
-    if portfolio:
-        return lambda observations, symbols, bar: clipped[None, :, bar]
-    return lambda observations, symbols, bar: clipped[symbols, bar]
 
 
 def _on_market(wanted: dict[str, pd.Series], market: Market) -> np.ndarray:

@@ -2,6 +2,16 @@
 
 from MLOps.trading.account import Account, Action, observation_columns, observe, target_shares
 from MLOps.trading.market import Market
-from MLOps.trading.simulation import Ledger, simulate
+from MLOps.trading.simulation import Ledger, replay, simulate
 
-__all__ = ["Account", "Action", "Ledger", "Market", "observation_columns", "observe", "simulate", "target_shares"]
+__all__ = [
+    "Account",
+    "Action",
+    "Ledger",
+    "Market",
+    "observation_columns",
+    "observe",
+    "replay",
+    "simulate",
+    "target_shares",
+]

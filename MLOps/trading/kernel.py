@@ -755,6 +755,46 @@ def advance_some(which, actions, accounts, holdings, prices, details, flags, rul
 
 
 @compiled
+def replay(
+    targets,
+    decides,
+    goes_on,
+    first,
+    actions,
+    accounts,
+    holdings,
+    prices,
+    details,
+    flags,
+    rules,
+    history,
+    holding_history,
+    rewards,
+):
+    """Step every account over all bars with weights that are known beforehand, and keep every state.
+
+    `targets` (S, B) float32 count where `decides` (S, B); an account moves on from a bar where `goes_on` (N, B).
+    Writes the states to `history` (N, B), `holding_history` (N, B, A) and `rewards` (N, B) at the bars visited.
+    """
+    for bar in range(targets.shape[1] - 1):
+        for i in range(accounts.shape[0]):
+            account = accounts[i]
+            if account["bar"] != first + bar or not goes_on[i, bar]:
+                continue
+            asked = False
+            for a in range(holdings.shape[1]):
+                asked = asked or decides[holdings[i, a]["symbol"], bar]
+            for a in range(holdings.shape[1]):
+                actions[i, a] = targets[holdings[i, a]["symbol"], bar] if asked else np.nan
+            reward = advance(i, actions, accounts, holdings, prices, details, flags, rules[0])
+            arrival = account["bar"] - first
+            history[i, arrival] = account
+            for a in range(holdings.shape[1]):
+                holding_history[i, arrival, a] = holdings[i, a]
+            rewards[i, arrival] = reward
+
+
+@compiled
 def step_episodes(
     actions,
     accounts,

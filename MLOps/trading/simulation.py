@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,31 +98,18 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
         UserError: when the policy answers with the wrong shape, an unknown action or a number outside [-1, 1], or when
             the market lacks what the rules need.
     """
-    check_market(market, config)
     portfolio, discrete = config.account == "portfolio", config.scheme == "discrete"
     block, rules = market.block, kernel.rules_of(config)
-    shape = (market.n_symbols, market.n_bars)
-    n_accounts = 1 if portfolio else shape[0]
-    accounts = np.zeros(n_accounts, kernel.ACCOUNT)
-    holdings = np.zeros((n_accounts, shape[0] // n_accounts), kernel.HOLDING)
-    holdings["symbol"] = np.arange(shape[0]).reshape(holdings.shape)
-    kernel.open_all(accounts, holdings, market.first, market.stop - 1, block.prices, rules)
-
-    has_later_bar = market.has_later_bar
-    decides = market.observable & has_later_bar
-    goes_on = np.ones((1, shape[1]), bool) if portfolio else has_later_bar
+    run = _Run.open(market, config)
+    accounts, holdings, shape = run.accounts, run.holdings, run.decides.shape
     decisions = np.full(shape, NO_ACTION, np.int8) if discrete else np.full(shape, np.nan, np.float32)
-    observations = np.empty((n_accounts, len(observation_columns(market, config))), dtype=np.float32)
-    actions = np.zeros(n_accounts, np.int64) if discrete else np.zeros(holdings.shape, np.float32)
-    rewards, reward_history = np.zeros(n_accounts), np.zeros((n_accounts, shape[1]))
-    # Every account at the bars that it visits.
-    history = np.zeros((n_accounts, shape[1]), kernel.ACCOUNT)
-    holding_history = np.zeros((n_accounts, shape[1], holdings.shape[1]), kernel.HOLDING)
-    history[:, 0], holding_history[:, 0] = accounts, holdings
-    copies = [(_whole(history), _whole(accounts)), (_whole(holding_history), _whole(holdings))]
+    observations = np.empty((len(accounts), len(observation_columns(market, config))), dtype=np.float32)
+    actions = np.zeros(len(accounts), np.int64) if discrete else np.zeros(holdings.shape, np.float32)
+    rewards = np.zeros(len(accounts))
+    copies = [(_whole(run.history), _whole(accounts)), (_whole(run.holding_history), _whole(holdings))]
     for bar in range(shape[1] - 1):
         here = accounts["bar"] == market.first + bar
-        asked = np.flatnonzero(decides[:, bar] & here & (accounts["bankrupt"] == 0))
+        asked = np.flatnonzero(run.decides[:, bar] & here & (accounts["bankrupt"] == 0))
         actions[:] = 0 if discrete else np.nan
         if len(asked):
             kernel.observe_all(accounts, holdings, block.observations, block.flags, rules, observations)
@@ -132,36 +119,117 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
             else:
                 answer = _answer(policy(observations[asked], asked, bar), asked.shape, config)
                 actions.reshape(-1)[asked] = decisions[asked, bar] = answer
-        moving = np.flatnonzero(here & goes_on[:, bar])
+        moving = np.flatnonzero(here & run.goes_on[:, bar])
         kernel.advance_some(
             moving, actions, accounts, holdings, block.prices, block.details, block.flags, rules, rewards
         )
         arrival = accounts["bar"][moving] - market.first
         for kept, current in copies:
             kept[moving, arrival] = current[moving]
-        reward_history[moving, arrival] = rewards[moving]
+        run.rewards[moving, arrival] = rewards[moving]
+    return _ledger(market, decisions, run)
 
-    return _ledger(market, decisions, history, holding_history, reward_history)
+
+def replay(targets: NDArray[np.floating[Any]], market: Market, config: TradingConfig) -> Ledger:
+    """What `simulate` answers under the scheme `weights` for a policy that looks at nothing: one compiled call.
+
+    Args:
+        targets: (S, B) exposure as a fraction of equity, in [-1, 1], to trade to from each bar; NaN for no order. They
+            count at bars at which `simulate` would ask.
+
+    Raises:
+        UserError: the scheme is another, the targets have another shape or lie outside [-1, 1], or the market lacks
+            what the rules need.
+    """
+    if config.scheme != "weights":
+        raise UserError(f"expected trading.scheme weights to replay targets, found {config.scheme}")
+    targets = _answer(targets, (market.n_symbols, market.n_bars), config)
+    run, block = _Run.open(market, config), market.block
+    kernel.replay(
+        targets,
+        run.decides,
+        run.goes_on,
+        market.first,
+        np.zeros(run.holdings.shape, np.float32),
+        run.accounts,
+        run.holdings,
+        block.prices,
+        block.details,
+        block.flags,
+        kernel.rules_of(config),
+        run.history,
+        run.holding_history,
+        run.rewards,
+    )
+    asked = run.decides & np.broadcast_to(run.solvent(), run.decides.shape)
+    if config.account == "portfolio":
+        asked = np.broadcast_to(asked.any(axis=0), asked.shape)
+    return _ledger(market, np.where(asked, targets, np.float32(np.nan)), run)
 
 
-def _ledger(
-    market: Market,
-    decisions: NDArray[Any],
-    history: NDArray[Any],
-    holding_history: NDArray[Any],
-    rewards: NDArray[np.float64],
-) -> Ledger:
-    """The ledger from the states (N, B) and (N, B, A) of every account at the bars that it visited."""
-    visited = history["steps"] > 0
-    visited[:, 0] = True
-    newest = np.maximum.accumulate(np.where(visited, np.arange(market.n_bars), 0), axis=1)
+class _Run(NamedTuple):
+    """Accounts on their way over a market, and every state they were in.
+
+    Attributes:
+        accounts: (N,) `kernel.ACCOUNT`; holdings: (N, A) `kernel.HOLDING`.
+        decides: (S, B) whether a decision can be asked for at a bar.
+        goes_on: (N, B) whether the account moves on from a bar.
+        history, holding_history, rewards: (N, B), (N, B, A), (N, B), written at the bars visited.
+    """
+
+    accounts: NDArray[Any]
+    holdings: NDArray[Any]
+    decides: NDArray[np.bool_]
+    goes_on: NDArray[np.bool_]
+    history: NDArray[Any]
+    holding_history: NDArray[Any]
+    rewards: NDArray[np.float64]
+
+    @classmethod
+    def open(cls, market: Market, config: TradingConfig) -> "_Run":
+        """Fresh accounts at the market's first bar."""
+        check_market(market, config)
+        portfolio = config.account == "portfolio"
+        symbols, bars = market.n_symbols, market.n_bars
+        n_accounts = 1 if portfolio else symbols
+        accounts = np.zeros(n_accounts, kernel.ACCOUNT)
+        holdings = np.zeros((n_accounts, symbols // n_accounts), kernel.HOLDING)
+        holdings["symbol"] = np.arange(symbols).reshape(holdings.shape)
+        kernel.open_all(accounts, holdings, market.first, market.stop - 1, market.block.prices, kernel.rules_of(config))
+        history = np.zeros((n_accounts, bars), kernel.ACCOUNT)
+        holding_history = np.zeros((n_accounts, bars, holdings.shape[1]), kernel.HOLDING)
+        history[:, 0], holding_history[:, 0] = accounts, holdings
+        return cls(
+            accounts=accounts,
+            holdings=holdings,
+            decides=market.observable & market.has_later_bar,
+            goes_on=np.ones((1, bars), bool) if portfolio else market.has_later_bar,
+            history=history,
+            holding_history=holding_history,
+            rewards=np.zeros((n_accounts, bars)),
+        )
+
+    def newest(self) -> NDArray[np.intp]:
+        """(N, B) the last bar that each account visited up to each bar."""
+        visited = self.history["steps"] > 0
+        visited[:, 0] = True
+        return np.maximum.accumulate(np.where(visited, np.arange(visited.shape[1]), 0), axis=1)
+
+    def solvent(self) -> NDArray[np.bool_]:
+        """(N, B) whether each account was not bankrupt at each bar."""
+        return np.take_along_axis(self.history["bankrupt"], self.newest(), axis=1) == 0
+
+
+def _ledger(market: Market, decisions: NDArray[Any], run: _Run) -> Ledger:
+    newest = run.newest()
+    visited = newest == np.arange(market.n_bars)
 
     def of_account(name: str) -> NDArray[Any]:
-        return np.take_along_axis(history[name], newest, axis=1)
+        return np.take_along_axis(run.history[name], newest, axis=1)
 
     def of_symbol(name: str, between: float | None = None) -> NDArray[Any]:
         """(S, B) a field of the holdings; at bars that were not visited its last value, or `between`."""
-        values = np.take_along_axis(holding_history[name], newest[..., None], axis=1)
+        values = np.take_along_axis(run.holding_history[name], newest[..., None], axis=1)
         if between is not None:
             values[~visited] = between
         return values.transpose(0, 2, 1).reshape(market.n_symbols, market.n_bars)
@@ -182,7 +250,7 @@ def _ledger(
         cash=of_account("cash"),
         equity=of_account("equity"),
         costs=np.diff(of_account("costs"), axis=1, prepend=0.0),
-        rewards=rewards,
+        rewards=run.rewards,
     )
 
 

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import warnings
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 from MLOps.config.schema import parse
 from MLOps.config.trading import RewardConfig, TradingConfig
 from MLOps.errors import UserError
-from MLOps.trading import Account, Action, Market, observation_columns, observe, simulate, target_shares
+from MLOps.trading import Account, Action, Ledger, Market, observation_columns, observe, replay, simulate, target_shares
 from MLOps.trading.environment import TradingEnv
 from MLOps.trading.vector import TradingVecEnv
-from tests.trading.sequences import KINDS, Sequence, random_actions, random_market
+from tests.trading.sequences import KINDS, Sequence, random_actions, random_market, unlike_markets
 
 
 def rules(scheme: Any = "discrete", account: Any = "per_symbol", **changes: Any) -> TradingConfig:
@@ -240,6 +241,23 @@ def test_the_ledger_says_while_a_symbol_can_be_traded(market: Market) -> None:
     ended = simulate(Idle("discrete", "per_symbol"), early, rules())
     assert not ended.tradable[~early.alive.any(axis=1)].any()
     assert set(ended.to_frame().columns).isdisjoint({"tradable"})
+
+
+@pytest.mark.parametrize("account", ["per_symbol", "portfolio"])
+@pytest.mark.parametrize("kind", unlike_markets())
+def test_a_replay_is_the_simulation_of_a_policy_that_looks_at_nothing(kind: str, account: str) -> None:
+    market, rng = unlike_markets()[kind], np.random.default_rng(3)
+    limit = None if market.volume is None else 0.2
+    for stop_loss, holding in ((None, 0.9), (0.01, 0.5), (0.05, 0.0)):
+        config = rules("weights", account, stop_loss=stop_loss, max_participation=limit, fee_fixed=3.0)
+        case = Sequence(config, market, random_actions(rng, market, "weights", holding))
+        simulated, replayed = simulate(case.policy, market, config), replay(case.actions, market, config)
+        for field in fields(Ledger):
+            np.testing.assert_array_equal(getattr(replayed, field.name), getattr(simulated, field.name), field.name)
+    with pytest.raises(UserError, match=r"expected trading\.scheme weights"):
+        replay(case.actions, market, rules())
+    with pytest.raises(UserError, match=r"in \[-1, 1\]"):
+        replay(case.actions + 2, market, config)
 
 
 class Idle:

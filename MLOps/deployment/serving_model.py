@@ -37,7 +37,7 @@ class Position:
     """
 
     shares: float
-    cash: Annotated[float, Field(ge=0)] | None = None
+    cash: float | None = None
     entry_price: Annotated[float, Field(gt=0)] | None = None
     holding_bars: Annotated[int, Field(ge=0)] = 0
 

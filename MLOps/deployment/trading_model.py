@@ -115,10 +115,12 @@ class TradingModel:
             account = positions.get(symbol, Account(cash=cash))
             if np.isnan(account.entry_price):
                 account = replace(account, entry_price=close)
+            if account.overdrawn(close):
+                raise UserError(f"positions: {symbol}: expected cash of at least 0, found {account.cash:g}; correct it")
             if account.cash + account.shares * close <= 0 and account.shares:
                 raise UserError(
-                    f"positions: {symbol}: cash {account.cash:g} and {account.shares:g} shares at {close:g} leave no "
-                    "equity; an account without any decides nothing"
+                    f"positions: {symbol}: equity must be positive, found cash {account.cash:g} and "
+                    f"{account.shares:g} shares at {close:g}; correct cash or shares"
                 )
             action = int(self.agent.decide(observe(view[place], account, close)[None])[0])
             decisions.append(

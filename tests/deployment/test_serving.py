@@ -24,7 +24,7 @@ from MLOps.data.splits import Splits
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.evaluation.performance import performance
 from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
-from MLOps.trading import Account, Action
+from MLOps.trading import Account, Action, Market, simulate
 from tests.project import Project
 
 START_TIMEOUT_S = 120
@@ -148,6 +148,29 @@ def test_the_server_decides_as_the_backtest(url: str, bundle: Path, bars: pd.Dat
 
 
 @pytest.mark.parametrize("requests", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_every_account_of_a_ledger_is_served(url: str, finished: Project, bundle: Path, bars: pd.DataFrame) -> None:
+    """Spending all cash leaves some -1e-11 of it, which is rounding and no debt."""
+    model = TradingModel.load(bundle)
+    stamps = pd.DatetimeIndex(bars["timestamp"].unique()).sort_values()[-60:]
+    constant = bars.loc[bars["timestamp"] >= stamps[0], ["timestamp", "symbol"]].assign(constant=np.float32(0))
+    market = Market.from_tables(bars, constant).between(stamps[0], None)
+    generator = np.random.default_rng(0)
+
+    def spend(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
+        return generator.choice([Action.BUY_100, Action.REVERSE, Action.CLOSE], len(symbols))
+
+    ledger = simulate(spend, market, model.trading).to_frame()
+    assert (ledger["cash"] < 0).any()
+    for stamp in stamps[::6]:
+        sent = history(bars, stamp, model.required_bars)
+        accounts = [
+            row for row in ledger[ledger["timestamp"] == stamp].itertuples() if row.symbol in set(sent["symbol"])
+        ]
+        positions = {row.symbol: account_json(row) for row in accounts}
+        status, answer = ask(url, sent, {"positions": json.dumps(positions)})
+        assert status == 200, answer
+
+
 def test_concurrent_requests_get_their_own_answers(url: str, bundle: Path, bars: pd.DataFrame, requests: int) -> None:
     """Eight clients; each request is for one of several bars and accounts, and its answer is known beforehand."""
     required = TradingModel.load(bundle).required_bars
@@ -210,7 +233,8 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         (lambda b, n: b, {"cash": -1}, ["cash"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "entry_price": 0}}'}, ["entry_price", "greater than 0"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "holding_bars": -5}}'}, ["holding_bars"]),
-        (lambda b, n: b, {"positions": '{"IBM": {"shares": -9000, "cash": 1}}'}, ["IBM", "equity"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"shares": -9000, "cash": 1}}'}, ["IBM", "equity must be positive"]),
+        (lambda b, n: b, {"positions": '{"IBM": {"shares": 10, "cash": -5}}'}, ["IBM", "cash of at least 0", "-5"]),
         (lambda b, n: b, {"positions": "[1]"}, ["positions"]),
         (lambda b, n: b, {"positions": '{"IBM": {"share": 1}}'}, ["share", "did you mean"]),
         (lambda b, n: b, {"positions": '{"XYZ": 1}'}, ["XYZ"]),
@@ -232,6 +256,7 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         "entry price of nothing",
         "negative time",
         "no equity",
+        "debt",
         "positions no object",
         "positions unknown key",
         "positions unknown symbol",

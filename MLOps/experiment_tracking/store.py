@@ -63,7 +63,8 @@ def _create_database(path: Path) -> None:
     """
     if path.exists():
         return
-    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    # Absolute, for MLflow keeps one connection for each name, whatever the working directory is by then.
+    temporary = path.absolute().with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     temporary.unlink(missing_ok=True)
     try:
         MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
@@ -71,7 +72,7 @@ def _create_database(path: Path) -> None:
         with suppress(FileExistsError):
             path.hardlink_to(temporary)
     finally:
-        for left in path.parent.glob(f"{temporary.name}*"):
+        for left in temporary.parent.glob(f"{temporary.name}*"):
             left.unlink()
 
 

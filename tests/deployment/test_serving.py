@@ -147,7 +147,6 @@ def test_the_server_decides_as_the_backtest(url: str, bundle: Path, bars: pd.Dat
         assert decided == expected
 
 
-@pytest.mark.parametrize("requests", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_every_account_of_a_ledger_is_served(url: str, finished: Project, bundle: Path, bars: pd.DataFrame) -> None:
     """Spending all cash leaves some -1e-11 of it, which is rounding and no debt."""
     model = TradingModel.load(bundle)
@@ -171,6 +170,7 @@ def test_every_account_of_a_ledger_is_served(url: str, finished: Project, bundle
         assert status == 200, answer
 
 
+@pytest.mark.parametrize("requests", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_concurrent_requests_get_their_own_answers(url: str, bundle: Path, bars: pd.DataFrame, requests: int) -> None:
     """Eight clients; each request is for one of several bars and accounts, and its answer is known beforehand."""
     required = TradingModel.load(bundle).required_bars

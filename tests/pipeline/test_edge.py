@@ -47,7 +47,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     project = synthetic(tmp_path, edge_bps=40.0)
     project.repro()
     backtest = read_json(tmp_path / "reports/backtest.json")
-    assert backtest["advantage"]["buy_and_hold"]["lower"] > 0
+    assert backtest["excess"]["buy_and_hold"]["lower"] > 0
     assert backtest["figures"]["agent"]["costs"] > 0
     tags, first, champion = standing(project)
     assert tags["gate"] == "passed"
@@ -81,5 +81,5 @@ def test_a_random_walk_promotes_nobody(tmp_path: Path) -> None:
     project.repro()
     tags, _, champion = standing(project)
     assert tags["gate"] == "refused"
-    assert "does not beat buy-and-hold" in tags["gate_reasons"]
+    assert "excess return over buy-and-hold" in tags["gate_reasons"]
     assert champion is None

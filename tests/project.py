@@ -48,7 +48,12 @@ class Project:
             if name == "dvc.lock" or name.startswith(("tests/", "docs/")) or not (ROOT / name).is_file():
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)
+        # Numba knows its compiled code by the source's time of change, so both are copied; compiling takes a minute.
+        for compiled in ROOT.glob("MLOps/**/__pycache__/*.nb?"):
+            place = folder / compiled.relative_to(ROOT)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(compiled, place)
         folder.mkdir(parents=True, exist_ok=True)
         project = cls(folder)
         project.git("init", "--quiet")

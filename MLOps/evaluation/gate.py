@@ -1,52 +1,89 @@
-"""Whether a candidate may become champion: the checks of params.yaml, and every reason why not."""
+"""The promotion gate: a list of checks, each of which passes or gives its reason.
 
-from typing import Any
+To add a check, write a function of the report and the configuration, and add it to CHECKS.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from MLOps.config.params import GateConfig
-from MLOps.evaluation.backtest import BUY_AND_HOLD, BUY_AND_HOLD_WITH_STOPS, SAME_RETURN
+from MLOps.evaluation.report import AGENT, BUY_AND_HOLD, BUY_AND_HOLD_WITH_STOPS, SAME_RETURN, BacktestReport
+
+Check = Callable[[BacktestReport, GateConfig], str | None]
 
 
-def refusals(backtest: dict[str, Any], config: GateConfig) -> list[str]:
-    """Hold a backtest's results (reports/backtest.json) against the gate.
-
-    Returns:
-        One sentence for each check that fails; empty when the candidate passes.
-    """
-    own = backtest["figures"]["agent"]
-    reasons = []
-    start, end = (pd.Timestamp(backtest["span"][key]) for key in ("start", "end"))
-    if (end - start).days < config.min_span_days:
-        reasons.append(f"the test span of {(end - start).days} days is shorter than {config.min_span_days} days")
-    if own["cagr"] <= config.min_cagr:
-        reasons.append(f"annual growth {own['cagr']:.2%} is not above {config.min_cagr:.2%}")
-    if own["sharpe"] < config.min_sharpe:
-        reasons.append(f"Sharpe ratio {own['sharpe']:.2f} is below {config.min_sharpe:.2f}")
-    if own["max_drawdown"] > config.max_drawdown:
-        reasons.append(f"drawdown {own['max_drawdown']:.1%} exceeds {config.max_drawdown:.1%}")
-    if config.beat_buy_and_hold:
-        for baseline in (BUY_AND_HOLD, BUY_AND_HOLD_WITH_STOPS):
-            excess = backtest["excess"].get(baseline)
-            if excess is not None and excess["lower"] <= 0:
-                reasons.append(
-                    f"excess return over {baseline.replace('_', '-')} is not significant: "
-                    f"{excess['mean'] * 1e4:.2f} bps per bar, "
-                    f"interval [{excess['lower'] * 1e4:.2f}, {excess['upper'] * 1e4:.2f}]"
-                )
-    chance = float(np.quantile(backtest["random_total_returns"], config.random_quantile))
-    if own["total_return"] <= chance + SAME_RETURN:
-        reasons.append(
-            f"total return {own['total_return']:.2%} is within what the same trades earn at random times: "
-            f"their {config.random_quantile:.0%} quantile is {chance:.2%}"
-        )
-    return reasons
+def long_enough_span(report: BacktestReport, config: GateConfig) -> str | None:
+    days = (report.span.end - report.span.start).days
+    if days >= config.min_span_days:
+        return None
+    return f"the test span of {days} days is shorter than {config.min_span_days} days"
 
 
-def refusal_beside(backtest: dict[str, Any], champion_sharpe: float) -> list[str]:
-    """The reason why the candidate does not beat the reigning champion, whose Sharpe ratio is on the same span."""
-    own = backtest["figures"]["agent"]["sharpe"]
-    if own > champion_sharpe:
+def annual_growth(report: BacktestReport, config: GateConfig) -> str | None:
+    cagr = report.metrics[AGENT]["cagr"]
+    return None if cagr > config.min_cagr else f"annual growth {cagr:.2%} is not above {config.min_cagr:.2%}"
+
+
+def sharpe_ratio(report: BacktestReport, config: GateConfig) -> str | None:
+    sharpe = report.metrics[AGENT]["sharpe"]
+    return None if sharpe >= config.min_sharpe else f"Sharpe ratio {sharpe:.2f} is below {config.min_sharpe:.2f}"
+
+
+def drawdown(report: BacktestReport, config: GateConfig) -> str | None:
+    drawdown = report.metrics[AGENT]["max_drawdown"]
+    return None if drawdown <= config.max_drawdown else f"drawdown {drawdown:.1%} exceeds {config.max_drawdown:.1%}"
+
+
+def excess_over_buy_and_hold(report: BacktestReport, config: GateConfig) -> str | None:
+    return _excess_over(BUY_AND_HOLD, report, config)
+
+
+def excess_over_buy_and_hold_with_stops(report: BacktestReport, config: GateConfig) -> str | None:
+    """Only stops make this another baseline than buy-and-hold; without them the report has none."""
+    return _excess_over(BUY_AND_HOLD_WITH_STOPS, report, config)
+
+
+def random_timing(report: BacktestReport, config: GateConfig) -> str | None:
+    total_return = report.metrics[AGENT]["total_return"]
+    quantile = float(np.quantile(report.random_total_returns, config.random_quantile))
+    if total_return > quantile + SAME_RETURN:
+        return None
+    return (
+        f"total return {total_return:.2%} is not above the {config.random_quantile:.0%} quantile of the same trades at "
+        f"random times, {quantile:.2%}"
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    long_enough_span,
+    annual_growth,
+    sharpe_ratio,
+    drawdown,
+    excess_over_buy_and_hold,
+    excess_over_buy_and_hold_with_stops,
+    random_timing,
+)
+
+
+def refusals(report: BacktestReport, config: GateConfig) -> list[str]:
+    """The reasons of the checks that fail, one sentence each; empty when the candidate passes."""
+    return [reason for check in CHECKS if (reason := check(report, config)) is not None]
+
+
+def refusal_beside(report: BacktestReport, champion_sharpe: float) -> list[str]:
+    """Why the candidate does not beat the champion, whose Sharpe ratio is of the same span; empty when it does."""
+    sharpe = report.metrics[AGENT]["sharpe"]
+    if sharpe > champion_sharpe:
         return []
-    return [f"Sharpe ratio {own:.2f} is not above the champion's {champion_sharpe:.2f}"]
+    return [f"Sharpe ratio {sharpe:.2f} is not above the champion's {champion_sharpe:.2f}"]
+
+
+def _excess_over(baseline: str, report: BacktestReport, config: GateConfig) -> str | None:
+    excess = report.excess.get(baseline)
+    if excess is None or excess.lower > 0 or not config.beat_buy_and_hold:
+        return None
+    return (
+        f"excess return over {baseline.replace('_', '-')} is not significant: {excess.mean * 1e4:.2f} bps per bar, "
+        f"interval [{excess.lower * 1e4:.2f}, {excess.upper * 1e4:.2f}]"
+    )

@@ -9,9 +9,12 @@ from MLOps.determinism import repeat_torch
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.figures import equity_figure
 from MLOps.evaluation.performance import Portfolio
+from MLOps.evaluation.report import AGENT
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
 from MLOps.trading import Market
+
+SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
 
 
 def main() -> None:
@@ -33,30 +36,22 @@ def main() -> None:
         result = backtest(
             agent.policy, test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
         )
-        figures = result.figures(read_json(paths.CLOCK)["bars_per_year"])
-        write_json(
-            paths.BACKTEST,
-            {
-                "agent": chosen,
-                "validation_reward": rewards,
-                "span": splits.to_dict()["test"],
-                "figures": figures,
-                "random_total_returns": sorted(result.random_total_returns.tolist()),
-                "random_rank": result.random_rank,
-                "excess": {
-                    name: dict(zip(("mean", "lower", "upper"), interval, strict=True))
-                    for name, interval in result.excess.items()
-                },
-            },
-        )
+        report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
+        write_json(paths.BACKTEST, report.to_dict())
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
         portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
         equity_figure(portfolios, stage.artifact("equity.png"))
-        stage.report(figures["agent"])
-        stage.report({f"{policy}_{k}": figures[policy][k] for policy in figures if policy != "agent"
-                      for k in ("total_return", "sharpe", "max_drawdown")})  # fmt: skip
-        stage.report({"random_rank": result.random_rank})
+        stage.report(report.metrics[AGENT])
+        stage.report(
+            {
+                f"{policy}_{name}": metrics[name]
+                for policy, metrics in report.metrics.items()
+                if policy != AGENT
+                for name in SHOWN_OF_BASELINES
+            }
+        )
+        stage.report({"random_rank": report.random_rank})
 
 
 if __name__ == "__main__":

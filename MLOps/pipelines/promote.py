@@ -16,6 +16,7 @@ from MLOps.data.bars import KEYS
 from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.gate import refusal_beside, refusals
+from MLOps.evaluation.report import BacktestReport
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.model_registry.bundle import build_bundle, verify_bundle
@@ -33,12 +34,13 @@ def main() -> None:
         restored = restore_runs(runs, params)
         if restored:
             print(f"runs written from records: {', '.join(restored)}")
-        backtest = read_json(paths.BACKTEST)
-        if "skipped" in backtest:
-            print(f"promote: skipped: {backtest['skipped']}")
+        found = read_json(paths.BACKTEST)
+        if "skipped" in found:
+            print(f"promote: skipped: {found['skipped']}")
             return
+        backtest = BacktestReport.from_dict(found)
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, parts(backtest["agent"]), facts(params, backtest))
+        identity = build_bundle(bundle, parts(backtest.agent), facts(params, backtest))
         version = whole_version(registry, identity)
         changed = version is None
         if version is None:
@@ -52,7 +54,7 @@ def main() -> None:
         if params.gate.beat_champion:
             reasons += refusals_beside_champion(registry, version, backtest, params)
         told = "; ".join(reasons) or "every line of the gate holds"
-        tags = {"gate": "refused" if reasons else "passed", "gate_reasons": told, "agent": backtest["agent"]}
+        tags = {"gate": "refused" if reasons else "passed", "gate_reasons": told, "agent": backtest.agent}
         changed |= registry.tag(version, tags)
         if not reasons:
             changed |= registry.point(CHAMPION, version)
@@ -105,7 +107,7 @@ def parts(agent: str) -> dict[str, Path]:
     }
 
 
-def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
+def facts(params: Params, backtest: BacktestReport) -> dict[str, Any]:
     """What a bundle says of itself: the rules it trades by, and where it comes from."""
     verdicts = read_json(paths.VERDICTS)
     return {
@@ -113,7 +115,7 @@ def facts(params: Params, backtest: dict[str, Any]) -> dict[str, Any]:
         "trading": asdict(params.trading),
         "labels": asdict(params.labels),
         "splits": read_json(paths.SPLITS),
-        "backtest": {key: backtest[key] for key in ("agent", "figures", "random_rank", "excess", "span")},
+        "backtest": backtest.to_dict(),
         "predictors": verdicts["verdicts"],
         "records": {name: Record.load(paths.RECORDS / name).content_hash for name in stage_names(params)},
         "seed": params.seed,
@@ -151,7 +153,7 @@ def register(runs: Runs, registry: Registry, bundle: Path, identity: str, params
     return registry.register(uri, identity)
 
 
-def refusals_beside_champion(registry: Registry, version: str, backtest: dict[str, Any], params: Params) -> list[str]:
+def refusals_beside_champion(registry: Registry, version: str, backtest: BacktestReport, params: Params) -> list[str]:
     """Why the candidate may not take the reigning champion's place; nothing when it reigns itself, or nobody does."""
     champion = registry.version_at(CHAMPION)
     if champion is None or champion == version:

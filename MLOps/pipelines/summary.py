@@ -1,10 +1,12 @@
 """What the pipeline came to, in a page of text: predictors, agents, the test span, the gate, and what to do next."""
 
 import math
+import statistics
 from typing import Any
 
 from MLOps.artifacts import read_json
 from MLOps.config import load_params
+from MLOps.evaluation.report import AGENT, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
@@ -67,15 +69,14 @@ def agents(names: list[str]) -> list[str]:
 
 def test_span() -> list[str]:
     """The chosen agent and the baselines on the test span."""
-    backtest = read_json(paths.BACKTEST)
-    span = backtest["span"]
-    lines = [_head(f"Test {span['start'][:10]} to {span['end'][:10]}")]
-    for name, figures in backtest["figures"].items():
-        lines.append(_row(f"{name} ({backtest['agent']})" if name == "agent" else name, figures))
-    draws = backtest["random_total_returns"]
-    lines.append(f"{'random timing, median':24}{draws[len(draws) // 2]:>14.2%}")
+    report = BacktestReport.from_dict(read_json(paths.BACKTEST))
+    lines = [_head(f"Test {report.span.start.date()} to {report.span.end.date()}")]
+    for name, metrics in report.metrics.items():
+        lines.append(_row(f"{AGENT} ({report.agent})" if name == AGENT else name, metrics))
+    draws = report.random_total_returns
+    lines.append(f"{'random timing, median':24}{statistics.median(draws):>14.2%}")
     lines.append(
-        f"The agent's trades earn more than {backtest['random_rank']:.0%} of {len(draws)} draws of the same trades at "
+        f"The agent's trades earn more than {report.random_rank:.0%} of {len(draws)} draws of the same trades at "
         "random times."
     )
     return lines

@@ -100,7 +100,9 @@ def test_a_training_span_without_room_to_learn_is_refused() -> None:
     bars, _ = settle(raw, "trade_without", needed, "raw")
     splits = split(bars["timestamp"], SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=5, folds=5))
     in_training = splits.train.rows(bars["timestamp"]).sum() // 4
-    with pytest.raises(UserError, match=f"at least {needed + MIN_BARS} bars in the training span.*most is {in_training}"):
+    with pytest.raises(
+        UserError, match=f"at least {needed + MIN_BARS} bars in the training span.*most is {in_training}"
+    ):
         require_history(bars, splits, needed, "raw")
     require_history(bars, splits, in_training - MIN_BARS, "raw")
 

@@ -344,6 +344,6 @@ def test_a_bundle_traded_again_gives_its_own_backtest(finished: Project, bundle:
     splits = Splits.from_dict(read_json(finished.folder / "data/processed/splits.json"))
     params = load_params(finished.folder / "params.yaml")
     ledger = TradingModel.load(bundle).backtest(bars, splits.test, params.trading)
-    figures = read_json(finished.folder / "reports/backtest.json")["figures"]["agent"]
+    figures = read_json(finished.folder / "reports/backtest.json")["metrics"]["agent"]
     clock = read_json(finished.folder / "data/processed/clock.json")
     assert performance(ledger, clock["bars_per_year"]) == figures

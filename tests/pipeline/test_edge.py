@@ -48,7 +48,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     project.repro()
     backtest = read_json(tmp_path / "reports/backtest.json")
     assert backtest["excess"]["buy_and_hold"]["lower"] > 0
-    assert backtest["figures"]["agent"]["costs"] > 0
+    assert backtest["metrics"]["agent"]["costs"] > 0
     tags, first, champion = standing(project)
     assert tags["gate"] == "passed"
     assert champion == first
@@ -59,10 +59,10 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     tags, second, champion = standing(project)
     assert second == first + 1
     assert champion == first
-    assert f"the champion's {backtest['figures']['agent']['sharpe']:.2f}" in tags["gate_reasons"]
+    assert f"the champion's {backtest['metrics']['agent']['sharpe']:.2f}" in tags["gate_reasons"]
     kept = project.client().get_model_version("trading-agent", str(first)).tags
     (measured,) = (value for name, value in kept.items() if name.startswith("sharpe_on_"))
-    assert float(measured) == backtest["figures"]["agent"]["sharpe"]
+    assert float(measured) == backtest["metrics"]["agent"]["sharpe"]
 
     # Bars without the champion's universe: it cannot be traded, which is a reason and no failure.
     monkeypatch.chdir(tmp_path)

@@ -59,7 +59,7 @@ def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     after = own.outputs()
     trained = [name for name in before if name.startswith(("models/", "reports/metrics/train_", "data/processed/sig"))]
     assert [name for name in trained if before[name] != after[name]] == []
-    then, now = (json.loads(files["reports/backtest.json"])["figures"]["agent"]["sharpe"] for files in (before, after))
+    then, now = (json.loads(files["reports/backtest.json"])["metrics"]["agent"]["sharpe"] for files in (before, after))
     assert now == pytest.approx(then * (240 / 252) ** 0.5)
     # And what the training stages report is told of a bar.
     figures = json.loads(after["reports/metrics/train_agent/ppo.json"])

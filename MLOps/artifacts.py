@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, in bytes that depend on their content alone; and their hashes."""
+"""Files and folders that are replaced atomically, in bytes that depend on their content alone; and their hashes."""
 
 import hashlib
 import json
@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from safetensors.numpy import load_file, save_file
+from typing import TYPE_CHECKING, Any
 
 from MLOps.errors import UserError
+
+# What writes no table and no array is spared their libraries.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 # What a killed process may leave of a file or folder; DVC (.dvcignore) and the hashes below do not see it.
 PARTIAL = ".partial-"
@@ -78,28 +79,35 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not readable as JSON: {error}; remake it with `dvc repro`") from None
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a Parquet file; its index is not kept."""
     with whole_file(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """The table in the Parquet file at `path`; a UserError says what stands in the way."""
+    import pandas as pd
+
     try:
         return pd.read_parquet(_existing(path))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as Parquet: {error}; remake it with `dvc repro`") from None
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:
     """Write named arrays as safetensors: data only, the same bytes for the same arrays."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
     with whole_file(path) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> "dict[str, np.ndarray]":
     """The arrays in the safetensors file at `path`."""
+    from safetensors.numpy import load_file
+
     return load_file(_existing(path))
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from MLOps.config import Params, load_params
+from MLOps.config.agreement import check_params
+from MLOps.config.params import Params
 from MLOps.errors import UserError
 
 PYTHON = (3, 11)
@@ -35,7 +36,7 @@ def diagnose() -> list[Check]:
     """Look at everything, in the order in which a run needs it."""
     checks = [_python(), _packages(Path("requirements.txt")), _disk(), _memory(), _accelerator()]
     try:
-        params = load_params()
+        params = check_params()
     except UserError as error:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; what follows depends on it")]
     checks.append(Check("params.yaml", "ok", "every key known and well typed"))

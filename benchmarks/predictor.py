@@ -27,16 +27,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from MLOps.config import load_params
 from MLOps.config.data import SyntheticConfig
+from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import Targets, forecast
-from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.training import Training
 from MLOps.predictors.windows import Windows
+from MLOps.statistics.forecasts import log_losses
 
 ROOT = Path(__file__).parents[1]
 LOOKBACK_BARS, FEATURES, HIDDEN_SIZE = 60, 26, 64

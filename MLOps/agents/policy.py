@@ -8,8 +8,7 @@ import numpy as np
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
-from MLOps.config.params import PPOConfig
-from MLOps.config.schema import parse
+from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.errors import UserError
 
 
@@ -20,7 +19,7 @@ class Agent:
     A decision changes nothing in it, so any number of threads may ask at once.
     """
 
-    config: PPOConfig
+    config: AgentConfig
     view: MarketView
     columns: tuple[str, ...]
     network: PolicyNetwork
@@ -49,7 +48,7 @@ class Agent:
             UserError: the weights do not fit the observation that the folder describes.
         """
         saved = read_json(folder / "agent.json")
-        config = parse(PPOConfig, saved["config"], str(folder / "agent.json"))
+        config = parse_agent(saved["config"], str(folder / "agent.json"))
         columns = tuple(saved["columns"])
         network = PolicyNetwork.from_arrays(read_arrays(folder / "policy.safetensors"))
         if network.widths[0] != len(columns):

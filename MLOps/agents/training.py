@@ -1,30 +1,31 @@
-"""Training an agent with stable-baselines3 on the compiled environments."""
+"""Training of an agent on the compiled environments, by any algorithm."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import VecEnv
-from torch import nn
-from tqdm import tqdm
 
-from MLOps.agents.network import PolicyNetwork
+from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.agents.contract import Algorithm
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
-from MLOps.config.params import PPOConfig
+from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.trading import Market, observation_columns, simulate
 from MLOps.trading.vector import TradingVecEnv
+from MLOps.training.progress import progress_bars
+from MLOps.training.seeds import derive_seed
 
 OnStep = Callable[[int, Mapping[str, float]], None]
 
 
 def train(
-    config: PPOConfig,
+    config: AgentConfig,
     view: MarketView,
     market: Market,
     validation: Market,
@@ -40,43 +41,21 @@ def train(
     Returns:
         The agent, and its mean reward a bar on validation.
     """
-    environments: VecEnv = TradingVecEnv(market, trading, config.environments, seed)
-    algorithm = PPO(
-        "MlpPolicy",
-        environments,
-        learning_rate=config.learning_rate,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
-        ent_coef=config.ent_coef,
-        vf_coef=config.vf_coef,
-        max_grad_norm=config.max_grad_norm,
-        policy_kwargs={"net_arch": list(config.net_arch)},
-        seed=seed,
-        device="cpu",
+    algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
+    environments: VecEnv = TradingVecEnv(
+        market, trading, config.environments, derive_seed(seed, config.kind, "environments")
     )
-    algorithm.set_logger(Logger(folder=None, output_formats=[_ToHistory(on_step)]))
+    learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
+    learner.set_logger(Logger(folder=None, output_formats=[_ToHistory(on_step)]))
     columns = tuple(observation_columns(market, trading))
 
     def agent_now() -> Agent:
-        return Agent(config, view, columns, policy_network(algorithm))
+        return Agent(config, view, columns, algorithm.policy_network(learner))
 
     keeper = _KeepBest(agent_now, validation, trading, config, on_step)
-    algorithm.learn(config.total_timesteps, callback=keeper)
+    learner.learn(config.total_timesteps, callback=keeper)
     keeper.evaluate()
     return keeper.best, keeper.best_reward
-
-
-def policy_network(algorithm: PPO) -> PolicyNetwork:
-    """A copy of the layers between observation and action logits."""
-    policy: Any = algorithm.policy
-    layers = [module for module in policy.mlp_extractor.policy_net if isinstance(module, nn.Linear)]
-    return PolicyNetwork.from_layers(
-        [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in [*layers, policy.action_net]]
-    )
 
 
 def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
@@ -109,21 +88,25 @@ class _KeepBest(BaseCallback):
         agent_now: Callable[[], Agent],
         validation: Market,
         trading: TradingConfig,
-        config: PPOConfig,
+        config: AgentConfig,
         on_step: OnStep,
     ) -> None:
         super().__init__()
         self._agent_now, self._validation, self._trading = agent_now, validation, trading
         self._every, self._report = config.evaluate_every_steps, on_step
         self._evaluated_at = 0
-        self._bar = tqdm(total=config.total_timesteps, desc=f"{config.kind} steps", leave=False)
+        self._progress = progress_bars()
+        self._task = self._progress.add_task(f"{config.kind}: steps", total=config.total_timesteps)
         self.best_reward = -np.inf
+
+    def _on_training_start(self) -> None:
+        self._progress.start()
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
-        self._bar.update(self.num_timesteps - self._bar.n)
+        self._progress.update(self._task, completed=self.num_timesteps)
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps - self._evaluated_at >= self._every:
@@ -138,4 +121,4 @@ class _KeepBest(BaseCallback):
             self.best_reward, self.best = reward, agent
 
     def _on_training_end(self) -> None:
-        self._bar.close()
+        self._progress.stop()

@@ -1,5 +1,1 @@
-"""params.yaml as frozen dataclasses."""
-
-from MLOps.config.params import Params, load_params
-
-__all__ = ["Params", "load_params"]
+"""params.yaml as frozen dataclasses, a file a section."""

@@ -1,4 +1,4 @@
-"""The sections `data:` and `labels:` of params.yaml: where bars come from, and what is foreseen of them."""
+"""The section `data:` of params.yaml: where bars come from, and how they are judged and settled."""
 
 from dataclasses import field
 from typing import Annotated, Literal
@@ -6,13 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from MLOps.config.schema import section
+from MLOps.config.types import Auto, Count, Fraction, Names, NonNegative, Positive, PositiveNumber
 
-Positive = Annotated[int, Field(gt=0)]
-PositiveNumber = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Symbols = Annotated[tuple[str, ...], Field(min_length=1)]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Auto = Literal["auto"]
 
 
 @section
@@ -39,7 +35,7 @@ class FilesConfig:
 class YahooConfig:
     """`data.source: yahoo`: daily bars of the days start <= day < end."""
 
-    symbols: Symbols
+    symbols: Names
     start: Day
     end: Day
 
@@ -49,7 +45,7 @@ class CcxtConfig:
     """`data.source: ccxt`: bars of an exchange that ccxt knows, start <= time < end; `timeframe` as in ccxt: 1h, 1d."""
 
     exchange: str
-    symbols: Symbols
+    symbols: Names
     timeframe: str
     start: Day
     end: Day
@@ -65,7 +61,7 @@ class SyntheticConfig:
     symbols: Positive
     bars: Positive
     volatility_bps: PositiveNumber
-    edge_bps: Annotated[float, Field(ge=0)]
+    edge_bps: NonNegative
     regime_bars: Positive
 
 
@@ -77,7 +73,7 @@ class LabelledConfig:
     path: str
     id: str
     target: str
-    features: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    features: Names | None
     time: str | None = None
 
 
@@ -93,8 +89,8 @@ class SentimentConfig:
 
     enabled: bool
     path: str
-    publication_delay_minutes: Annotated[int, Field(ge=0)]
-    close_minutes: Auto | Annotated[int, Field(ge=0)] = "auto"
+    publication_delay_minutes: Count
+    close_minutes: Auto | Count = "auto"
 
 
 @section
@@ -113,7 +109,7 @@ class DataConfig:
     source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]
     on_duplicate: Literal["error", "keep_last"]
     on_unsorted: Literal["error", "sort"]
-    quality_threshold: Share
+    quality_threshold: Fraction
     csv: CsvConfig
     files: FilesConfig
     yahoo: YahooConfig
@@ -125,59 +121,3 @@ class DataConfig:
     bars_per_year: Auto | PositiveNumber = "auto"
     on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
     accept_findings: tuple[str, ...] = ()
-
-
-@section
-class SmoothedLabelConfig:
-    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
-
-    kind: Literal["smoothed"]
-    smoothing_k: Positive
-    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
-
-
-@section
-class NextReturnLabelConfig:
-    """The next bar's return: the target of a regression, and its class by ± `threshold_delta`."""
-
-    kind: Literal["next_return"]
-    threshold_delta: Annotated[float, Field(gt=0, lt=1)]
-
-
-@section
-class ScoreLabelConfig:
-    """The return over `horizon_bars` in units of volatility, in `classes` classes of like frequency."""
-
-    kind: Literal["score"]
-    horizon_bars: Positive
-    classes: Annotated[int, Field(ge=2, le=11)]
-    volatility_bars: Annotated[int, Field(ge=2)]
-
-
-@section
-class TripleBarrierLabelConfig:
-    """Which barrier the closes of `horizon_bars` bars touch first; barriers in units of volatility over them."""
-
-    kind: Literal["triple_barrier"]
-    horizon_bars: Positive
-    volatility_bars: Annotated[int, Field(ge=2)]
-    upper_volatilities: PositiveNumber
-    lower_volatilities: PositiveNumber
-
-
-@section
-class TargetLabelConfig:
-    """The target of a labelled table: one of `classes` scores, evenly spaced from -1 to 1.
-
-    A target looks `horizon_rows` rows ahead, those that the splits purge; it is known from the last of them on.
-    """
-
-    kind: Literal["target"]
-    classes: Annotated[int, Field(ge=2, le=11)]
-    horizon_rows: Positive
-
-
-LabelConfig = Annotated[
-    SmoothedLabelConfig | NextReturnLabelConfig | ScoreLabelConfig | TripleBarrierLabelConfig | TargetLabelConfig,
-    Field(discriminator="kind"),
-]

@@ -5,12 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
+from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber
 
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-AboveZero = Annotated[float, Field(gt=0)]
-AtLeastZero = Annotated[float, Field(ge=0)]
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
@@ -18,9 +15,9 @@ Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 class AugmentationConfig:
     """Random distortions of each training window (Um et al., 2017), in standard deviations of the scaled features."""
 
-    jitter_std: AtLeastZero = 0.0
+    jitter_std: NonNegative = 0.0
     time_shift_bars: Count = 0
-    magnitude_warp_std: AtLeastZero = 0.0
+    magnitude_warp_std: NonNegative = 0.0
 
 
 @section
@@ -39,15 +36,15 @@ class NetworkConfig:
 
     kind: str
     lookback_bars: Positive
-    dropout: Fraction
-    learning_rate: AboveZero
-    weight_decay: AtLeastZero
+    dropout: DropoutRate
+    learning_rate: PositiveNumber
+    weight_decay: NonNegative
     batch_size: Count
     max_epochs: Positive
     patience_epochs: Positive
-    gradient_clip: AboveZero
-    class_loss_weight: AtLeastZero = 1.0
-    return_loss_weight: AtLeastZero = 0.0
+    gradient_clip: PositiveNumber
+    class_loss_weight: NonNegative = 1.0
+    return_loss_weight: NonNegative = 0.0
     mode: Literal["windows", "sequence"] = "windows"
     sequence_bars: Positive = 240
     optimiser: Literal["adam", "adamw"] = "adamw"
@@ -158,14 +155,14 @@ class PersistenceConfig:
 class LogisticConfig:
     kind: Literal["logistic"]
     lookback_bars: Positive
-    regularisation_c: AboveZero
+    l2_penalty: PositiveNumber
 
 
 @section
 class RidgeConfig:
     kind: Literal["ridge"]
     lookback_bars: Positive
-    regularisation_alpha: AboveZero
+    l2_penalty: PositiveNumber
 
 
 @section
@@ -176,10 +173,10 @@ class GradientBoostingConfig:
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive
     max_iter: Positive
-    learning_rate: AboveZero
+    learning_rate: PositiveNumber
     max_leaf_nodes: Annotated[int, Field(ge=2)]
     min_samples_leaf: Positive
-    l2_regularization: AtLeastZero
+    l2_penalty: NonNegative
 
 
 PredictorConfig = Annotated[
@@ -195,6 +192,7 @@ PredictorConfig = Annotated[
     | GradientBoostingConfig,
     Field(discriminator="kind"),
 ]
+PredictorConfigs = Annotated[dict[str, PredictorConfig], Field(min_length=1)]
 
 
 def parse_predictor(values: Any, where: str) -> Any:
@@ -204,43 +202,3 @@ def parse_predictor(values: Any, where: str) -> Any:
         UserError: naming `where` and the first key that is unknown, missing or of the wrong type.
     """
     return parse(PredictorConfig, values, where)  # type: ignore[arg-type]
-
-
-@section
-class SearchRange:
-    """From `low` to `high` (whole numbers where both are written as such), evenly or on a `log` scale; or one of
-    `choices`; or, with `lengths`, a list of so many of them: the fewest and the most."""
-
-    low: int | float | None = None
-    high: int | float | None = None
-    log: bool = False
-    choices: tuple[int | float | str, ...] = ()
-    lengths: tuple[Positive, Positive] | None = None
-
-    @model_validator(mode="after")
-    def _is_one_of_them(self) -> "SearchRange":
-        if (self.low is None or self.high is None) == (not self.choices):
-            raise ValueError("expected either low and high, or choices")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"low is {self.low} and high {self.high}; swap them")
-        if self.lengths and (not self.choices or self.lengths[0] > self.lengths[1]):
-            raise ValueError("lengths are the fewest and the most of choices")
-        return self
-
-
-@section
-class SearchConfig:
-    """`trials` of each predictor that `spaces` names; with 0, parameters pass through as they are.
-
-    All lists of one space are searched with one length, drawn once a trial.
-    """
-
-    trials: Count
-    spaces: dict[str, dict[str, SearchRange]]
-
-    @model_validator(mode="after")
-    def _lists_agree(self) -> "SearchConfig":
-        for name, space in self.spaces.items():
-            if len({bounds.lengths for bounds in space.values() if bounds.lengths}) > 1:
-                raise ValueError(f"the lists of {name} must have the same lengths, for they are drawn together")
-        return self

@@ -23,8 +23,12 @@ def section(cls: type[T]) -> type[T]:
     )(cls)
 
 
-def parse(kind: type[T], values: Any, where: str) -> T:
+def parse(kind: type[T], values: Any, where: str, key: str = "") -> T:
     """Check `values`, as YAML gave them, against the section `kind`.
+
+    Args:
+        where: the file, for messages.
+        key: of the section in that file; "" for the whole file.
 
     Raises:
         UserError: naming `where` and the first key that is unknown, missing or of the wrong type.
@@ -33,7 +37,7 @@ def parse(kind: type[T], values: Any, where: str) -> T:
         # Strict JSON lets a list fill a tuple, while a string still fills no number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise UserError(_sentence(kind, error, where)) from None
+        raise UserError(_sentence(kind, error, where, key)) from None
 
 
 def suggest(word: str, known: typing.Iterable[str]) -> str:
@@ -43,12 +47,12 @@ def suggest(word: str, known: typing.Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
 
 
-def _sentence(kind: type, error: ValidationError, where: str) -> str:
+def _sentence(kind: type, error: ValidationError, where: str, section_key: str) -> str:
     details = error.errors(include_url=False)
     # A misspelt key is told before the key that its misspelling leaves missing.
     first = next((d for d in details if d["type"] == "unexpected_keyword_argument"), details[0])
     path, known = _written_path(kind, [str(part) for part in first["loc"]])
-    key = ".".join(path)
+    key = ".".join([section_key, *path] if section_key else path)
     if first["type"] == "unexpected_keyword_argument":
         return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
     if first["type"] == "missing":

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from MLOps.config.schema import section
-
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+from MLOps.config.types import NonNegative, PositiveNumber
 
 # The kinds of account that each scheme works with.
 ACCOUNTS = {"discrete": ("per_symbol",), "shares": ("portfolio",), "weights": ("per_symbol", "portfolio")}
@@ -20,8 +18,8 @@ class RewardConfig:
 
     scheme: Literal["pnl", "weighted", "differential_sharpe"] = "pnl"
     # Returns are fractions near 0.01; the scale brings them to the order of one.
-    scale: Positive = 100.0
-    clip: Positive = 10.0
+    scale: PositiveNumber = 100.0
+    clip: PositiveNumber = 10.0
     # Scheme `pnl`: what is taken off, or added to, the scaled return.
     cost_penalty: NonNegative = 0.0
     drawdown_penalty: NonNegative = 0.0
@@ -42,7 +40,7 @@ class TradingConfig:
     Fractions are of one (0.05 is five per cent), basis points of one ten-thousandth, money in the currency of the bars.
     """
 
-    initial_cash: Positive = 100_000.0
+    initial_cash: PositiveNumber = 100_000.0
     # What an action says. discrete: one of nine orders; shares: a number of shares; weights: a fraction of the equity.
     scheme: Literal["discrete", "shares", "weights"] = "discrete"
     # per_symbol: one account for each symbol; portfolio: one account that holds all symbols.
@@ -74,9 +72,9 @@ class TradingConfig:
     max_order_shares: Annotated[int, Field(ge=1)] = 100
     # Distance from the average entry price at which a position is closed, as a fraction of it; null for none.
     stop_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
-    take_profit: Positive | None = None
+    take_profit: PositiveNumber | None = None
     # All positions are closed, and none opened, at bars whose turbulence is at or above this; null for never.
-    turbulence_stop: Positive | None = None
+    turbulence_stop: PositiveNumber | None = None
     # Length of a training episode with random start; null runs each episode to the end of the market.
     episode_bars: Annotated[int, Field(ge=1)] | None = 252
     reward: RewardConfig = RewardConfig()

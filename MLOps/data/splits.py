@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from MLOps.config.params import SplitConfig
+from MLOps.config.splits import SplitConfig
 from MLOps.errors import UserError
 
 MIN_BARS = 20  # in each span; fewer make no estimate of anything

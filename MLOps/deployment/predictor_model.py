@@ -7,7 +7,7 @@ import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from MLOps.predictors import load_predictor
+from MLOps.predictors.kinds import load_predictor
 
 
 class PredictorModel(PythonModel):

@@ -24,9 +24,9 @@ from pydantic import Field
 
 from MLOps.config.schema import parse, section
 from MLOps.deployment.trading_model import TradingModel
-from MLOps.determinism import repeat_torch
 from MLOps.errors import UserError
 from MLOps.trading import Account
+from MLOps.training.determinism import seed_torch
 
 
 @section
@@ -46,7 +46,7 @@ class ServingModel(PythonModel):
     """Answers bars with a decision for each symbol; see `TradingModel.decide`."""
 
     def load_context(self, context: Any) -> None:
-        repeat_torch(seed=0, threads=1)
+        seed_torch(seed=0, threads=1)
         self._model = TradingModel.load(Path(context.artifacts["bundle"]))
         # MLflow says that a server is up once the model is loaded. One decision compiles everything before that.
         self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})

@@ -10,13 +10,14 @@ from MLOps.agents.policy import Agent
 from MLOps.artifacts import read_json
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
-from MLOps.data.bars import check_bars
+from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
 from MLOps.errors import UserError
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import verify_bundle
-from MLOps.predictors import Forecast, Predictor, load_predictor
+from MLOps.predictors.contract import Forecast, Predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.kinds import load_predictor
 from MLOps.predictors.signals import PROBABILITY, signal_table
 from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, Market, observe, simulate, target_shares
@@ -43,15 +44,15 @@ class TradingModel:
             UserError: it is not what its manifest says.
         """
         identity = verify_bundle(bundle)
-        facts = read_json(bundle / "facts.json")
-        ensemble = Ensemble.from_dict(facts["ensemble"])
+        metadata = read_json(bundle / "metadata.json")
+        ensemble = Ensemble.from_dict(metadata["ensemble"])
         return cls(
             identity=identity,
             pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),
             predictors={name: load_predictor(bundle / "predictors" / name) for name in ensemble.members},
             ensemble=ensemble,
             agent=Agent.load(bundle / "agent"),
-            trading=parse(TradingConfig, facts["trading"], str(bundle / "facts.json")),
+            trading=parse(TradingConfig, metadata["trading"], str(bundle / "metadata.json")),
         )
 
     @property
@@ -72,6 +73,11 @@ class TradingModel:
             timestamps = pd.date_range("2000-01-01", periods=count, freq="D", tz="UTC")
             tables.append(pd.DataFrame({"timestamp": timestamps, "symbol": symbol, **shares, **prices}))
         return check_bars(pd.concat(tables, ignore_index=True), WHERE)
+
+    def example_request(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """The newest of `bars` that a decision needs: of the universe's symbols, in the columns that features need."""
+        own = bars.loc[bars["symbol"].isin(self.pipeline.universe), [*KEYS, *self.pipeline.inputs]]
+        return own.groupby("symbol").tail(self.required_bars)
 
     def decide(self, bars: pd.DataFrame, cash: float, positions: dict[str, Account]) -> pd.DataFrame:
         """Decide at the newest bar, for each symbol that has it.
@@ -108,7 +114,7 @@ class TradingModel:
         view = self.agent.view.observations(
             features[list(self.agent.view.features)].to_numpy(np.float32)[rows], forecasts
         )
-        probabilities = [PROBABILITY + name for name in self.ensemble.classes]
+        probabilities = [PROBABILITY + name for name in self.ensemble.class_names]
         decisions = []
         for place, row in enumerate(rows):
             symbol, close = str(bars["symbol"].iloc[row]), float(bars["close"].iloc[row])
@@ -149,7 +155,7 @@ class TradingModel:
         """Forecasts of the members and the ensemble for the masked rows of a feature table."""
         rows, forecasts = self._forecasts(features, wanted)
         tables = [
-            signal_table(features.iloc[rows], given, self.ensemble.classes).assign(predictor=name)
+            signal_table(features.iloc[rows], given, self.ensemble.class_names).assign(predictor=name)
             for name, given in forecasts.items()
         ]
         return pd.concat(tables, ignore_index=True)

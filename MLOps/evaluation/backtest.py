@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from MLOps.config.params import BacktestConfig
+from MLOps.config.backtest import BacktestConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import Span
 from MLOps.evaluation import baselines
-from MLOps.evaluation.bootstrap import mean_interval
 from MLOps.evaluation.performance import Portfolio, performance
 from MLOps.evaluation.report import (
     AGENT,
@@ -21,8 +19,11 @@ from MLOps.evaluation.report import (
     BacktestReport,
     Interval,
 )
+from MLOps.statistics.bootstrap import mean_interval
 from MLOps.trading import Ledger, Market, simulate
 from MLOps.trading.simulation import Policy
+from MLOps.training.progress import progress_bars
+from MLOps.training.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,12 @@ def backtest(
     ledgers |= {name: simulate(policy, market, own_rules) for name, policy in policies.items()}
     if baselines.has_stops(trading):
         ledgers[BUY_AND_HOLD_WITH_STOPS] = simulate(baselines.always_buy(), market, trading)
-    draws = baselines.random_timing(ledgers[AGENT], market, trading, config.random_draws, seed)
-    random_returns = [
-        Portfolio.of(ledger).total_return
-        for ledger in tqdm(draws, "random timing", total=config.random_draws, leave=False, disable=None)
-    ]
+    draws = baselines.random_timing(
+        ledgers[AGENT], market, trading, config.random_draws, derive_seed(seed, "random timing")
+    )
+    with progress_bars() as progress:
+        tracked = progress.track(draws, config.random_draws, description="random timing")
+        random_returns = [Portfolio.of(ledger).total_return for ledger in tracked]
     returns = {name: Portfolio.of(ledger).returns for name, ledger in ledgers.items()}
     own = returns.pop(AGENT)
     return Backtest(
@@ -91,7 +93,13 @@ def backtest(
         random_total_returns=np.array(random_returns),
         excess={
             name: Interval(
-                *mean_interval(own - theirs, config.confidence, config.bootstrap_samples, config.block_bars, seed)
+                *mean_interval(
+                    own - theirs,
+                    config.confidence,
+                    config.bootstrap_samples,
+                    config.block_bars,
+                    derive_seed(seed, "excess", name),
+                )
             )
             for name, theirs in returns.items()
         },

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from MLOps.config.params import BacktestConfig
+from MLOps.config.backtest import BacktestConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from MLOps.config.params import GateConfig
+from MLOps.config.gate import GateConfig
 from MLOps.evaluation.report import AGENT, BUY_AND_HOLD, BUY_AND_HOLD_WITH_STOPS, SAME_RETURN, BacktestReport
 
 Check = Callable[[BacktestReport, GateConfig], str | None]

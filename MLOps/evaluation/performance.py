@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from MLOps.predictors.metrics import annual_growth, risk_ratios
+from MLOps.statistics.returns import annual_growth, risk_ratios
 from MLOps.trading import Ledger
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from MLOps.config.params import ValidationConfig
+from MLOps.config.validation import ValidationConfig
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
-from MLOps.evaluation.classification import judged
-from MLOps.evaluation.dependent_mean import interval, required_bars
-from MLOps.predictors import Forecast, Predictor
+from MLOps.evaluation.forecasts import judged
 from MLOps.predictors.baselines import class_prior, persist, persistence
-from MLOps.predictors.metrics import log_losses, loss_parts
+from MLOps.predictors.contract import Forecast, Predictor
 from MLOps.predictors.signals import forecast_of, probability_columns
+from MLOps.statistics.dependent_mean import interval, required_bars
+from MLOps.statistics.forecasts import log_losses, loss_parts
 
 PARTS = ("direction", "magnitude")
 ROUNDING_NATS = 1e-6  # probabilities are float32; a gain below this is rounding
@@ -52,7 +52,7 @@ class Verdict:
     """On one predictor.
 
     `bars` were judged, with labels that look `horizon_bars` ahead. `direction` and `magnitude` are the parts of the
-    gain over the class prior (`metrics.loss_parts`). `reasons` say why it failed; there are none when it passed.
+    gain over the class prior (`loss_parts`). `reasons` say why it failed; there are none when it passed.
     """
 
     predictor: str
@@ -94,7 +94,7 @@ class Verdict:
         return {**asdict(self), "passed": self.passed, "knows": list(self.knows), "conclusion": self.conclusion}
 
 
-def probe(predictor: Predictor, windows: np.ndarray, class_count: int, name: str) -> None:
+def probe(predictor: Predictor, windows: np.ndarray, n_classes: int, name: str) -> None:
     """Ask for a forecast and check its form.
 
     Args:
@@ -103,7 +103,7 @@ def probe(predictor: Predictor, windows: np.ndarray, class_count: int, name: str
     Raises:
         UserError: probabilities, expected return or uncertainty are missing, of another shape, or no such thing.
     """
-    _check(predictor.predict(windows), (len(windows), class_count), name)
+    _check(predictor.predict(windows), (len(windows), n_classes), name)
 
 
 def check_signals(signals: pd.DataFrame, name: str) -> None:
@@ -132,13 +132,11 @@ def _check(forecast: Forecast, expected: tuple[int, int], name: str) -> None:
         raise UserError(f"predictor {name}: expected an uncertainty between 0 and 1; correct its predict")
 
 
-def baselines(
-    labels: pd.DataFrame, splits: Splits, class_count: int
-) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
+def baselines(labels: pd.DataFrame, splits: Splits, n_classes: int) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
     """What predictors are held against, fitted on the training span: judged rows in, probabilities out."""
     train = labels[splits.train.labelled(labels)]
-    prior = class_prior(train["label"].to_numpy(int), class_count)
-    transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int), class_count)
+    prior = class_prior(train["label"].to_numpy(int), n_classes)
+    transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int), n_classes)
     return {
         "class_prior": lambda rows: np.tile(prior, (len(rows), 1)),
         "persistence": lambda rows: persist(transitions, rows["past_label"].to_numpy(int)),

@@ -18,7 +18,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 
-from MLOps.config.params import TrackingConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.experiment_tracking.store import connect
 from MLOps.experiment_tracking.tensorboard import Board
@@ -26,7 +26,7 @@ from MLOps.experiment_tracking.tensorboard import Board
 FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
 BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
 PARAM_BATCH = 90
-CHANGED = "-changed"  # marks a commit that the working tree differs from
+DIRTY = "-dirty"  # marks a commit that the working tree differs from
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
@@ -59,7 +59,7 @@ class Runs:
         tags = {
             MLFLOW_RUN_NAME: record.stage,
             MLFLOW_SOURCE_NAME: f"MLOps.pipelines.{record.stage.replace('/', ' ')}",
-            MLFLOW_GIT_COMMIT: commit.removesuffix(CHANGED),
+            MLFLOW_GIT_COMMIT: commit.removesuffix(DIRTY),
             "stage": record.stage.partition("/")[0],
             "variant": record.stage.partition("/")[2],
             "commit": commit,
@@ -232,7 +232,7 @@ def _commit() -> str:
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{head}{CHANGED}" if changed.strip() else head
+    return f"{head}{DIRTY}" if changed.strip() else head
 
 
 def _dvc_ancestor() -> psutil.Process | None:

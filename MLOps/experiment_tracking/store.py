@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import PARTIAL
-from MLOps.config.params import TrackingConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 
 for _name in ("alembic", "mlflow"):
@@ -106,6 +106,6 @@ def _unreachable(uri: str, reason: str) -> UserError:
 
 
 if __name__ == "__main__":
-    from MLOps.config import load_params
+    from MLOps.config.params import load_params
 
     print(store_uri(load_params().tracking))

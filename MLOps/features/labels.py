@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from MLOps.config.data import (
+from MLOps.config.labels import (
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
@@ -23,8 +23,8 @@ UNKNOWN = -1  # the class of a row whose future the bars do not hold
 
 def class_names(config: LabelConfig) -> tuple[str, ...]:
     """Of the labels' classes 0, 1, …: CLASSES, or for scores of other than three classes their values in [-1, 1]."""
-    if isinstance(config, ScoreLabelConfig | TargetLabelConfig) and config.classes != len(CLASSES):
-        return tuple(f"score_{value:.2g}" for value in np.linspace(-1, 1, config.classes))
+    if isinstance(config, ScoreLabelConfig | TargetLabelConfig) and config.n_classes != len(CLASSES):
+        return tuple(f"score_{value:.2g}" for value in np.linspace(-1, 1, config.n_classes))
     return CLASSES
 
 
@@ -65,7 +65,7 @@ def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
 def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Classes (bars,) int8, and the number of the last bar that each looks at, -1 where it is unknown."""
     if isinstance(config, TargetLabelConfig):
-        return target(own[TARGET].to_numpy(), config.classes, config.horizon_rows)
+        return target(own[TARGET].to_numpy(), config.n_classes, config.horizon_rows)
     close = own["close"].to_numpy()
     match config:
         case SmoothedLabelConfig():
@@ -73,7 +73,7 @@ def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarr
         case NextReturnLabelConfig():
             return smoothed(close, 1, config.threshold_delta)
         case ScoreLabelConfig():
-            return score(close, config.horizon_bars, config.classes, config.volatility_bars)
+            return score(close, config.horizon_bars, config.n_classes, config.volatility_bars)
         case TripleBarrierLabelConfig():
             return triple_barrier(close, config)
 
@@ -86,8 +86,8 @@ def smoothed(close: np.ndarray, k: int, threshold_delta: float) -> tuple[np.ndar
     return classify(move, threshold_delta), _last_bars(np.isfinite(move), k)
 
 
-def score(close: np.ndarray, horizon: int, classes: int, volatility_bars: int) -> tuple[np.ndarray, np.ndarray]:
-    """Class of log(close[t+h] / close[t]) / (σ[t] sqrt(h)) between the normal distribution's quantiles i / classes.
+def score(close: np.ndarray, horizon: int, n_classes: int, volatility_bars: int) -> tuple[np.ndarray, np.ndarray]:
+    """Class of log(close[t+h] / close[t]) / (σ[t] sqrt(h)) between the normal distribution's quantiles i / n_classes.
 
     σ[t] is the standard deviation of the `volatility_bars` log returns up to bar t. As for the five scores of a
     tournament's targets, the classes are ordered and about equally frequent.
@@ -96,7 +96,7 @@ def score(close: np.ndarray, horizon: int, classes: int, volatility_bars: int) -
     if len(close) > horizon:
         move[:-horizon] = np.log(close[horizon:] / close[:-horizon])
     scores = move / _volatility(close, volatility_bars, horizon)
-    edges = [NormalDist().inv_cdf(i / classes) for i in range(1, classes)]
+    edges = [NormalDist().inv_cdf(i / n_classes) for i in range(1, n_classes)]
     known = np.isfinite(scores)
     return np.where(known, np.searchsorted(edges, scores), UNKNOWN).astype(np.int8), _last_bars(known, horizon)
 
@@ -123,20 +123,20 @@ def triple_barrier(close: np.ndarray, config: TripleBarrierLabelConfig) -> tuple
     return label, last
 
 
-def target(scores: np.ndarray, classes: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+def target(scores: np.ndarray, n_classes: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Class of a given score in [-1, 1], which looks `horizon` rows ahead; UNKNOWN where that is beyond the table.
 
     Raises:
         UserError: a score is none of the evenly spaced values.
     """
-    place = (scores + 1) / 2 * (classes - 1)
+    place = (scores + 1) / 2 * (n_classes - 1)
     wrong = np.isfinite(scores) & ((np.abs(place - np.rint(place)) > 1e-6) | (np.abs(scores) > 1))
     if wrong.any():
-        values = ", ".join(f"{value:g}" for value in np.linspace(-1, 1, classes))
+        values = ", ".join(f"{value:g}" for value in np.linspace(-1, 1, n_classes))
         row = int(np.argmax(wrong))
         raise UserError(
             f"labels: expected each target to be one of {values}, found {scores[row]:g} at row {row} and "
-            f"{int(wrong.sum())} such rows; correct them or labels.classes"
+            f"{int(wrong.sum())} such rows; correct them or labels.n_classes"
         )
     known = np.isfinite(scores) & (np.arange(len(scores)) + horizon < len(scores))
     return np.where(known, np.rint(place), UNKNOWN).astype(np.int8), _last_bars(known, horizon)

@@ -11,11 +11,11 @@ MANIFEST = "manifest.json"
 DATA_SUFFIXES = (".json", ".safetensors")  # nothing that could execute
 
 
-def build_bundle(target: Path, parts: dict[str, Path], facts: dict[str, Any]) -> str:
-    """Copy `parts` (name in the bundle to file or folder) and `facts` into `target`, and seal it with a manifest.
+def build_bundle(target: Path, parts: dict[str, Path], metadata: dict[str, Any]) -> str:
+    """Copy `parts` (name in the bundle to file or folder) and `metadata` into `target`, and seal it with a manifest.
 
     Returns:
-        The bundle's identity; the same parts and facts give the same.
+        The bundle's identity; the same parts and metadata give the same.
 
     Raises:
         UserError: a part is missing, or holds a file that is not data.
@@ -30,7 +30,7 @@ def build_bundle(target: Path, parts: dict[str, Path], facts: dict[str, Any]) ->
                 shutil.copytree(source, destination)
             else:
                 shutil.copyfile(source, destination)
-        write_json(folder / "facts.json", facts)
+        write_json(folder / "metadata.json", metadata)
         files = _files(folder)
         write_json(folder / MANIFEST, {"files": files, "identity": value_hash(files)})
     return value_hash(files)

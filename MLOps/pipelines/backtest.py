@@ -4,29 +4,37 @@ import pandas as pd
 
 from MLOps.agents.policy import Agent
 from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
-from MLOps.determinism import repeat_torch
 from MLOps.evaluation.backtest import backtest
-from MLOps.evaluation.figures import equity_figure
 from MLOps.evaluation.performance import Portfolio
+from MLOps.evaluation.plots import equity_plot, training_plot
 from MLOps.evaluation.report import AGENT
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
+from MLOps.pipelines.stage import Stage, do_nothing
 from MLOps.trading import Market
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
+# The six of stable-baselines3's metrics, and ours, that tell whether an agent learns.
+SHOWN_OF_TRAINING = (
+    "rollout/ep_rew_mean",
+    "train/entropy_loss",
+    "train/value_loss",
+    "train/explained_variance",
+    "train/clip_fraction",
+    "validation_reward",
+)
 
 
 def main() -> None:
+    if load_params().data.source == "labelled":
+        do_nothing("backtest", "", "a labelled table has no prices to trade")
+        return
     with Stage("backtest") as stage:
-        if stage.params.data.source == "labelled":
-            stage.skip(WITHOUT_PRICES)
-            return
-        repeat_torch(stage.params.seed, stage.params.threads)
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         rewards = {
-            name: read_json(paths.METRICS / "train_agent" / f"{name}.json")["validation_reward"]
+            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["validation_reward"]
             for name in stage.params.agents
         }
         chosen = max(rewards, key=lambda name: rewards[name])
@@ -41,7 +49,11 @@ def main() -> None:
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
         portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
-        equity_figure(portfolios, stage.artifact("equity.png"))
+        equity_plot(portfolios, stage.artifact("equity.png"))
+        for name in stage.params.agents:
+            history = pd.read_csv(paths.HISTORY / "train_agent" / name / "history.csv", index_col="step")
+            shown = [column for column in SHOWN_OF_TRAINING if column in history.columns]
+            training_plot(history[shown], stage.artifact(f"{name}/training.png"))
         stage.report(report.metrics[AGENT])
         stage.report(
             {

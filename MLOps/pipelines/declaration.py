@@ -1,62 +1,75 @@
 """What dvc.yaml declares of a stage, and params.yaml as far as the stage declares to read it."""
 
 import json
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-from MLOps.config import Params
+from MLOps.config.params import Params
 from MLOps.pipelines import paths
 
-CODE = ("MLOps/", "requirements.txt")  # dependencies, but no data
 # Folders with a file or folder for each named variant. One that params.yaml no longer names may still lie there.
 VARIANTS = {
     paths.PREDICTORS: "predictors",
     paths.TUNED: "predictors",
     paths.PREDICTOR_SIGNALS: "predictors",
+    paths.HISTORY / "train_predictor": "predictors",
     paths.AGENTS: "agents",
     paths.METRICS / "train_agent": "agents",
+    paths.HISTORY / "train_agent": "agents",
 }
+
+
+def stage_names(params: Params) -> list[tuple[str, str]]:
+    """Each stage that computes something, in the order of dvc.yaml, with its variant or ""."""
+    names = []
+    for name, stage in _stages().items():
+        # `prepare` and `promote` run always; they leave no record.
+        if not stage.get("always_changed"):
+            section = stage.get("foreach", "").strip("${}")
+            names += [(name, variant) for variant in (getattr(params, section) if section else [""])]
+    return names
 
 
 @dataclass(frozen=True)
 class Declaration:
     """A stage of dvc.yaml with its variant filled in: keys of params.yaml, data it reads, files it makes."""
 
-    stage: str
+    name: str
     variant: str
     keys: tuple[str, ...]
-    inputs: tuple[Path, ...]
+    data: tuple[Path, ...]
     outputs: tuple[Path, ...]
 
     @classmethod
-    def read(cls, name: str, variant: str, params: Params) -> "Declaration":
+    def read(cls, name: str, variant: str) -> "Declaration":
         """The stage `name` of dvc.yaml."""
-        stage = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][name]
-        values = {"key": variant}
-        text = re.sub(
-            r"\$\{([\w.]+)\}",
-            lambda found: str(values.get(found[1]) or _at(asdict(params), found[1])),
-            json.dumps(stage.get("do", stage)),
-        )
-        stage = json.loads(text)
+        stage = _stages()[name]
+        stage = json.loads(json.dumps(stage.get("do", stage)).replace("${key}", variant))
 
         def listed(*fields: str) -> list[str]:
             entries = [entry for field in fields for entry in stage.get(field, [])]
             # An entry with options is a mapping of one path to them.
             return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 
-        data = [Path(path) for path in listed("deps") if not path.startswith(CODE)]
         return cls(
-            stage=f"{name}/{variant}" if variant else name,
+            name=name,
             variant=variant,
             keys=tuple(listed("params")),
-            inputs=tuple(dict.fromkeys(path for folder in data for path in _current(folder, params))),
+            data=tuple(path for path in map(Path, listed("deps")) if not path.is_relative_to(paths.USES)),
             outputs=tuple(Path(path) for path in listed("outs", "metrics", "plots")),
         )
+
+    @property
+    def stage(self) -> str:
+        """The stage's name with its variant: `train_agent/ppo`."""
+        return f"{self.name}/{self.variant}" if self.variant else self.name
+
+    def inputs(self, params: Params) -> list[Path]:
+        """The files and folders that the stage reads; of a folder of variants those that params.yaml names."""
+        return list(dict.fromkeys(path for folder in self.data for path in _current(folder, params)))
 
     def visible(self, params: Params) -> Params:
         """`params` with the declared keys and no others: reading another is an AttributeError."""
@@ -67,11 +80,10 @@ class Declaration:
 
         A variant's own are named `predictor.…` or `agent.…` whichever variant it is, so that runs line up.
         """
-        everything = json.loads(json.dumps(asdict(params)))
         chosen: dict[str, Any] = {}
         for key in self.keys:
             path = key.split(".")
-            value = _at(everything, key)
+            value = _plain(_at(params, path))
             if self.variant and path[-1] == self.variant:
                 path = [path[0].removesuffix("s")]
             place = chosen
@@ -88,18 +100,23 @@ class _Visible:
         self._section, self._stage, self._keys, self._path = section, stage, keys, path
 
     def __getattr__(self, name: str) -> Any:
-        return self._show(name, getattr(self._section, name))
+        return self._show(name)
 
     def __getitem__(self, name: str) -> Any:
-        return self._show(name, self._section[name])
+        return self._show(name)
 
-    def _show(self, name: str, value: Any) -> Any:
+    def _show(self, name: str) -> Any:
         path = f"{self._path}{name}"
         if path in self._keys:
-            return value
+            return _at(self._section, [name])
         if any(key.startswith(f"{path}.") for key in self._keys):
-            return _Visible(value, self._stage, self._keys, f"{path}.")
+            return _Visible(_at(self._section, [name]), self._stage, self._keys, f"{path}.")
         raise AttributeError(f"dvc.yaml: the stage {self._stage} reads {path!r}; list it in its params")
+
+
+def _stages() -> dict[str, Any]:
+    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    return stages
 
 
 def _current(folder: Path, params: Params) -> list[Path]:
@@ -109,7 +126,14 @@ def _current(folder: Path, params: Params) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.partition(".")[0] in names) if folder.exists() else []
 
 
-def _at(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values[part]
+def _at(values: Any, path: list[str]) -> Any:
+    for part in path:
+        values = values[part] if isinstance(values, dict) else getattr(values, part)
     return values
+
+
+def _plain(value: Any) -> Any:
+    """A section, a mapping of sections, or a value in one, as JSON has it."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return json.loads(json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value))

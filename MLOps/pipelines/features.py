@@ -11,7 +11,7 @@ from MLOps.pipelines.stage import Stage
 
 def main() -> None:
     with Stage("features") as stage:
-        classes = class_names(stage.params.labels)
+        names = class_names(stage.params.labels)
         bars = read_table(paths.BARS)
         splits = split(bars["timestamp"], stage.params.splits)
         if stage.params.data.source == "labelled":
@@ -35,7 +35,7 @@ def main() -> None:
                 "train_rows": len(trained_on),
                 "validation_rows": int(splits.validation.labelled(labels).sum()),
                 "test_rows": int(splits.test.labelled(labels).sum()),
-                **{f"train_share_{name}": (trained_on["label"] == c).mean() for c, name in enumerate(classes)},
+                **{f"train_share_{name}": (trained_on["label"] == c).mean() for c, name in enumerate(names)},
             }
         )
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+USES = Path("reports/uses")  # the hashes of what each stage uses: see prepare.py
 RAW_BARS = Path("data/raw/bars.parquet")
 BARS = Path("data/processed/bars.parquet")
 CLOCK = Path("data/processed/clock.json")
@@ -19,8 +20,8 @@ PREDICTOR_SIGNALS = Path("data/processed/signals")
 VERDICTS = Path("reports/verdicts.json")
 SIGNALS = Path("data/processed/signals.parquet")
 AGENTS = Path("models/agents")
-BACKTEST = Path("reports/backtest.json")
-LEDGERS = Path("data/processed/ledgers.parquet")
+BACKTEST = Path("reports/backtest/report.json")
+LEDGERS = Path("reports/backtest/ledgers.parquet")
 METRICS = Path("reports/metrics")
 HISTORY = Path("reports/history")
 RECORDS = Path("reports/records")

@@ -3,9 +3,7 @@
 import math
 import platform
 import shutil
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +12,13 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from MLOps.artifacts import whole_file, whole_folder, write_json, write_table, write_text
-from MLOps.config import Params, load_params
-from MLOps.errors import UserError
+from MLOps.artifacts import read_json, whole_file, write_json
+from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration
+from MLOps.pipelines.mistakes import mistakes_told
 
 RECORDED_VERSIONS = (
     "gymnasium",
@@ -34,21 +32,21 @@ RECORDED_VERSIONS = (
     "torch",
 )
 
-WITHOUT_PRICES = "data.source is labelled, and an agent has nothing to trade in a table without prices"
-
 
 class Stage:
     """A stage while it runs, as a context.
 
     dvc.yaml is the only declaration of what a stage depends on: `params` shows the keys listed there and no
     others, the files listed there are hashed into the record, and a stage that is not in dvc.yaml does not start.
+    `logged` are parameters that the run shows besides.
 
     A UserError inside the context ends the process with one sentence and status 1; nothing is reported then.
     """
 
-    def __init__(self, name: str, variant: str = "") -> None:
-        self.name = f"{name}/{variant}" if variant else name
-        self._declared_name, self._variant = name, variant
+    def __init__(self, name: str, variant: str = "", **logged: Any) -> None:
+        self._declared = Declaration.read(name, variant)
+        self.name = self._declared.stage
+        self._logged = logged
 
     def __enter__(self) -> "Stage":
         with mistakes_told(self.name):
@@ -57,10 +55,8 @@ class Stage:
 
     def _open(self) -> None:
         params = load_params()
-        declared = Declaration.read(self._declared_name, self._variant, params)
-        self.params = declared.visible(params)
-        self._outputs = declared.outputs
-        self.record = new_record(declared, params)
+        self.params = self._declared.visible(params)
+        self.record = new_record(self._declared, params, self._logged)
         # DVC clears what a stage will write; in one run by hand, a killed run must leave no trace either.
         shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.
@@ -81,22 +77,8 @@ class Stage:
         self.record.metrics |= {name: float(value) for name, value in metrics.items()}
 
     def artifact(self, name: str) -> Path:
-        """Where to write a figure or report that the run shall show."""
+        """Where to write a plot or report that the run shall show."""
         return self.record.folder / name
-
-    def skip(self, reason: str) -> None:
-        """Say why there is nothing to do, and leave that in the place of each output, for DVC asks for them all."""
-        print(f"{self.name}: skipped: {reason}")
-        for path in self._outputs:
-            if path.suffix == ".json":
-                write_json(path, {"skipped": reason})
-            elif path.suffix == ".parquet":
-                write_table(path, pd.DataFrame({"skipped": [reason]}))
-            elif path.suffix == ".csv":
-                write_text(path, "step\n")
-            elif path != self.record.folder:
-                with whole_folder(path) as folder:
-                    write_json(folder / "skipped.json", {"skipped": reason})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,37 +95,38 @@ class Stage:
 
     def _close(self) -> None:
         """Write what every stage leaves behind, and end the run."""
-        write_json(paths.METRICS / f"{self.name}.json", self.record.metrics)
+        write_json(paths.METRICS / self.name / "metrics.json", self.record.metrics)
         if self.record.history:
             history = [{"step": step, **metrics} for step, metrics in self.record.history]
-            with whole_file(paths.HISTORY / f"{self.name}.csv") as temporary:
+            with whole_file(paths.HISTORY / self.name / "history.csv") as temporary:
                 pd.DataFrame(history).to_csv(temporary, index=False)
-        self.record.outputs = hashes([path for path in self._outputs if path != self.record.folder])
+        self.record.outputs = hashes([path for path in self._declared.outputs if path != self.record.folder])
         self.record.save()
         self.run.finish(self.record)
 
 
-def new_record(declared: Declaration, params: Params) -> Record:
-    """The record of a stage about to run: its declared parameters, and the hashes of the files it declares to read."""
+def do_nothing(name: str, variant: str, reason: str) -> None:
+    """Say why a stage has nothing to do, and leave the folders that it declares empty: no run, no record."""
+    declared = Declaration.read(name, variant)
+    print(f"{declared.stage}: nothing to do: {reason}")
+    for path in declared.outputs:
+        if not path.suffix:
+            path.mkdir(parents=True, exist_ok=True)
+
+
+def new_record(declared: Declaration, params: Params, logged: Mapping[str, Any]) -> Record:
+    """The record of a stage about to run: its declared parameters, and the hashes of the files that it reads."""
+    uses = paths.USES / f"{declared.stage}.json"
+    sources = read_json(uses)["data"] if uses.exists() else {}
     return Record(
         stage=declared.stage,
         folder=paths.RECORDS / declared.stage,
-        params=declared.values(params),
+        params={**declared.values(params), **logged},
         environment=_environment(params.threads),
-        inputs=hashes(declared.inputs),
+        inputs={**sources, **hashes(declared.inputs(params))},
     )
 
 
 def _environment(threads: int) -> dict[str, Any]:
     versions = {name: version(name) for name in RECORDED_VERSIONS}
     return {"python": platform.python_version(), "machine": platform.machine(), "threads": threads, **versions}
-
-
-@contextmanager
-def mistakes_told(stage: str) -> Iterator[None]:
-    """Turn a UserError into one sentence on standard error and exit status 1."""
-    try:
-        yield
-    except UserError as error:
-        print(f"{stage}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None

@@ -5,12 +5,12 @@ import statistics
 from typing import Any
 
 from MLOps.artifacts import read_json
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.evaluation.report import AGENT, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import mistakes_told
+from MLOps.pipelines.mistakes import mistakes_told
 
 COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
@@ -19,8 +19,9 @@ def main() -> None:
     with mistakes_told("summary"):
         params = load_params()
         print("\n".join([*predictors(), ""]))
-        if reason := read_json(paths.BACKTEST).get("skipped"):
-            print(f"No agent, no backtest, nothing to promote: {reason}.\n\nNext:\n  make ui      compare the runs")
+        if params.data.source == "labelled":
+            print("No agent, no backtest, nothing to promote: a labelled table has no prices to trade.\n\n")
+            print("Next:\n  make ui      compare the runs in MLflow")
             return
         print("\n".join([*agents(list(params.agents)), "", *test_span(), ""]))
         registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
@@ -54,16 +55,16 @@ def predictors() -> list[str]:
 
 
 def agents(names: list[str]) -> list[str]:
-    """Each agent on validation; figures per bar are annualised."""
+    """Each agent on validation; ratios per bar are annualised."""
     bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-    # The weights that did best here were kept, so these figures flatter.
+    # The weights that did best here were kept, so these metrics flatter.
     lines = [_head("Agents, selected here")]
     for name in names:
-        metrics = read_json(paths.METRICS / "train_agent" / f"{name}.json")
-        figures = {column: metrics.get(f"validation_{column}") for column in COLUMNS}
-        figures["sharpe"] = metrics["validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
-        figures["turnover"] = metrics["validation_turnover_per_bar"] * bars_per_year
-        lines.append(_row(name, figures))
+        metrics = read_json(paths.METRICS / "train_agent" / name / "metrics.json")
+        shown = {column: metrics.get(f"validation_{column}") for column in COLUMNS}
+        shown["sharpe"] = metrics["validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
+        shown["turnover"] = metrics["validation_turnover_per_bar"] * bars_per_year
+        lines.append(_row(name, shown))
     return lines
 
 
@@ -92,9 +93,9 @@ def _head(title: str) -> str:
     return f"{title:24}" + "".join(f"{column.replace('_', ' '):>14}" for column in COLUMNS)
 
 
-def _row(name: str, figures: dict[str, Any]) -> str:
+def _row(name: str, metrics: dict[str, Any]) -> str:
     percent = ("total_return", "max_drawdown", "exposure")
-    return f"{name:24}" + "".join(f"{figures[c]:>14.2%}" if c in percent else f"{figures[c]:>14.2f}" for c in COLUMNS)
+    return f"{name:24}" + "".join(f"{metrics[c]:>14.2%}" if c in percent else f"{metrics[c]:>14.2f}" for c in COLUMNS)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,62 @@
 """The parameters of one predictor: as params.yaml has them, or the best that a search finds around them."""
 
+import json
 import shutil
 import sys
 from dataclasses import asdict
 from typing import Any
 
 from MLOps.artifacts import read_json, read_table, value_hash, write_json
+from MLOps.config.params import load_params
+from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.features.labels import class_names
-from MLOps.features.pipeline import FeaturePipeline
+from MLOps.imports import code_hash
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.stage import Stage, do_nothing
+from MLOps.predictors import PREDICTORS
+from MLOps.predictors.kinds import predictor_class
+from MLOps.predictors.learning import learning_data
+from MLOps.predictors.networks import NETWORKS
+from MLOps.training.determinism import seed_torch
+from MLOps.training.seeds import derive_seed
 
 
 def main() -> None:
     name = sys.argv[1]
-    with Stage("tune", name) as stage:
-        values = asdict(stage.params.predictors[name])
-        space = stage.params.search.spaces.get(name)
-        if stage.params.search.trials and space:
-            values |= search(stage, name, values, space)
+    params = load_params()
+    values = json.loads(json.dumps(asdict(params.predictors[name])))
+    if not params.search.trials or not params.search.spaces.get(name):
         write_json(paths.TUNED / f"{name}.json", values)
+        do_nothing("tune", name, "search.trials is 0, or search.spaces does not name it")
+        return
+    with Stage("tune", name) as stage:
+        write_json(paths.TUNED / f"{name}.json", values | search(stage, name, values))
 
 
-def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any]) -> dict[str, Any]:
+def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The best values that `search.trials` trials find."""
-    # PyTorch and Optuna take seconds to import, which a stage that passes through is spared.
-    from MLOps.config.predictors import parse_predictor
-    from MLOps.determinism import repeat_torch
-    from MLOps.evaluation.figures import importance_figure, search_figure
-    from MLOps.predictors import PREDICTORS
-    from MLOps.predictors.checkpoints import code_hash
-    from MLOps.predictors.contract import OnEpoch
-    from MLOps.predictors.search import Finished, Search
-    from MLOps.predictors.signals import learning_data
+    # Optuna takes seconds to import, which a stage that passes parameters through is spared.
+    from MLOps.training.search import Finished, OnEpoch, Search
 
+    space, seed = stage.params.search.spaces[name], stage.params.seed
     features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
-    classes = class_names(stage.params.labels)
+    names = class_names(stage.params.labels)
     splits = Splits.from_dict(read_json(paths.SPLITS))
-    pipeline = FeaturePipeline.from_dict(read_json(paths.FEATURE_PIPELINE))
-    repeat_torch(stage.params.seed, stage.params.threads)
+    feature_names = tuple(read_json(paths.FEATURE_PIPELINE)["names"])
+    kind = predictor_class(values["kind"])
+    seed_torch(seed, stage.params.threads)
     checkpoints = paths.CHECKPOINTS / "tune" / name
     bounds = {key: asdict(value) for key, value in space.items()}
-    study = value_hash([values, bounds, stage.record.inputs, stage.params.seed, stage.params.threads, code_hash()])
-    searching = Search(study[:32], space, paths.SEARCH / f"{name}.db")
+    modules = [place.partition(":")[0] for place in (PREDICTORS[values["kind"]], NETWORKS.get(values["kind"], ""))]
+    study = value_hash([values, bounds, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
+    searching = Search(study[:32], space, paths.SEARCH / f"{name}.db", derive_seed(seed, "search", name))
     trials: list[Finished] = []
 
     def train(drawn: dict[str, Any], on_epoch: OnEpoch) -> None:
         config = parse_predictor({**values, **drawn}, f"search.spaces.{name}")
-        data = learning_data(config.lookback_bars, features, labels, classes, pipeline.names, splits)
-        PREDICTORS[config.kind].fit(
-            config, data.windows, data.targets, data.fitting, data.selection, stage.params.seed, on_epoch, checkpoints
-        )
+        data = learning_data(config.lookback_bars, features, labels, names, feature_names, splits)
+        kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
 
     def told(trial: Finished) -> None:
         trials.append(trial)
@@ -63,9 +68,7 @@ def search(stage: Stage, name: str, values: dict[str, Any], space: dict[str, Any
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     searching.run(stage.params.search.trials, train, told)
-    search_figure([trial.loss for trial in trials], stage.artifact("history.png"))
-    if importances := searching.importances():
-        importance_figure(importances, "share in the variance of the loss", stage.artifact("importance.png"))
+    write_json(stage.artifact("importances.json"), searching.importances())
     stage.report({"best_selection_loss": min(trial.loss for trial in trials)})
     return searching.best()
 

@@ -13,7 +13,10 @@ from MLOps.data.splits import split
 from MLOps.errors import UserError
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import WITHOUT_PRICES, Stage
+from MLOps.pipelines.stage import Stage
+
+# The rows of a labelled table have an order, and no time.
+NO_CLOCK = {"calendar": None, "spacing_minutes": None, "bars_per_year": None}
 
 
 def main() -> None:
@@ -38,7 +41,7 @@ def main() -> None:
                 bars = join_sentiment(bars, items, closes, data.sentiment.publication_delay_minutes)
         require_history(bars, split(bars["timestamp"], stage.params.splits), required_bars, str(paths.RAW_BARS))
         write_table(paths.BARS, bars)
-        write_json(paths.CLOCK, {"skipped": WITHOUT_PRICES} if clock is None else clock.to_dict())
+        write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())
 
 
 def publish(stage: Stage, report: QualityReport) -> None:

@@ -20,11 +20,11 @@ class ReturnClasses:
     variance: float
 
     @classmethod
-    def fit(cls, expected: np.ndarray, classes: np.ndarray, class_count: int) -> "ReturnClasses":
-        """From expected returns (n,) and the classes (n,) that came, each of which must occur."""
-        counts = np.bincount(classes, minlength=class_count)
-        means = np.bincount(classes, expected, class_count) / counts
-        return cls(counts / counts.sum(), means, float(np.mean((expected - means[classes]) ** 2)))
+    def fit(cls, expected: np.ndarray, labels: np.ndarray, n_classes: int) -> "ReturnClasses":
+        """From expected returns (n,) and labels (n,), among which each class must occur."""
+        counts = np.bincount(labels, minlength=n_classes)
+        means = np.bincount(labels, expected, n_classes) / counts
+        return cls(counts / counts.sum(), means, float(np.mean((expected - means[labels]) ** 2)))
 
     def probabilities(self, expected: np.ndarray) -> np.ndarray:
         """Probabilities (n, classes) given expected returns (n,); the shares where expected returns never varied."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from scipy.special import softmax
 
+from MLOps.predictors.learning import LearningData
 from MLOps.predictors.windows import Windows
 
 FORECAST_BATCH = 512
@@ -54,49 +55,41 @@ def class_probabilities(scores: np.ndarray) -> np.ndarray:
     return softmax(scores, axis=1)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What n rows lead to, each (n,): class below `class_count`, -1 where unknown; next-bar return; and when (int)."""
-
-    classes: np.ndarray
-    returns: np.ndarray
-    timestamps: np.ndarray
-    class_count: int
-
-    def class_returns(self, rows: np.ndarray) -> np.ndarray:
-        """Mean return of each class over `rows`, (classes,); 0 for a class that does not occur."""
-        return np.array([_mean(self.returns[rows][self.classes[rows] == c]) for c in range(self.class_count)])
-
-
 class Predictor(Protocol):
     """The contract of all predictors.
 
-    `fit` makes every choice (epochs, rounds): it learns from `rows` and compares on `selection_rows`. `refit` learns
-    afresh from other rows with the choices already made: the model of the whole training span, and the out-of-fold
-    models. What takes long keeps its progress in `checkpoints`; called again with the same arguments after a kill, it
-    ends in the same bytes.
+    `fit` makes every choice (epochs, rounds): it learns from the fitting rows and measures on the selection rows.
+    `refit` learns afresh from other rows with the choices already made: the model of the whole training span, and the
+    out-of-fold models. What takes long keeps its progress in `checkpoints`; called again with the same arguments after
+    a kill, it ends in the same bytes.
     """
 
     @property
     def lookback_bars(self) -> int: ...
 
     @classmethod
-    def fit(
-        cls,
-        config: Any,
-        windows: Windows,
-        targets: Targets,
-        rows: np.ndarray,
-        selection_rows: np.ndarray,
-        seed: int,
-        on_epoch: OnEpoch,
-        checkpoints: Path,
-    ) -> Self: ...
+    def fit(cls, config: Any, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path) -> Self: ...
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> Self: ...
+    def refit(self, data: LearningData, rows: np.ndarray, seed: int, checkpoints: Path) -> Self: ...
 
     def predict(self, windows: np.ndarray) -> Forecast:
         """Forecast from raw feature windows (n, lookback_bars, features) float32, oldest bar first."""
+        ...
+
+    def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """What the forecasts of the windows that end at `rows` (n,), labelled `labels` (n,), rest on.
+
+        Returns:
+            Arrays by name, as `MLOps.predictors.explain` describes them; empty when nothing is explained.
+        """
+        ...
+
+    def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
+        """Write the formats that the configuration asks for to `folder`, each compared with `predict` on `windows`.
+
+        Returns:
+            The largest difference by format; empty when none is asked for.
+        """
         ...
 
     def save(self, folder: Path) -> None: ...
@@ -114,7 +107,3 @@ def forecast(predictor: Predictor, windows: Windows, rows: np.ndarray) -> Foreca
         np.concatenate([part.expected_return for part in parts]),
         np.concatenate([part.uncertainty for part in parts]),
     )
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else 0.0

@@ -26,12 +26,12 @@ class Stack:
     intercepts: np.ndarray
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], classes: np.ndarray) -> "Stack":
-        """From the members' forecasts of the same rows and the classes (rows,) that came."""
+    def fit(cls, members: Sequence[Forecast], labels: np.ndarray) -> "Stack":
+        """From the members' forecasts of the same rows and their labels (rows,)."""
         # scikit-learn takes a second to import and a served model never fits.
         from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(max_iter=1000).fit(_log_probabilities(members), classes)
+        model = LogisticRegression(max_iter=1000).fit(_log_probabilities(members), labels)
         return cls(model.coef_, model.intercept_)
 
     def probabilities(self, members: Sequence[Forecast]) -> np.ndarray:
@@ -41,10 +41,10 @@ class Stack:
 @dataclass(frozen=True)
 class Ensemble:
     """`members` passed validation and count by `weights` (members,), which sum to 1; with a `stack` it gives the
-    probabilities of the `classes` (their names). `prior` (classes,) and `prior_return` are what training knew without
-    any feature."""
+    probabilities of the classes that `class_names` name. `prior` (classes,) and `prior_return` are the
+    class shares and the mean return of the training span."""
 
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     members: tuple[str, ...]
     weights: tuple[float, ...]
     stack: Stack | None
@@ -55,7 +55,7 @@ class Ensemble:
     def fit(
         cls,
         kind: str,
-        classes: tuple[str, ...],
+        class_names: tuple[str, ...],
         gains: Mapping[str, float],
         signals: Mapping[str, pd.DataFrame],
         train_labels: pd.DataFrame,
@@ -77,7 +77,7 @@ class Ensemble:
             out_of_fold = {name: signals[name][signals[name]["fold"] != FULL_MODEL] for name in gains}
             known, forecasts = _on_common_rows(train_labels, out_of_fold)
             stack = Stack.fit(forecasts, known["label"].to_numpy())
-        return cls(classes, tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
+        return cls(class_names, tuple(gains), weights, stack, prior, float(train_labels["forward_return"].mean()))
 
     @property
     def forecasters(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Ensemble:
         """
         rows, forecasts = _on_common_rows(keys, {name: members[name] for name in self.members})
         by_name = {**dict(zip(self.members, forecasts, strict=True)), ENSEMBLE: self.forecast(forecasts, len(rows))}
-        tables = [signal_table(rows, given, self.classes).assign(predictor=name) for name, given in by_name.items()]
+        tables = [signal_table(rows, given, self.class_names).assign(predictor=name) for name, given in by_name.items()]
         return pd.concat(tables, ignore_index=True)
 
     def forecast(self, members: Sequence[Forecast], count: int) -> Forecast:
@@ -117,7 +117,7 @@ class Ensemble:
             "intercepts": self.stack.intercepts.tolist(),
         }
         return {
-            "classes": list(self.classes),
+            "class_names": list(self.class_names),
             "members": list(self.members),
             "weights": list(self.weights),
             "stack": stack,
@@ -129,7 +129,7 @@ class Ensemble:
     def from_dict(cls, values: dict[str, Any]) -> "Ensemble":
         stack = values["stack"] and Stack(**{name: np.asarray(array) for name, array in values["stack"].items()})
         return cls(
-            tuple(values["classes"]),
+            tuple(values["class_names"]),
             tuple(values["members"]),
             tuple(values["weights"]),
             stack,

@@ -1,4 +1,4 @@
-"""Why a predictor says what it says: by gradient, by permutation, and where its attention lies."""
+"""Explanations of a network's forecasts: integrated gradients, permutation importance, attention."""
 
 import copy
 from collections.abc import Callable
@@ -9,10 +9,30 @@ import torch
 from torch import nn
 
 from MLOps.predictors.contract import Predictor
-from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.network import NetworkPredictor
+from MLOps.statistics.forecasts import log_losses
 
+ATTENTION = "attention_"  # begins the names of maps of attention
 STEPS = 32  # of the path that gradients are integrated along
+
+
+def explanation(
+    predictor: NetworkPredictor, windows: np.ndarray, labels: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """All explanations of the forecasts of `windows` (n, bars, features), labelled `labels` (n,).
+
+    Returns:
+        `attribution` (bars, features), `importance_features` (features,), `importance_bars` (bars,), and
+        `attention_<layer>` (bars, bars) of each layer of attention.
+    """
+    by_feature, by_bar = permutation_importance(predictor, windows, labels, seed)
+    maps = attention_maps(predictor, windows)
+    return {
+        "attribution": integrated_gradients(predictor, windows),
+        "importance_features": by_feature,
+        "importance_bars": by_bar,
+        **{f"{ATTENTION}{layer}": weights for layer, weights in maps.items()},
+    }
 
 
 def integrated_gradients(predictor: NetworkPredictor, windows: np.ndarray) -> np.ndarray:
@@ -42,13 +62,13 @@ def integrated_gradients(predictor: NetworkPredictor, windows: np.ndarray) -> np
 
 
 def permutation_importance(
-    predictor: Predictor, windows: np.ndarray, classes: np.ndarray, seed: int
+    predictor: Predictor, windows: np.ndarray, labels: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """By how many nats the log loss rises when a part of the windows is shuffled among them (Breiman, 2001).
 
     Args:
         windows: raw, (n, bars, features) float32.
-        classes: (n,) what happened.
+        labels: (n,) of the windows.
 
     Returns:
         For each feature, over all bars at once, (features,), and for each bar, over all features at once, (bars,).
@@ -56,7 +76,7 @@ def permutation_importance(
     generator = np.random.default_rng(seed)
 
     def loss(given: np.ndarray) -> float:
-        return float(log_losses(predictor.predict(given).probabilities, classes).mean())
+        return float(log_losses(predictor.predict(given).probabilities, labels).mean())
 
     whole = loss(windows)
 

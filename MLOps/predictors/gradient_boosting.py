@@ -7,49 +7,42 @@ from typing import Any
 import numpy as np
 
 from MLOps.config.predictors import GradientBoostingConfig
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets, class_probabilities
-from MLOps.predictors.metrics import log_losses
-from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.closed_form import ClosedFormPredictor, flattened, scaler_arrays
+from MLOps.predictors.contract import Forecast, OnEpoch, class_probabilities
+from MLOps.predictors.learning import LearningData
+from MLOps.statistics.forecasts import log_losses
 
 
-class GradientBoostingPredictor(SolvedPredictor):
+class GradientBoostingPredictor(ClosedFormPredictor):
     """All trees' nodes end to end, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a leaf, whose
     `feature` is -1; `roots` (rounds, scores) are the nodes where trees begin, `start` (scores,) what they add to. There
     is a score for each class, or one for two classes; see `class_probabilities`."""
 
     @classmethod
     def fit(
-        cls,
-        config: GradientBoostingConfig,
-        windows: Windows,
-        targets: Targets,
-        rows: np.ndarray,
-        selection_rows: np.ndarray,
-        seed: int,
-        on_epoch: OnEpoch,
-        checkpoints: Path,
+        cls, config: GradientBoostingConfig, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path
     ) -> "GradientBoostingPredictor":
         """Grow `max_iter` rounds and keep as many as give the lowest log loss on the selection rows."""
-        model, arrays = _grow(config, windows, targets, rows, seed)
+        model, arrays = _grow(config, data, data.fitting, seed)
         losses = {
             name: [
-                float(log_losses(probabilities, targets.classes[part]).mean())
-                for probabilities in model.staged_predict_proba(flattened(windows.ending_at(part), arrays))
+                float(log_losses(probabilities, data.targets.labels[part]).mean())
+                for probabilities in model.staged_predict_proba(flattened(data.windows.ending_at(part), arrays))
             ]
-            for name, part in (("train", rows), ("selection", selection_rows))
+            for name, part in (("train", data.fitting), ("selection", data.selection))
         }
         for number, (train, selection) in enumerate(zip(losses["train"], losses["selection"], strict=True), 1):
             on_epoch(number, {"train_loss": train, "selection_loss": selection})
         rounds = int(np.argmin(losses["selection"])) + 1
-        return cls(replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, targets.class_returns(rows)))
+        class_returns = data.targets.class_returns(data.fitting)
+        return cls(replace(config, max_iter=rounds), _as_arrays(model, rounds, arrays, class_returns))
 
     @classmethod
     def solve(
-        cls, config: GradientBoostingConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
+        cls, config: GradientBoostingConfig, data: LearningData, rows: np.ndarray, seed: int
     ) -> dict[str, np.ndarray]:
-        model, arrays = _grow(config, windows, targets, rows, seed)
-        return _as_arrays(model, config.max_iter, arrays, targets.class_returns(rows))
+        model, arrays = _grow(config, data, rows, seed)
+        return _as_arrays(model, config.max_iter, arrays, data.targets.class_returns(rows))
 
     def predict(self, windows: np.ndarray) -> Forecast:
         inputs, arrays = flattened(windows, self.arrays), self.arrays
@@ -65,22 +58,22 @@ class GradientBoostingPredictor(SolvedPredictor):
 
 
 def _grow(
-    config: GradientBoostingConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
+    config: GradientBoostingConfig, data: LearningData, rows: np.ndarray, seed: int
 ) -> tuple[Any, dict[str, np.ndarray]]:
     # scikit-learn takes a second to import and a served model never fits.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    arrays = scaler_arrays(windows.fit_scaler(rows))
+    arrays = scaler_arrays(data.windows.fit_scaler(rows))
     model = HistGradientBoostingClassifier(
         max_iter=config.max_iter,
         learning_rate=config.learning_rate,
         max_leaf_nodes=config.max_leaf_nodes,
         min_samples_leaf=config.min_samples_leaf,
-        l2_regularization=config.l2_regularization,
+        l2_regularization=config.l2_penalty,
         early_stopping=False,
         random_state=seed,
     )
-    return model.fit(flattened(windows.ending_at(rows), arrays), targets.classes[rows]), arrays
+    return model.fit(flattened(data.windows.ending_at(rows), arrays), data.targets.labels[rows]), arrays
 
 
 def _as_arrays(

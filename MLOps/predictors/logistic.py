@@ -3,30 +3,28 @@
 import numpy as np
 
 from MLOps.config.predictors import LogisticConfig
-from MLOps.predictors.contract import Forecast, Targets, class_probabilities
-from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.closed_form import ClosedFormPredictor, flattened, scaler_arrays
+from MLOps.predictors.contract import Forecast, class_probabilities
+from MLOps.predictors.learning import LearningData
 
 
-class LogisticPredictor(SolvedPredictor):
+class LogisticPredictor(ClosedFormPredictor):
     """`coefficients` (scores, bars * features) and `intercepts` (scores,): a score for each class, or one for two
     classes; see `class_probabilities`. `class_returns` (classes,)."""
 
     @classmethod
-    def solve(
-        cls, config: LogisticConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
+    def solve(cls, config: LogisticConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         # scikit-learn takes a second to import and a served model never fits.
         from sklearn.linear_model import LogisticRegression
 
-        arrays = scaler_arrays(windows.fit_scaler(rows))
-        inputs = flattened(windows.ending_at(rows), arrays)
-        model = LogisticRegression(C=config.regularisation_c, max_iter=1000).fit(inputs, targets.classes[rows])
+        arrays = scaler_arrays(data.windows.fit_scaler(rows))
+        inputs = flattened(data.windows.ending_at(rows), arrays)
+        model = LogisticRegression(C=1 / config.l2_penalty, max_iter=1000).fit(inputs, data.targets.labels[rows])
         return {
             **arrays,
             "coefficients": model.coef_,
             "intercepts": model.intercept_,
-            "class_returns": targets.class_returns(rows),
+            "class_returns": data.targets.class_returns(rows),
         }
 
     def predict(self, windows: np.ndarray) -> Forecast:

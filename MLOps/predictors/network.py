@@ -14,11 +14,13 @@ from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.predictors import NetworkConfig, parse_predictor
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.calibration import ReturnClasses
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets, relative_entropy
-from MLOps.predictors.networks import NETWORKS
-from MLOps.predictors.training import Training, best_epoch, split_outputs
+from MLOps.predictors.contract import Forecast, OnEpoch, relative_entropy
+from MLOps.predictors.learning import LearningData, Targets
+from MLOps.predictors.schedule import best_epoch
+from MLOps.predictors.training import Training, network_class, split_outputs
 from MLOps.predictors.uncertainty import disagreement, thinned
 from MLOps.predictors.windows import Windows
+from MLOps.training.seeds import derive_seed
 
 PREDICT_BATCH = 128  # in float64 a recurrent layer takes 64 times its input, for a moment
 
@@ -57,13 +59,14 @@ class Scales:
 @dataclass(frozen=True)
 class NetworkPredictor:
     """A trained network. `learning_rates` (one an epoch, as many as its best weights took) and `batch_size` are the
-    choices that `refit` repeats."""
+    choices that `refit` repeats; `seed` is that of its training."""
 
     config: NetworkConfig
     network: nn.Module
     scales: Scales
     learning_rates: tuple[float, ...]
     batch_size: int
+    seed: int
 
     @property
     def lookback_bars(self) -> int:
@@ -71,49 +74,39 @@ class NetworkPredictor:
 
     @classmethod
     def fit(
-        cls,
-        config: NetworkConfig,
-        windows: Windows,
-        targets: Targets,
-        rows: np.ndarray,
-        selection_rows: np.ndarray,
-        seed: int,
-        on_epoch: OnEpoch,
-        checkpoints: Path,
+        cls, config: NetworkConfig, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path
     ) -> "NetworkPredictor":
         """Train with early stopping on the selection rows; the weights of the best epoch are kept.
 
         Raises:
             UserError: see `Training`.
         """
-        training = Training(config, windows, targets, rows, seed, config.batch_size)
-        training.fit(selection_rows, on_epoch, checkpoints)
+        training = Training(config, data, data.fitting, seed, config.batch_size)
+        training.fit(data.selection, on_epoch, checkpoints)
         epochs = training.history[: best_epoch(training.history, config.monitor)]
-        return cls._trained(training, targets, tuple(metrics["learning_rate"] for metrics in epochs))
+        return cls._trained(training, data.targets, tuple(metrics["learning_rate"] for metrics in epochs))
 
-    def refit(
-        self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path
-    ) -> "NetworkPredictor":
+    def refit(self, data: LearningData, rows: np.ndarray, seed: int, checkpoints: Path) -> "NetworkPredictor":
         """Train afresh on `rows`, at the learning rates that `fit` went through: no other rows are looked at."""
-        training = Training(self.config, windows, targets, rows, seed, self.batch_size)
+        training = Training(self.config, data, rows, seed, self.batch_size)
         training.repeat(self.learning_rates, checkpoints)
-        return self._trained(training, targets, self.learning_rates)
+        return self._trained(training, data.targets, self.learning_rates)
 
     @classmethod
     def _trained(cls, training: Training, targets: Targets, learning_rates: tuple[float, ...]) -> "NetworkPredictor":
         config, rows = training.config, training.rows
-        network = _network(config, len(training.scaler.mean), targets.class_count, training.best)
+        network = _network(config, len(training.scaler.mean), targets.n_classes, training.best)
         return_classes = None
         if not config.class_loss_weight:
             training.network.load_state_dict({k: torch.from_numpy(v) for k, v in training.best.items()})
             expected = training.outputs(rows)[:, -1].double().cpu().numpy() * training.returns_std
             return_classes = ReturnClasses.fit(
-                expected + training.returns_mean, targets.classes[rows], targets.class_count
+                expected + training.returns_mean, targets.labels[rows], targets.n_classes
             )
         scales = Scales(
             training.scaler, training.class_returns, training.returns_mean, training.returns_std, return_classes
         )
-        return cls(config, network, scales, learning_rates, training.batch_size)
+        return cls(config, network, scales, learning_rates, training.batch_size, training.seed)
 
     def predict(self, windows: np.ndarray) -> Forecast:
         """See `Predictor.predict`. Runs in float64 on the CPU, whatever device the network was trained on.
@@ -127,8 +120,8 @@ class NetworkPredictor:
             return Forecast.rounded(probabilities, expected, relative_entropy(probabilities))
         # A copy of its own: while it is thinned, another thread must not forecast with it.
         network, samples = copy.deepcopy(self._double), []
-        for seed in range(self.config.uncertainty_samples):
-            with thinned(network, seed):
+        for number in range(self.config.uncertainty_samples):
+            with thinned(network, derive_seed(self.seed, "dropout", number)):
                 samples.append(self._forecast(network, inputs)[0])
         return Forecast.rounded(probabilities, expected, disagreement(np.stack(samples)))
 
@@ -151,6 +144,25 @@ class NetworkPredictor:
         assert self.scales.return_classes is not None
         return self.scales.return_classes.probabilities(expected), expected
 
+    def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """See `Predictor.explain`; nothing where `explain_windows` is 0."""
+        if not self.config.explain_windows:
+            return {}
+        # captum takes a second to import, for those who ask for explanations.
+        from MLOps.predictors.explain import explanation
+
+        every = -(-len(rows) // self.config.explain_windows)
+        return explanation(self, windows.ending_at(rows[::every]), labels[::every], seed)
+
+    def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
+        """See `Predictor.export`."""
+        if not self.config.export:
+            return {}
+        # Exporters take seconds to import, for those who ask for them.
+        from MLOps.predictors.export import export
+
+        return export(self, self.config.export, folder, windows)
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_arrays(folder / "weights.safetensors", {k: v.numpy() for k, v in self.network.state_dict().items()})
@@ -160,6 +172,7 @@ class NetworkPredictor:
                 "config": asdict(self.config),
                 "learning_rates": self.learning_rates,
                 "batch_size": self.batch_size,
+                "seed": self.seed,
                 **self.scales.to_dict(),
             },
         )
@@ -171,10 +184,10 @@ class NetworkPredictor:
         scales = Scales.from_dict(saved)
         weights = read_arrays(folder / "weights.safetensors")
         network = _network(config, len(scales.scaler.mean), len(scales.class_returns), weights)
-        return cls(config, network, scales, tuple(saved["learning_rates"]), saved["batch_size"])
+        return cls(config, network, scales, tuple(saved["learning_rates"]), saved["batch_size"], saved["seed"])
 
 
-def _network(config: NetworkConfig, features: int, classes: int, weights: dict[str, np.ndarray]) -> nn.Module:
-    network = NETWORKS[config.kind](features, classes, config)
+def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: dict[str, np.ndarray]) -> nn.Module:
+    network = network_class(config.kind)(n_features, n_classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network.eval()

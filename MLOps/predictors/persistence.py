@@ -6,12 +6,12 @@ from MLOps.config.predictors import PersistenceConfig
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
 from MLOps.predictors.baselines import class_prior, persist, persistence
-from MLOps.predictors.contract import Forecast, Targets
-from MLOps.predictors.solved import SolvedPredictor
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.closed_form import ClosedFormPredictor
+from MLOps.predictors.contract import Forecast
+from MLOps.predictors.learning import LearningData
 
 
-class PersistencePredictor(SolvedPredictor):
+class PersistencePredictor(ClosedFormPredictor):
     """A predictor sees features only, so the newest move is told by one of them.
 
     It is classed as labels are: `cuts` (classes - 1,) leave each class the share that it has in training. `transitions`
@@ -19,21 +19,20 @@ class PersistencePredictor(SolvedPredictor):
     """
 
     @classmethod
-    def solve(
-        cls, config: PersistenceConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
-        if config.feature not in windows.names:
+    def solve(cls, config: PersistenceConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        names = data.windows.names
+        if config.feature not in names:
             raise UserError(
-                f"predictors: persistence: unknown feature {config.feature!r}; {suggest(config.feature, windows.names)}"
+                f"predictors: persistence: unknown feature {config.feature!r}; {suggest(config.feature, names)}"
             )
-        column = windows.names.index(config.feature)
-        moves, classes = windows.values[rows, column].astype(np.float64), targets.classes[rows]
-        cuts = np.quantile(moves, np.cumsum(class_prior(classes, targets.class_count))[:-1])
+        column = names.index(config.feature)
+        moves, classes = data.windows.values[rows, column].astype(np.float64), data.targets.labels[rows]
+        cuts = np.quantile(moves, np.cumsum(class_prior(classes, data.targets.n_classes))[:-1])
         return {
             "column": np.array([column]),
             "cuts": cuts,
-            "transitions": persistence(np.searchsorted(cuts, moves), classes, targets.class_count),
-            "class_returns": targets.class_returns(rows),
+            "transitions": persistence(np.searchsorted(cuts, moves), classes, data.targets.n_classes),
+            "class_returns": data.targets.class_returns(rows),
         }
 
     def predict(self, windows: np.ndarray) -> Forecast:

@@ -4,25 +4,23 @@ import numpy as np
 
 from MLOps.config.predictors import RidgeConfig
 from MLOps.predictors.calibration import ReturnClasses
-from MLOps.predictors.contract import Forecast, Targets, relative_entropy
-from MLOps.predictors.solved import SolvedPredictor, flattened, scaler_arrays
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.closed_form import ClosedFormPredictor, flattened, scaler_arrays
+from MLOps.predictors.contract import Forecast, relative_entropy
+from MLOps.predictors.learning import LearningData
 
 
-class RidgePredictor(SolvedPredictor):
+class RidgePredictor(ClosedFormPredictor):
     """`coefficients` (bars * features,) and `intercept` (1,) give the return; `ReturnClasses` tell classes from it."""
 
     @classmethod
-    def solve(
-        cls, config: RidgeConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
+    def solve(cls, config: RidgeConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         # scikit-learn takes a second to import and a served model never fits.
         from sklearn.linear_model import Ridge
 
-        arrays = scaler_arrays(windows.fit_scaler(rows))
-        inputs = flattened(windows.ending_at(rows), arrays)
-        model = Ridge(alpha=config.regularisation_alpha, solver="cholesky").fit(inputs, targets.returns[rows])
-        told = ReturnClasses.fit(model.predict(inputs), targets.classes[rows], targets.class_count)
+        arrays = scaler_arrays(data.windows.fit_scaler(rows))
+        inputs = flattened(data.windows.ending_at(rows), arrays)
+        model = Ridge(alpha=config.l2_penalty, solver="cholesky").fit(inputs, data.targets.returns[rows])
+        told = ReturnClasses.fit(model.predict(inputs), data.targets.labels[rows], data.targets.n_classes)
         return {
             **arrays,
             "coefficients": model.coef_,

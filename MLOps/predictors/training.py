@@ -6,7 +6,6 @@ of those metrics, and every random draw (the order of an epoch, dropout, augment
 epoch and the batch. bfloat16 has the range of float32, so mixed precision scales no loss and keeps no scaler.
 """
 
-import copy
 import hashlib
 import math
 import time
@@ -15,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from rich.progress import Progress
 from torch import nn
@@ -28,24 +28,22 @@ from MLOps.artifacts import value_hash
 from MLOps.config.predictors import NetworkConfig
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
+from MLOps.imports import code_hash
 from MLOps.predictors.augmentation import augment
-from MLOps.predictors.checkpoints import Checkpoints, code_hash
-from MLOps.predictors.contract import OnEpoch, Targets
-from MLOps.predictors.metrics import classification_metrics, implied_returns, is_better, regression_metrics, sharpe
+from MLOps.predictors.batch_size import fitting_batch_size
+from MLOps.predictors.contract import OnEpoch
+from MLOps.predictors.learning import LearningData
 from MLOps.predictors.networks import NETWORKS
-from MLOps.predictors.progress import progress_bars
-from MLOps.predictors.windows import Windows
-
-History = list[dict[str, float]]
+from MLOps.predictors.schedule import CLASS_METRICS, RETURN_METRICS, History, best_epoch, metric_names, schedule
+from MLOps.predictors.training_state import EpochState, load_state, save_state
+from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
+from MLOps.statistics.returns import sharpe
+from MLOps.training.checkpoints import Checkpoints
+from MLOps.training.progress import progress_bars
+from MLOps.training.seeds import derive_seed
 
 SAVE_SECONDS = 5.0  # between checkpoints: what a kill can cost
 EVALUATION_BATCH = 512
-MEMORY_SHARE = 0.5  # of the device's, for a batch of automatic size
-MIN_UPDATES = 16  # an epoch, however much memory there is: a network learns by updates
-
-EPOCH_METRICS = ("train_loss", "gradient_norm", "learning_rate")
-CLASS_METRICS = ("accuracy", "f1_macro")
-RETURN_METRICS = ("rmse", "rank_ic")
 
 
 class Training:
@@ -63,12 +61,12 @@ class Training:
     def __init__(
         self,
         config: NetworkConfig,
-        windows: Windows,
-        targets: Targets,
+        data: LearningData,
         rows: np.ndarray,
         seed: int,
         batch_size: int,
     ) -> None:
+        windows, targets = data.windows, data.targets
         self.config = config
         self.rows = rows
         self.seed = seed
@@ -81,16 +79,22 @@ class Training:
         self.class_returns = targets.class_returns(rows)
         self._windows, self._targets = windows, targets
         self._values = torch.from_numpy(self.scaler.transform(windows.values)).to(self.device)
-        self._classes = torch.from_numpy(targets.classes.astype(np.int64)).to(self.device)
+        self._classes = torch.from_numpy(targets.labels.astype(np.int64)).to(self.device)
         scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
-        torch.manual_seed(seed)
-        self.network = NETWORKS[config.kind](len(windows.names), targets.class_count, config).to(self.device)
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config).to(self.device)
         self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
-        self.batch_size = batch_size or self._batch_size_that_fits()
+        self.batch_size = batch_size or fitting_batch_size(
+            self.network, self._values, config.lookback_bars, self._sequence_bars, len(rows)
+        )
         if config.gradient_checkpointing:
             recompute_activations(self.network)
-        self._step = torch.compile(self.network) if config.compile else self.network
+        self._step: Callable[..., Any] = self.network
+        if config.compile:
+            # Tells the compiler too, which `seed_torch` does not import.
+            torch.use_deterministic_algorithms(True)
+            self._step = torch.compile(self.network)
         optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
         # The fused kernel makes one pass over all weights.
         self._optimiser = optimiser(self.network.parameters(), weight_decay=config.weight_decay, fused=True)
@@ -148,8 +152,8 @@ class Training:
     def evaluate(self, rows: np.ndarray) -> dict[str, float]:
         """Metrics `selection_…` of forecasts made from windows, as in service, at `rows`."""
         outputs = self.outputs(rows)
-        logits, returns = split_outputs(outputs, self.config, self._targets.class_count)
-        classes, actual = self._targets.classes[rows], self._targets.returns[rows]
+        logits, returns = split_outputs(outputs, self.config, self._targets.n_classes)
+        classes, actual = self._targets.labels[rows], self._targets.returns[rows]
         metrics = {"loss": self._loss(outputs[:, None], torch.from_numpy(rows[:, None]).to(self.device)).item()}
         expected = None
         if logits is not None:
@@ -193,7 +197,7 @@ class Training:
         bar = progress.add_task(f"epoch {epoch}: batches", total=total, completed=self._batch)
         while self._batch < total:
             batch = slice(self._batch * size, (self._batch + 1) * size)
-            torch.manual_seed(_derived(self.seed, epoch, self._batch))
+            torch.manual_seed(derive_seed(self.seed, "batch", epoch, self._batch))
             loss, norm = self._update(firsts[batch], counts[batch])
             self._batch += 1
             self._loss_sum += loss * int(counts[batch].sum())
@@ -216,7 +220,7 @@ class Training:
         Returns:
             Each sequence's first row and its number of rows, both (sequences,).
         """
-        generator = np.random.default_rng([self.seed, epoch])
+        generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
         offset = generator.integers(self._sequence_bars)
         follows = (np.diff(self.rows) == 1) & (np.diff(self._windows.run_bars[self.rows]) == 1)
         starts = np.concatenate([[True], ~follows])
@@ -251,7 +255,7 @@ class Training:
         """Weighted mean over the labelled (batch, bars) of cross-entropy and squared error of the scaled return."""
         if labelled is None:
             labelled = torch.ones_like(rows, dtype=torch.bool)
-        logits, returns = split_outputs(outputs, self.config, self._targets.class_count)
+        logits, returns = split_outputs(outputs, self.config, self._targets.n_classes)
         loss = torch.zeros((), device=self.device)
         if logits is not None:
             classes = torch.where(labelled, self._classes[rows], -1)
@@ -264,32 +268,23 @@ class Training:
             loss = loss + self.config.return_loss_weight * (error**2).sum() / labelled.sum()
         return loss
 
-    def _batch_size_that_fits(self) -> int:
-        """The largest power of two of labels whose update fits in MEMORY_SHARE of the device's memory.
-
-        The memory is the device's total, not what happens to be free, so that a machine always answers the same.
-        """
-        total = (
-            torch.cuda.get_device_properties(self.device).total_memory
-            if self.device.type == "cuda"
-            else psutil.virtual_memory().total
-        )
-        bars = self.config.lookback_bars - 1 + self._sequence_bars
-        windows = torch.zeros(8, bars, self._values.shape[1], device=self.device)
-        saved = saved_bytes(copy.deepcopy(self.network), windows)
-        # Twice: what the forward pass saves, the backward pass mirrors.
-        fitting = total * MEMORY_SHARE / (2 * saved / 8 / self._sequence_bars)
-        return 2 ** int(math.log2(max(1.0, min(fitting, len(self.rows) / MIN_UPDATES))))
-
     def _identity(self, choices: np.ndarray) -> str:
         """All that the result depends on, as a hash; `choices` are the selection rows, or the learning rates."""
         digest = hashlib.sha256()
         targets = self._targets
-        for array in (self._windows.values, targets.classes, targets.returns, targets.timestamps, self.rows, choices):
+        for array in (self._windows.values, targets.labels, targets.returns, targets.timestamps, self.rows, choices):
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        code = code_hash(__name__, NETWORKS[self.config.kind].partition(":")[0])
         environment = [torch.__version__, torch.get_num_threads(), self.device.type]
         return value_hash(
-            [asdict(self.config), self.batch_size, self.seed, digest.hexdigest(), code_hash(), environment]
+            [
+                asdict(self.config),
+                self.batch_size,
+                self.seed,
+                digest.hexdigest(),
+                code,
+                environment,
+            ]
         )[:32]
 
     def _save_if_due(self) -> None:
@@ -297,68 +292,22 @@ class Training:
             self._save()
 
     def _save(self) -> None:
-        arrays = {f"network.{name}": array for name, array in self.weights().items()}
-        arrays |= {f"best.{name}": array for name, array in self.best.items()}
-        for number, moments in self._optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser.{number}.{name}": tensor.cpu().numpy() for name, tensor in moments.items()}
-        step = len(self.history) * 10**6 + self._batch
-        position = {"batch": self._batch, "loss_sum": self._loss_sum, "norm_sum": self._norm_sum}
-        self._checkpoints.save(step, arrays, {"history": self.history, **position})
+        state = EpochState(self.history, self._batch, self._loss_sum, self._norm_sum)
+        save_state(self._checkpoints, self.weights(), self.best, self._optimiser, state)
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        if (state := self._checkpoints.newest()) is None:
-            return
-        arrays, facts = state
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        self.network.load_state_dict(_under("network.", tensors))
-        self.best = _under("best.", arrays)
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in _under("optimiser.", tensors).items():
-            number, _, moment = name.partition(".")
-            moments.setdefault(int(number), {})[moment] = tensor
-        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": moments})
-        self.history = facts["history"]
-        self._batch, self._loss_sum, self._norm_sum = facts["batch"], facts["loss_sum"], facts["norm_sum"]
-
-
-def schedule(config: NetworkConfig, history: History) -> float | None:
-    """The learning rate of the epoch that follows `history`; None when training is over."""
-    done = len(history)
-    best = best_epoch(history, config.monitor)
-    if done >= config.max_epochs or done - best >= config.patience_epochs:
-        return None
-    if config.schedule == "plateau":
-        return config.learning_rate * 0.5 ** _plateaus(history, config)
-    if config.schedule == "constant":
-        return config.learning_rate
-    # Half a cosine over all epochs, or over each period between warm restarts (Loshchilov & Hutter, 2017).
-    period = config.max_epochs if config.schedule == "cosine" else config.schedule_epochs
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (done % period) / period))
-
-
-def best_epoch(history: History, monitor: str) -> int:
-    """The first epoch, counted from 1, with the best value of the metric `monitor`; 0 when there is none yet."""
-    best = 0
-    for epoch, metrics in enumerate(history, 1):
-        if best == 0 or is_better(monitor, metrics[monitor], history[best - 1][monitor]):
-            best = epoch
-    return best
-
-
-def metric_names(config: NetworkConfig) -> list[str]:
-    """What `Training` logs for each epoch."""
-    names = ["loss", "sharpe_per_bar"]
-    names += CLASS_METRICS if config.class_loss_weight else ()
-    names += RETURN_METRICS if config.return_loss_weight else ()
-    return [*EPOCH_METRICS, *(f"selection_{name}" for name in names)]
+        if (loaded := load_state(self._checkpoints, self.network, self._optimiser)) is not None:
+            self.best, state = loaded
+            self.history = state.history
+            self._batch, self._loss_sum, self._norm_sum = state.batch, state.loss_sum, state.norm_sum
 
 
 def split_outputs(
-    outputs: torch.Tensor, config: NetworkConfig, class_count: int
+    outputs: torch.Tensor, config: NetworkConfig, n_classes: int
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """A network's outputs (…, outputs) as class logits (…, classes) and scaled return (…); None where not foretold."""
-    logits = outputs[..., :class_count] if config.class_loss_weight else None
+    logits = outputs[..., :n_classes] if config.class_loss_weight else None
     return logits, outputs[..., -1] if config.return_loss_weight else None
 
 
@@ -388,33 +337,6 @@ def recompute_activations(network: nn.Module) -> None:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
-def saved_bytes(network: nn.Module, windows: torch.Tensor) -> int:
-    """Bytes that a forward pass keeps for the backward pass."""
-    sizes: list[int] = []
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        sizes.append(tensor.nbytes)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        network.train()(windows)
-    return sum(sizes)
-
-
-def _plateaus(history: History, config: NetworkConfig) -> int:
-    """How often `schedule_epochs` epochs went by without a new best."""
-    count, waited = 0, 0
-    for epoch in range(1, len(history) + 1):
-        waited = 0 if best_epoch(history[:epoch], config.monitor) == epoch else waited + 1
-        if waited == config.schedule_epochs:
-            count, waited = count + 1, 0
-    return count
-
-
-def _derived(seed: int, epoch: int, batch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, batch]).generate_state(1)[0])
-
-
 def _bfloat16_is_quick(device: torch.device) -> bool:
     quick = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
     if not quick:
@@ -422,5 +344,7 @@ def _bfloat16_is_quick(device: torch.device) -> bool:
     return quick
 
 
-def _under(prefix: str, values: dict) -> dict:
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+def network_class(kind: str) -> type[nn.Module]:
+    """The class of a kind in NETWORKS."""
+    found: type[nn.Module] = resolve_name(NETWORKS[kind])
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.errors import UserError
 from tests.project import ROOT
 

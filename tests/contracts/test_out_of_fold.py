@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_json
-from MLOps.config.data import SmoothedLabelConfig
-from MLOps.config.params import SplitConfig
+from MLOps.config.labels import SmoothedLabelConfig
+from MLOps.config.splits import SplitConfig
 from MLOps.data.sources.sample import bundled_bars
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import CLASSES, make_labels

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config import load_params
 from MLOps.config.data import DataConfig, FilesConfig
+from MLOps.config.params import load_params
 
 
 @pytest.fixture

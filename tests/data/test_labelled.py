@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config import load_params
-from MLOps.config.data import DataConfig, TargetLabelConfig
+from MLOps.config.data import DataConfig
+from MLOps.config.labels import TargetLabelConfig
+from MLOps.config.params import load_params
 from MLOps.data.bars import TARGET
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.sources.labelled import read_labelled

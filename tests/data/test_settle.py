@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config.params import SplitConfig
+from MLOps.config.splits import SplitConfig
 from MLOps.data.adjust import ROUNDING, adjust
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES, check_bars
 from MLOps.data.quality import missing_bars

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config.params import SplitConfig
+from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import Splits, split
 from MLOps.errors import UserError
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import read_json
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.data.bars import COLUMNS
 from MLOps.data.splits import Splits
 from MLOps.deployment.trading_model import TradingModel

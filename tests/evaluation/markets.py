@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from MLOps.config.params import SplitConfig, ValidationConfig
+from MLOps.config.splits import SplitConfig
+from MLOps.config.validation import ValidationConfig
 from MLOps.data.splits import Splits
 from MLOps.features.labels import UNKNOWN
 from MLOps.predictors.baselines import class_prior

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config.params import BacktestConfig
+from MLOps.config.backtest import BacktestConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation import baselines
 from MLOps.evaluation.backtest import backtest

@@ -5,7 +5,7 @@ import pytest
 from arch.bootstrap import StationaryBootstrap
 from scipy import stats
 
-from MLOps.evaluation.dependent_mean import interval, required_bars
+from MLOps.statistics.dependent_mean import interval, required_bars
 
 CONFIDENCE = 0.9  # two-sided, so that a lower bound above the mean has a nominal rate of 5 %
 SERIES = 3000

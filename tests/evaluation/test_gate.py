@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MLOps.config.params import GateConfig
-from MLOps.evaluation.bootstrap import mean_interval
+from MLOps.config.gate import GateConfig
 from MLOps.evaluation.gate import refusal_beside, refusals
 from MLOps.evaluation.report import BacktestReport, Interval
+from MLOps.statistics.bootstrap import mean_interval
 
 RULE = GateConfig(
     min_span_days=90,

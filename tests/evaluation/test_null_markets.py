@@ -6,8 +6,10 @@ import pytest
 
 from MLOps.agents.observations import MarketView
 from MLOps.agents.training import train
-from MLOps.config import load_params
-from MLOps.config.params import BacktestConfig, PPOConfig, SplitConfig
+from MLOps.config.agents import PPOConfig
+from MLOps.config.backtest import BacktestConfig
+from MLOps.config.params import load_params
+from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import split
 from MLOps.evaluation.backtest import backtest

@@ -7,7 +7,7 @@ import pytest
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation.baselines import buy_and_hold, flat
 from MLOps.evaluation.performance import Portfolio, performance
-from MLOps.predictors.metrics import max_drawdown, sharpe
+from MLOps.statistics.returns import max_drawdown, sharpe
 from MLOps.trading import Action, simulate
 from tests.evaluation.price_markets import market_of, random_walk
 

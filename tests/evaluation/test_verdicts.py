@@ -9,31 +9,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config import load_params
-from MLOps.config.data import (
+from MLOps.config.labels import (
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
     SmoothedLabelConfig,
     TripleBarrierLabelConfig,
 )
-from MLOps.config.params import SplitConfig
-from MLOps.config.predictors import LogisticConfig, SearchRange
+from MLOps.config.params import load_params
+from MLOps.config.predictors import LogisticConfig
 from MLOps.config.schema import section
+from MLOps.config.search import SearchRange
+from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import split
 from MLOps.errors import UserError
-from MLOps.evaluation.dependent_mean import required_bars
 from MLOps.evaluation.verdicts import Verdict, horizon_bars, judge
 from MLOps.features.labels import UNKNOWN, class_names, make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors import PREDICTORS
 from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.closed_form import ClosedFormPredictor
 from MLOps.predictors.contract import Forecast, OnEpoch, Targets, forecast
-from MLOps.predictors.metrics import log_losses
-from MLOps.predictors.search import Search
 from MLOps.predictors.signals import learning_data, signal_table
-from MLOps.predictors.solved import SolvedPredictor
 from MLOps.predictors.windows import Windows
+from MLOps.statistics.dependent_mean import required_bars
+from MLOps.statistics.forecasts import log_losses
+from MLOps.training.search import Search
 from tests.evaluation.markets import CONFIG, SPLITS, garch, ignorant_signals, random_walk, shown_direction, unlike
 from tests.project import ROOT
 
@@ -222,7 +223,7 @@ GUESSES = 50
 TILT = 0.03  # of a guess's log odds: so small that its noise costs it next to nothing
 
 
-class Guess(SolvedPredictor):
+class Guess(ClosedFormPredictor):
     """The class prior, tilted by random weights of the features, which know nothing."""
 
     @classmethod

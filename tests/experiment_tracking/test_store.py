@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from MLOps.config.params import TrackingConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import flatten
 from MLOps.experiment_tracking.store import connect, store_uri, without_password

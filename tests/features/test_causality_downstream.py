@@ -10,7 +10,7 @@ import pytest
 
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import content_hash
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.data.bars import KEYS, VALUES
 from MLOps.data.splits import Splits, split
 from MLOps.features.causality import draw_cutoffs, find_leaks

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config.data import (
+from MLOps.config.labels import (
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
     SmoothedLabelConfig,
     TripleBarrierLabelConfig,
 )
-from MLOps.config.params import SplitConfig
+from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import purged_folds, split
 from MLOps.features.causality import draw_cutoffs, find_leaks
 from MLOps.features.labels import UNKNOWN, class_names, make_labels

@@ -11,7 +11,7 @@ import pytest
 
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import read_json
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES
 from MLOps.data.splits import Splits
 from MLOps.pipelines import features, ingest, paths, validate_data

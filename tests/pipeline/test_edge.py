@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import read_json
-from MLOps.config import load_params
+from MLOps.config.params import load_params
 from MLOps.model_registry.versions import Registry
 from MLOps.pipelines.promote import refusals_beside_champion
 from tests.project import Project

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from MLOps.config import load_params
 from MLOps.config.data import SyntheticConfig
+from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
 from MLOps.predictors import PREDICTORS, Predictor

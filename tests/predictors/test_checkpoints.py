@@ -15,9 +15,9 @@ from MLOps.artifacts import content_hash
 from MLOps.config.predictors import parse_predictor
 from MLOps.predictors import checkpoints as module
 from MLOps.predictors import training as engine
-from MLOps.predictors.checkpoints import Checkpoints
 from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.windows import Windows
+from MLOps.training.checkpoints import Checkpoints
 from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
 
 CONFIG = {**NETWORKS["lstm"], "hidden_size": 4, "layers": 2, "batch_size": 64, "max_epochs": 6, "patience_epochs": 99}

@@ -11,9 +11,9 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.predictors import Predictor
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import forecast
-from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.networks import NETWORKS as KINDS
 from MLOps.predictors.windows import Windows
+from MLOps.statistics.forecasts import log_losses
 from tests.predictors.markets import FEATURES, NETWORKS, SmallMarket, fit, small_market
 
 FORWARD = ("lstm", "gru", "dlstm")

@@ -20,12 +20,12 @@ from MLOps.errors import UserError
 from MLOps.features.labels import CLASSES
 from MLOps.predictors import PREDICTORS, Predictor, load_predictor
 from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.closed_form import ClosedFormPredictor, flattened
 from MLOps.predictors.contract import forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.predictors.metrics import log_losses
 from MLOps.predictors.signals import learning_data, probability_columns, signal_table
-from MLOps.predictors.solved import SolvedPredictor, flattened
 from MLOps.predictors.windows import Windows
+from MLOps.statistics.forecasts import log_losses
 from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market, with_classes
 
 QUICK = {"max_epochs": 1}
@@ -141,7 +141,7 @@ def test_two_classes_are_forecast_as_scikit_learn_does(tmp_path: Path) -> None:
     }.items():
         changes = {"max_iter": 1} if name == "gradient_boosting" else {}
         own = fit(EVERY[name], two, tmp_path, **changes)
-        assert isinstance(own, SolvedPredictor)
+        assert isinstance(own, ClosedFormPredictor)
         windows, rows = validation(own)
         train = two.rows("train", windows)
         model = fitted.fit(flattened(windows.ending_at(train), own.arrays), two.targets.classes[train])

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from MLOps.config.predictors import SearchConfig, SearchRange
 from MLOps.config.schema import parse
+from MLOps.config.search import SearchConfig, SearchRange
 from MLOps.errors import UserError
 from MLOps.predictors.contract import OnEpoch
-from MLOps.predictors.search import Finished, Search
+from MLOps.training.search import Finished, Search
 
 SPACE = {
     "learning_rate": SearchRange(low=0.001, high=0.1, log=True),

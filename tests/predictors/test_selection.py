@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import content_hash
-from MLOps.config.data import NextReturnLabelConfig
-from MLOps.config.params import SplitConfig
+from MLOps.config.labels import NextReturnLabelConfig
 from MLOps.config.predictors import parse_predictor
+from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import CLASSES, UNKNOWN, make_labels
 from MLOps.predictors import PREDICTORS

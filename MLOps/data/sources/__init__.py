@@ -1,34 +1,43 @@
 """Where bars come from: one file a source, one function each, all answering raw bars in contract form.
 
-The exception is `labelled`, whose table has a contract of its own: features and targets in the place of prices."""
+The exception is `labelled`, whose table has a contract of its own: features and targets in the place of prices.
+"""
 
-from collections.abc import Callable
-
-import pandas as pd
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from MLOps.config.data import DataConfig
-from MLOps.data.sources.ccxt import read_ccxt
-from MLOps.data.sources.files import read_csv, read_files
-from MLOps.data.sources.labelled import read_labelled
-from MLOps.data.sources.sample import read_sample
-from MLOps.data.sources.synthetic import make_synthetic
-from MLOps.data.sources.yahoo import read_yahoo
 
-SOURCES: dict[str, Callable[[DataConfig, int], pd.DataFrame]] = {
-    "sample": read_sample,
-    "csv": read_csv,
-    "files": read_files,
-    "yahoo": read_yahoo,
-    "ccxt": read_ccxt,
-    "synthetic": make_synthetic,
-    "labelled": read_labelled,
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The function of each source, of the configuration and a seed. Names, so that only the one in use is imported.
+SOURCES: dict[str, str] = {
+    "sample": "MLOps.data.sources.sample:read_sample",
+    "csv": "MLOps.data.sources.files:read_csv",
+    "files": "MLOps.data.sources.files:read_files",
+    "yahoo": "MLOps.data.sources.yahoo:read_yahoo",
+    "ccxt": "MLOps.data.sources.ccxt:read_ccxt",
+    "synthetic": "MLOps.data.sources.synthetic:make_synthetic",
+    "labelled": "MLOps.data.sources.labelled:read_labelled",
 }
+SAMPLE = Path("data/sample/bars.csv.gz")
 
 
-def load_bars(config: DataConfig, seed: int) -> pd.DataFrame:
+def load_bars(config: DataConfig, seed: int) -> "pd.DataFrame":
     """Raw bars of the configured source, as it gave them.
 
     Raises:
         UserError: the source cannot be read, or what it gave is no bars, or no labelled table.
     """
-    return SOURCES[config.source](config, seed)
+    bars: pd.DataFrame = resolve_name(SOURCES[config.source])(config, seed)
+    return bars
+
+
+def source_file(config: DataConfig) -> Path | None:
+    """The file or folder that the configured source reads; None for one that reads no file."""
+    files = {"csv": config.csv.path, "files": config.files.path, "labelled": config.labelled.path}
+    if config.source == "sample":
+        return SAMPLE
+    return Path(files[config.source]) if config.source in files else None

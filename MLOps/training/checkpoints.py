@@ -13,8 +13,6 @@ from safetensors import SafetensorError
 from MLOps.artifacts import whole_file
 
 KEPT = 2  # the newest, and the one before should the newest turn out broken
-PACKAGE = Path(__file__).parents[1]
-CODE = ("determinism.py", "features/scaler.py", "predictors/**/*.py")  # what a training's bytes depend on
 
 
 class Checkpoints:
@@ -23,14 +21,14 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+    def save(self, step: int, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
         """Write a state whole or not at all, and drop all but the newest.
 
         Args:
             step: grows from save to save.
-            facts: whatever JSON holds.
+            metadata: whatever JSON holds.
         """
-        content = safetensors.numpy.save(arrays, {"facts": json.dumps(facts)})
+        content = safetensors.numpy.save(arrays, {"metadata": json.dumps(metadata)})
         with whole_file(self.folder / f"{step:012d}-{_digest(content)}.safetensors") as temporary:
             temporary.write_bytes(content)
         for old in self._files()[KEPT:]:
@@ -43,7 +41,7 @@ class Checkpoints:
             content = file.read_bytes()
             if file.stem.endswith(_digest(content)):
                 try:
-                    return safetensors.numpy.load(content), _facts(content)
+                    return safetensors.numpy.load(content), _metadata(content)
                 except (SafetensorError, ValueError, KeyError):
                     pass
             following = "the one before is used" if file != files[-1] else "the training starts again"
@@ -55,19 +53,11 @@ class Checkpoints:
         return sorted(self.folder.glob("*.safetensors"), reverse=True)
 
 
-def code_hash() -> str:
-    """SHA-256 of the source that a training's result depends on."""
-    digest = hashlib.sha256()
-    for file in sorted(file for pattern in CODE for file in PACKAGE.glob(pattern)):
-        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _facts(content: bytes) -> dict[str, Any]:
+def _metadata(content: bytes) -> dict[str, Any]:
     # A safetensors file begins with the length of its header, then the header as JSON.
     length = int.from_bytes(content[:8], "little")
-    facts: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
-    return facts
+    metadata: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["metadata"])
+    return metadata
 
 
 def _digest(content: bytes) -> str:

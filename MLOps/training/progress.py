@@ -1,4 +1,4 @@
-"""Progress bars for whoever watches a terminal; nothing elsewhere."""
+"""Progress bars, shown where standard error is a terminal."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -1,4 +1,4 @@
-"""Figures, as PNG files whose bytes depend on what they show alone."""
+"""Plots of trainings, forecasts, explanations and backtests, as PNG files."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from MLOps.artifacts import whole_file
-from MLOps.evaluation.classification import judged
+from MLOps.evaluation.forecasts import judged
 from MLOps.evaluation.performance import Portfolio
 from MLOps.predictors.signals import PROBABILITY, probability_columns
 
@@ -47,9 +47,13 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
         plt.close(figure)
 
 
-def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Path) -> None:
-    """One panel a quantity, train beside selection or validation where both were logged; steps to the right."""
-    table = pd.DataFrame([{"step": step, **metrics} for step, metrics in history]).set_index("step")
+def training_plot(history: pd.DataFrame, path: Path) -> None:
+    """One panel a quantity, train beside selection or validation where both were logged.
+
+    Args:
+        history: a column a metric, indexed by step; NaN where a step has none.
+    """
+    table = history.dropna(axis="columns", how="all")
     panels: dict[str, list[str]] = {}
     for column in table.columns:
         panels.setdefault(re.sub("^(train|selection|validation)_", "", column), []).append(column)
@@ -68,7 +72,7 @@ def training_figure(history: Sequence[tuple[int, Mapping[str, float]]], path: Pa
             axis.legend()
 
 
-def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
+def calibration_plot(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
     """How often a class came, against the probability it was given; a panel a class, a line a predictor."""
     columns = probability_columns(next(iter(signals.values())))
     with _figure(path, 1, len(columns), (4.2 * len(columns), 3.8)) as axes:
@@ -83,7 +87,7 @@ def calibration_figure(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame
             axis.legend()
 
 
-def confusion_figure(counts: np.ndarray, classes: Sequence[str], path: Path) -> None:
+def confusion_plot(counts: np.ndarray, classes: Sequence[str], path: Path) -> None:
     """What happened (rows) against what was forecast (columns); numbers are counts, colours shares of the row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with _figure(path, 1, 1, (1.8 + 0.8 * len(classes), 1.4 + 0.8 * len(classes))) as axes:
@@ -99,7 +103,7 @@ def confusion_figure(counts: np.ndarray, classes: Sequence[str], path: Path) -> 
         axis.grid(visible=False)
 
 
-def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -> None:
+def importance_plot(importances: Mapping[str, float], unit: str, path: Path) -> None:
     """One bar a name, in the order given, the first on top."""
     with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(importances))) as axes:
         axes[0, 0].barh(list(importances), list(importances.values()))
@@ -107,7 +111,7 @@ def importance_figure(importances: Mapping[str, float], unit: str, path: Path) -
         axes[0, 0].set_xlabel(unit)
 
 
-def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: str, path: Path) -> None:
+def map_plot(values: np.ndarray, rows: Sequence[str], row_label: str, unit: str, path: Path) -> None:
     """Values (rows, bars) as colours; bars are counted back from the newest, 0, to the right."""
     bars = values.shape[1]
     with _figure(path, 1, 1, (7, 1.5 + 0.16 * len(rows))) as axes:
@@ -121,17 +125,23 @@ def map_figure(values: np.ndarray, rows: Sequence[str], row_label: str, unit: st
         axis.figure.colorbar(image, ax=axis, label=unit)
 
 
-def search_figure(losses: Sequence[float], path: Path) -> None:
-    """Each trial's selection loss, and the best so far."""
-    with _figure(path, 1, 1, (6, 3.5)) as axes:
-        axes[0, 0].scatter(range(len(losses)), losses, s=12, label="trial")
-        axes[0, 0].step(range(len(losses)), np.minimum.accumulate(losses), where="post", label="best so far")
-        axes[0, 0].set_xlabel("trial")
-        axes[0, 0].set_ylabel("selection loss")
-        axes[0, 0].legend()
+def explanation_plots(explained: Mapping[str, np.ndarray], feature_names: Sequence[str], folder: Path) -> None:
+    """What `Predictor.explain` found, a plot an array; bars are counted back from the newest, 0."""
+    unit = "log loss gained by shuffling, nats"
+    for name, values in explained.items():
+        lags = [str(bar - len(values) + 1) for bar in range(len(values))]
+        path = folder / f"{name}.png"
+        if name == "attribution":
+            map_plot(values.T, feature_names, "feature", "mean |integrated gradient|", path)
+        elif name == "importance_features":
+            importance_plot({feature_names[number]: values[number] for number in np.argsort(-values)}, unit, path)
+        elif name == "importance_bars":
+            importance_plot(dict(zip(lags, values, strict=True)), unit, path)
+        else:
+            map_plot(values, lags, "asking bar", "mean attention", path)
 
 
-def equity_figure(portfolios: Mapping[str, Portfolio], path: Path) -> None:
+def equity_plot(portfolios: Mapping[str, Portfolio], path: Path) -> None:
     """Equity relative to its start, and drawdown. The first is the one that matters; the others are dashed on top of
     it, so that one that does the same stays visible."""
     with _figure(path, 2, 1, (9, 6)) as axes:

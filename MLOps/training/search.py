@@ -1,11 +1,10 @@
-"""The search for a predictor's parameters with Optuna; killed anywhere, it goes on as if it had not been.
+"""Search of parameters with Optuna, resumed after a kill with the same result.
 
-Trials are kept in an SQLite file. A trial's parameters are drawn from a generator seeded by the study and the trial's
-place among those that finished. So the one a kill interrupted is drawn again, alike, and its training resumes from
-its checkpoints.
+Trials are kept in an SQLite file. A trial's parameters are drawn from a generator seeded by the search's seed and by
+the number of trials that finished before. So a trial that a kill interrupted is drawn again, with the same parameters,
+and its training resumes from its checkpoints.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from MLOps.config.predictors import SearchRange
-from MLOps.predictors.contract import OnEpoch
-from MLOps.predictors.progress import progress_bars
+from MLOps.config.search import SearchRange
+from MLOps.training.progress import progress_bars
+from MLOps.training.seeds import derive_seed
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 LENGTH = "length"  # of all lists of a trial
@@ -48,9 +49,9 @@ class Search:
         storage: an SQLite file.
     """
 
-    def __init__(self, study: str, space: Mapping[str, SearchRange], storage: Path) -> None:
+    def __init__(self, study: str, space: Mapping[str, SearchRange], storage: Path, seed: int) -> None:
         storage.parent.mkdir(parents=True, exist_ok=True)
-        self._space = space
+        self._space, self._seed = space, seed
         self._study = optuna.create_study(
             study_name=study,
             storage=f"sqlite:///{storage}",
@@ -78,7 +79,7 @@ class Search:
         with progress_bars() as progress:
             bar = progress.add_task("trials", total=trials, completed=len(self.finished()))
             while (number := len(self.finished())) < trials:
-                self._study.sampler = optuna.samplers.TPESampler(seed=_seed(self._study.study_name, number))
+                self._study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self._seed, "trial", number))
                 self._one(train)
                 on_trial(self.finished()[number])
                 progress.update(bar, completed=number + 1)
@@ -141,7 +142,3 @@ def _drawn(trial: Trial, name: str, bounds: SearchRange, length: int) -> Any:
         return trial.suggest_int(name, bounds.low, bounds.high, log=bounds.log)
     assert bounds.low is not None and bounds.high is not None
     return trial.suggest_float(name, bounds.low, bounds.high, log=bounds.log)
-
-
-def _seed(study: str, number: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{study}/{number}".encode()).digest()[:4], "little")

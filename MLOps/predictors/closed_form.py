@@ -1,4 +1,4 @@
-"""Predictors that are solved for in one go: named arrays are all that they are."""
+"""Predictors fitted in closed form, stored as arrays."""
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
@@ -10,13 +10,14 @@ import numpy as np
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.predictors import parse_predictor
 from MLOps.features.scaler import Scaler
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets, forecast
-from MLOps.predictors.metrics import log_losses
+from MLOps.predictors.contract import Forecast, OnEpoch, forecast
+from MLOps.predictors.learning import LearningData
 from MLOps.predictors.windows import Windows
+from MLOps.statistics.forecasts import log_losses
 
 
-class SolvedPredictor(ABC):
-    """The contract for predictors without epochs; a kind of its own gives `solve` and `predict`."""
+class ClosedFormPredictor(ABC):
+    """The contract for predictors without epochs; a subclass gives `solve` and `predict`."""
 
     def __init__(self, config: Any, arrays: dict[str, np.ndarray]) -> None:
         self.config = config
@@ -28,40 +29,35 @@ class SolvedPredictor(ABC):
 
     @classmethod
     @abstractmethod
-    def solve(
-        cls, config: Any, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
-        """What is learnt from the labelled `rows`."""
+    def solve(cls, config: Any, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """The arrays fitted on the labelled `rows`."""
 
     @abstractmethod
     def predict(self, windows: np.ndarray) -> Forecast:
         """See `Predictor.predict`."""
 
     @classmethod
-    def fit(
-        cls,
-        config: Any,
-        windows: Windows,
-        targets: Targets,
-        rows: np.ndarray,
-        selection_rows: np.ndarray,
-        seed: int,
-        on_epoch: OnEpoch,
-        checkpoints: Path,
-    ) -> Self:
-        """Learn from `rows`; nothing is chosen, so the loss on the selection rows is only reported."""
-        fitted = cls(config, cls.solve(config, windows, targets, rows, seed))
-        on_epoch(1, {
-            f"{name}_loss": float(
-                log_losses(forecast(fitted, windows, part).probabilities, targets.classes[part]).mean()
-            )
-            for name, part in (("train", rows), ("selection", selection_rows))
-        })  # fmt: skip
+    def fit(cls, config: Any, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path) -> Self:
+        """Learn from the fitting rows; nothing is chosen, so the loss on the selection rows is only reported."""
+        fitted = cls(config, cls.solve(config, data, data.fitting, seed))
+        losses = {}
+        for name, part in (("train", data.fitting), ("selection", data.selection)):
+            probabilities = forecast(fitted, data.windows, part).probabilities
+            losses[f"{name}_loss"] = float(log_losses(probabilities, data.targets.labels[part]).mean())
+        on_epoch(1, losses)
         return fitted
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> Self:
+    def refit(self, data: LearningData, rows: np.ndarray, seed: int, checkpoints: Path) -> Self:
         """See `Predictor.refit`."""
-        return type(self)(self.config, self.solve(self.config, windows, targets, rows, seed))
+        return type(self)(self.config, self.solve(self.config, data, rows, seed))
+
+    def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Nothing: coefficients and trees speak for themselves."""
+        return {}
+
+    def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
+        """Nothing: there is no other format."""
+        return {}
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

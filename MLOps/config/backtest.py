@@ -1,0 +1,18 @@
+"""The section `backtest:` of params.yaml: what the agent is compared with, and how."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from MLOps.config.schema import section
+from MLOps.config.types import Positive, Share
+
+
+@section
+class BacktestConfig:
+    random_draws: Positive
+    moving_average_fast_bars: Positive
+    moving_average_slow_bars: Positive
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    block_bars: Positive
+    confidence: Share

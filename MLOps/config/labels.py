@@ -1,0 +1,66 @@
+"""The section `labels:` of params.yaml: what is forecast, a class for each kind of label."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from MLOps.config.schema import section
+from MLOps.config.types import Positive, PositiveNumber, Share
+
+ClassCount = Annotated[int, Field(ge=2, le=11)]
+
+
+@section
+class SmoothedLabelConfig:
+    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
+
+    kind: Literal["smoothed"]
+    smoothing_k: Positive
+    threshold_delta: Share
+
+
+@section
+class NextReturnLabelConfig:
+    """The next bar's return: the target of a regression, and its class by ± `threshold_delta`."""
+
+    kind: Literal["next_return"]
+    threshold_delta: Share
+
+
+@section
+class ScoreLabelConfig:
+    """The return over `horizon_bars` in units of volatility, in `n_classes` classes of like frequency."""
+
+    kind: Literal["score"]
+    horizon_bars: Positive
+    n_classes: ClassCount
+    volatility_bars: Annotated[int, Field(ge=2)]
+
+
+@section
+class TripleBarrierLabelConfig:
+    """Which barrier the closes of `horizon_bars` bars touch first; barriers in units of volatility over them."""
+
+    kind: Literal["triple_barrier"]
+    horizon_bars: Positive
+    volatility_bars: Annotated[int, Field(ge=2)]
+    upper_volatilities: PositiveNumber
+    lower_volatilities: PositiveNumber
+
+
+@section
+class TargetLabelConfig:
+    """The target of a labelled table: one of `n_classes` scores, evenly spaced from -1 to 1.
+
+    A target looks `horizon_rows` rows ahead, those that the splits purge; it is known from the last of them on.
+    """
+
+    kind: Literal["target"]
+    n_classes: ClassCount
+    horizon_rows: Positive
+
+
+LabelConfig = Annotated[
+    SmoothedLabelConfig | NextReturnLabelConfig | ScoreLabelConfig | TripleBarrierLabelConfig | TargetLabelConfig,
+    Field(discriminator="kind"),
+]

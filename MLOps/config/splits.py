@@ -1,0 +1,31 @@
+"""The section `splits:` of params.yaml: how the timeline is cut."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from MLOps.config.schema import section
+from MLOps.config.types import Count, Share
+
+
+@section
+class SplitConfig:
+    """Shares of the timeline, in order; `embargo_bars` are left out after each cut, besides the purge.
+
+    `selection` is the share of the training span, its last bars, on which predictors choose epochs, rounds and searched
+    parameters. `folds` cut the training span for out-of-fold forecasts.
+    """
+
+    train: Share
+    validation: Share
+    test: Share
+    embargo_bars: Count
+    folds: Annotated[int, Field(ge=2)]
+    selection: Share = 0.15
+
+    @model_validator(mode="after")
+    def _shares_fill_the_timeline(self) -> "SplitConfig":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, they are {total:g}")
+        return self

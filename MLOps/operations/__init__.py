@@ -1,0 +1,1 @@
+"""What is done with finished results: registration, comparison with the champion, promotion."""

@@ -1,0 +1,66 @@
+"""Check params.yaml as a whole, and hash what each stage uses beside the data that dvc.yaml names.
+
+A stage uses the code that it imports, the classes that params.yaml chooses by name, the sections of params.yaml that
+it reads, the installed packages, and the files of the configured source. Their hashes are written to a file a stage,
+on which dvc.yaml lets the stage depend.
+"""
+
+from pathlib import Path
+
+from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.artifacts import content_hash, write_json
+from MLOps.config.agreement import check_params
+from MLOps.config.params import SECTIONS, Params
+from MLOps.data.sources import SOURCES, source_file
+from MLOps.imports import ROOT, file_hash, imported_files
+from MLOps.pipelines import paths
+from MLOps.pipelines.declaration import Declaration, stage_names
+from MLOps.pipelines.mistakes import mistakes_told
+from MLOps.predictors import PREDICTORS
+from MLOps.predictors.networks import NETWORKS
+
+PACKAGES = Path("requirements.txt")
+
+
+def main() -> None:
+    with mistakes_told("prepare"):
+        params = check_params()
+        for name, variant in stage_names(params):
+            declared = Declaration.read(name, variant)
+            code = {file.as_posix(): file_hash(ROOT / file) for file in sorted(used_code(declared, params))}
+            data = {file.as_posix(): content_hash(file) for file in used_files(name, params) if file.exists()}
+            uses = {"packages": file_hash(PACKAGES), "code": code, "data": data}
+            write_json(paths.USES / f"{declared.stage}.json", uses)
+
+
+def used_code(declared: Declaration, params: Params) -> set[Path]:
+    """Files of the package that the stage may execute."""
+    modules = [f"MLOps.pipelines.{declared.name}"]
+    modules += [SECTIONS[key.partition(".")[0]] for key in declared.keys]
+    if declared.name == "ingest":
+        modules.append(SOURCES[params.data.source])
+    elif declared.name in ("tune", "train_predictor"):
+        modules += _of_predictor(params.predictors[declared.variant].kind)
+    elif declared.name == "validate_predictors":
+        modules += [module for config in params.predictors.values() for module in _of_predictor(config.kind)]
+    elif declared.name == "train_agent":
+        modules.append(ALGORITHMS[params.agents[declared.variant].kind])
+    return imported_files(*(module.partition(":")[0] for module in modules))
+
+
+def used_files(stage: str, params: Params) -> list[Path]:
+    """Files that params.yaml names and the stage reads. One that is missing is the stage's to tell."""
+    if stage == "ingest":
+        file = source_file(params.data)
+        return [] if file is None else [file]
+    if stage == "validate_data" and params.data.sentiment.enabled:
+        return [Path(params.data.sentiment.path)]
+    return []
+
+
+def _of_predictor(kind: str) -> list[str]:
+    return [PREDICTORS[kind], *([NETWORKS[kind]] if kind in NETWORKS else [])]
+
+
+if __name__ == "__main__":
+    main()

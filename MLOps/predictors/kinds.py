@@ -1,0 +1,27 @@
+"""From a kind's name to its class, and from a folder to the predictor saved in it."""
+
+from pathlib import Path
+from pkgutil import resolve_name
+
+from MLOps.artifacts import read_json
+from MLOps.errors import UserError
+from MLOps.predictors import PREDICTORS
+from MLOps.predictors.contract import Predictor
+
+
+def predictor_class(kind: str) -> type[Predictor]:
+    """The class of a kind in PREDICTORS."""
+    found: type[Predictor] = resolve_name(PREDICTORS[kind])
+    return found
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """The predictor that was saved in `folder`.
+
+    Raises:
+        UserError: nothing was saved there, or a kind that this version does not know.
+    """
+    kind = read_json(folder / "predictor.json")["config"]["kind"]
+    if kind not in PREDICTORS:
+        raise UserError(f"{folder}: expected a predictor of kind {', '.join(PREDICTORS)}, found {kind!r}; retrain it")
+    return predictor_class(kind).load(folder)

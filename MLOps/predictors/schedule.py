@@ -1,0 +1,59 @@
+"""The course of a network's training: what each epoch reports, which is the best, at what rate the next one learns."""
+
+import math
+
+from MLOps.config.predictors import NetworkConfig
+
+History = list[dict[str, float]]  # the metrics of each finished epoch
+
+EPOCH_METRICS = ("train_loss", "gradient_norm", "learning_rate")
+CLASS_METRICS = ("accuracy", "f1_macro")
+RETURN_METRICS = ("rmse", "rank_ic")
+LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "calibration_error", "max_drawdown", "gradient_norm")
+
+
+def schedule(config: NetworkConfig, history: History) -> float | None:
+    """The learning rate of the epoch that follows `history`; None when training is over."""
+    done = len(history)
+    best = best_epoch(history, config.monitor)
+    if done >= config.max_epochs or done - best >= config.patience_epochs:
+        return None
+    if config.schedule == "plateau":
+        return config.learning_rate * 0.5 ** _plateaus(history, config)
+    if config.schedule == "constant":
+        return config.learning_rate
+    # Half a cosine over all epochs, or over each period between warm restarts (Loshchilov & Hutter, 2017).
+    period = config.max_epochs if config.schedule == "cosine" else config.schedule_epochs
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (done % period) / period))
+
+
+def best_epoch(history: History, monitor: str) -> int:
+    """The first epoch, counted from 1, with the best value of the metric `monitor`; 0 when there is none yet."""
+    best = 0
+    for epoch, metrics in enumerate(history, 1):
+        if best == 0 or is_better(monitor, metrics[monitor], history[best - 1][monitor]):
+            best = epoch
+    return best
+
+
+def metric_names(config: NetworkConfig) -> list[str]:
+    """The metrics that each epoch reports."""
+    names = ["loss", "sharpe_per_bar"]
+    names += CLASS_METRICS if config.class_loss_weight else ()
+    names += RETURN_METRICS if config.return_loss_weight else ()
+    return [*EPOCH_METRICS, *(f"selection_{name}" for name in names)]
+
+
+def is_better(metric: str, new: float, old: float) -> bool:
+    """Whether `new` beats `old` for the named metric, which may carry a prefix as in selection_loss."""
+    return new < old if metric.endswith(LOWER_IS_BETTER) else new > old
+
+
+def _plateaus(history: History, config: NetworkConfig) -> int:
+    """How often `schedule_epochs` epochs went by without a new best."""
+    count, waited = 0, 0
+    for epoch in range(1, len(history) + 1):
+        waited = 0 if best_epoch(history[:epoch], config.monitor) == epoch else waited + 1
+        if waited == config.schedule_epochs:
+            count, waited = count + 1, 0
+    return count

@@ -1,0 +1,53 @@
+"""Return and risk of a series of returns per bar."""
+
+import numpy as np
+
+NO_VARIATION = 1e-12  # a standard deviation below this is rounding
+
+
+def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
+    """Mean over sample standard deviation (Sharpe, 1994), annualised; 0 where returns vary by rounding alone."""
+    deviation = returns.std(ddof=1)
+    return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
+
+
+def trading_metrics(returns: np.ndarray, bars_per_year: int) -> dict[str, float]:
+    """`risk_ratios` of returns (n,), with equity compounded."""
+    return risk_ratios(returns, np.concatenate([[1.0], np.cumprod(1 + returns)]), bars_per_year)
+
+
+def risk_ratios(returns: np.ndarray, equity: np.ndarray, bars_per_year: int) -> dict[str, float]:
+    """Annualised Sharpe, Sortino and Calmar ratio, and the drawdown (positive), of returns (n,) and equity (n + 1,).
+
+    Riskless rate and target are 0 (Sharpe, 1994; Sortino & Price, 1994); a ratio without risk below it is 0.
+    """
+    # Root mean square of the losses alone, over all bars.
+    downside = np.sqrt(np.mean(np.minimum(returns, 0) ** 2))
+    drawdown = max_drawdown(equity)
+    return {
+        "sharpe": sharpe(returns, bars_per_year),
+        "sortino": float(returns.mean() / downside * np.sqrt(bars_per_year)) if downside > NO_VARIATION else 0.0,
+        "calmar": annual_growth(equity, bars_per_year) / drawdown if drawdown > 0 else 0.0,
+        "max_drawdown": drawdown,
+    }
+
+
+def annual_growth(equity: np.ndarray, bars_per_year: int) -> float:
+    """Compound annual growth rate of equity (n + 1,); -1 where nothing is left."""
+    growth = np.maximum(equity[-1] / equity[0], 0)
+    return float(growth ** (bars_per_year / (len(equity) - 1)) - 1)
+
+
+def max_drawdown(equity: np.ndarray) -> float:
+    """Largest fall from a peak, as a positive fraction of it."""
+    return float((1 - equity / np.maximum.accumulate(equity)).max())
+
+
+def distribution(values: np.ndarray) -> dict[str, float]:
+    """Mean, sample standard deviation, least and greatest of (n,)."""
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)),
+        "min": float(values.min()),
+        "max": float(values.max()),
+    }

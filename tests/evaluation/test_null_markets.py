@@ -7,7 +7,6 @@ import pytest
 from MLOps.agents.observations import MarketView
 from MLOps.agents.training import train
 from MLOps.config.agents import PPOConfig
-from MLOps.config.backtest import BacktestConfig
 from MLOps.config.params import load_params
 from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
@@ -42,14 +41,7 @@ AGENT = PPOConfig(
     net_arch=(32, 32),
     evaluate_every_steps=8192,
 )
-COMPARED = BacktestConfig(
-    random_draws=200,
-    moving_average_fast_bars=10,
-    moving_average_slow_bars=50,
-    bootstrap_samples=1000,
-    block_bars=10,
-    confidence=0.95,
-)
+DEFAULT = load_params(ROOT / "params.yaml")
 STOPS = {
     "no stops": TradingConfig(slippage_bps=2.0, allow_short=True),
     "stops": TradingConfig(slippage_bps=2.0, allow_short=True, stop_loss=0.05, take_profit=0.1),
@@ -69,9 +61,9 @@ def reasons_on(bars: pd.DataFrame, trading: TradingConfig, seed: int) -> list[st
         market.between(span.start, span.end) for span in (splits.train, splits.validation, splits.test)
     )
     agent, reward = train(AGENT, view, training, validation, trading, seed, lambda step, metrics: None)
-    result = backtest(agent.policy, test, bars, signals, trading, COMPARED, seed)
+    result = backtest(agent.policy, test, bars, signals, trading, DEFAULT.backtest, seed)
     report = result.report("ppo", {"ppo": reward}, splits.test, bars_per_year=252)
-    return refusals(report, load_params(ROOT / "params.yaml").gate)
+    return refusals(report, DEFAULT.gate)
 
 
 @pytest.mark.parametrize("markets", [1, pytest.param(40, marks=pytest.mark.slow)])

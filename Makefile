@@ -47,10 +47,10 @@ format: $(VENV)/.installed-dev ## let ruff write the code's layout
 	ruff check --fix .
 
 ui: setup ## MLflow's pages on loopback
-	mlflow ui --host $(HOST) --port $(UI_PORT) --backend-store-uri "$$(python -m MLOps.experiment_tracking.store)"
+	mlflow ui --host $(HOST) --port $(UI_PORT) --backend-store-uri "$$(python -m MLOps.experiment_tracking.address)"
 
 serve: setup ## the registered model on loopback; ALIAS=champion for another than the candidate
-	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.store)" mlflow models serve --env-manager local \
+	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.address)" mlflow models serve --env-manager local \
 		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/$$(python -c "$(MODEL)")@$(ALIAS)"
 
 lock: $(VENV)/.installed-dev ## pin what requirements.in and requirements-dev.in ask for

@@ -1,10 +1,14 @@
 """The doctor: what the pipeline needs of a machine, and for each thing that is missing what to do about it."""
 
 import os
+import platform
 import re
 import shutil
 import socket
+import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,13 +17,16 @@ import psutil
 
 from MLOps.config.agreement import check_params
 from MLOps.config.params import Params
+from MLOps.data.sources import source_file
 from MLOps.errors import UserError
+from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, without_password
 
 PYTHON = (3, 11)
 DISK_GB = 10.0
 MEMORY_GB = 8.0
 NETWORK_TIMEOUT_S = 3.0
 WRITTEN = ("data", "models", "reports")
+SOURCE_PACKAGES = {"yahoo": "yfinance", "ccxt": "ccxt"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def diagnose() -> list[Check]:
     except UserError as error:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; what follows depends on it")]
     checks.append(Check("params.yaml", "ok", "every key known and well typed"))
-    return [*checks, _dataset(params), _network(params), _permission(), _store(params)]
+    return [*checks, _dataset(params), _source_packages(params), _network(params), _permission(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
@@ -100,32 +107,38 @@ def _memory() -> Check:
 
 
 def _accelerator() -> Check:
+    # Asked without PyTorch, which takes seconds to import.
+    cores = f"{os.cpu_count()} CPU cores, which the default parameters suit"
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
-        # A second to import, which every training stage pays as well.
-        import torch
-    except ImportError:
-        return Check("accelerator", "failed", "torch cannot be imported", "`pip install -r requirements.txt`")
-    if torch.cuda.is_available():
-        return Check("accelerator", "ok", torch.cuda.get_device_name(0))
-    return Check("accelerator", "ok", f"none; {os.cpu_count()} CPU cores, which the default parameters suit")
+        found = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        found = "Apple MPS" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else ""
+    return Check("accelerator", "ok", f"{found}; {cores}" if found else f"none; {cores}")
 
 
 def _dataset(params: Params) -> Check:
-    data = params.data
-    paths = {
-        "sample": "data/sample/bars.csv.gz",
-        "csv": data.csv.path,
-        "files": data.files.path,
-        "labelled": data.labelled.path,
-    }
-    wanted = {f"data.{data.source}.path": paths[data.source]} if data.source in paths else {}
+    data, wanted = params.data, {}
+    if (file := source_file(data)) is not None:
+        wanted[f"data.{data.source}.path"] = file
     if data.sentiment.enabled:
-        wanted["data.sentiment.path"] = data.sentiment.path
-    missing = {key: path for key, path in wanted.items() if not Path(path).exists()}
+        wanted["data.sentiment.path"] = Path(data.sentiment.path)
+    missing = {key: str(path) for key, path in wanted.items() if not path.exists()}
     if missing:
         fix = "restore it with `git checkout data/sample`" if data.source == "sample" else f"set {', '.join(missing)}"
         return Check("dataset", "failed", f"{', '.join(missing.values())} is missing", fix)
-    return Check("dataset", "ok", ", ".join(wanted.values()) or f"data.source is {data.source}, which needs no file")
+    return Check("dataset", "ok", ", ".join(map(str, wanted.values())) or f"data.source {data.source} reads no file")
+
+
+def _source_packages(params: Params) -> Check:
+    """Those that only some sources need, which requirements-sources.txt lists."""
+    name = SOURCE_PACKAGES.get(params.data.source)
+    if name is None:
+        return Check("source packages", "ok", f"data.source {params.data.source} needs none")
+    try:
+        return Check("source packages", "ok", f"{name} {version(name)}")
+    except PackageNotFoundError:
+        return Check("source packages", "failed", f"{name} is missing", "`pip install -r requirements-sources.txt`")
 
 
 def _network(params: Params) -> Check:
@@ -152,11 +165,12 @@ def _permission() -> Check:
 
 
 def _store(params: Params) -> Check:
+    uri = store_uri(params.tracking)
     try:
-        # MLflow's first use makes the store's tables, which several stages at once would race to do.
-        from MLOps.experiment_tracking.store import connect, store_uri, without_password
-
-        connect(params.tracking)
-    except (UserError, ImportError) as error:
+        require_answer(uri)
+        if uri.startswith(SQLITE) and (path := Path(uri.removeprefix(SQLITE))).exists():
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+                database.execute("SELECT count(*) FROM experiments")
+    except (UserError, sqlite3.Error) as error:
         return Check("MLflow store", "failed", str(error), "start it, or set tracking.uri or MLFLOW_TRACKING_URI")
-    return Check("MLflow store", "ok", without_password(store_uri(params.tracking)))
+    return Check("MLflow store", "ok", without_password(uri))

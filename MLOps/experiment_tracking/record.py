@@ -11,10 +11,12 @@ from typing import Any
 
 from MLOps.artifacts import content_hash, read_json, value_hash, write_json
 
+RECORD = "record.json"
+
 
 @dataclass
 class Record:
-    """`history` holds (step, metrics) in order; `inputs` and `outputs` map paths to SHA-256; `folder` keeps figures."""
+    """`history` holds (step, metrics) in order; `inputs` and `outputs` map paths to SHA-256; `folder` keeps plots."""
 
     stage: str
     folder: Path
@@ -35,17 +37,17 @@ class Record:
         return value_hash(self.params)
 
     def artifacts(self) -> list[Path]:
-        """The files that the run shows: figures and reports, without the record itself."""
-        return sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "record.json")
+        """The files that the run shows: plots and reports, without the record itself."""
+        return sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != RECORD)
 
     def save(self) -> None:
         values = asdict(self)
         del values["folder"]
-        write_json(self.folder / "record.json", values)
+        write_json(self.folder / RECORD, values)
 
     @classmethod
     def load(cls, folder: Path) -> "Record":
-        values = read_json(folder / "record.json")
+        values = read_json(folder / RECORD)
         values["history"] = [(step, metrics) for step, metrics in values["history"]]
         return cls(folder=folder, **values)
 

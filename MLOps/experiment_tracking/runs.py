@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +56,7 @@ class Runs:
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
+        self._end_killed(record.stage)
         commit = _commit()
         tags = {
             MLFLOW_RUN_NAME: record.stage,
@@ -65,6 +67,7 @@ class Runs:
             "commit": commit,
             "params_hash": record.params_hash,
             "restored": str(restored).lower(),
+            "process": _process(psutil.Process()),
         }
         parent = self._parent(commit)
         if parent is not None:
@@ -85,6 +88,15 @@ class Runs:
             run.log(step, metrics)
         log_model(record, run)
         run.finish(record)
+
+    def _end_killed(self, stage: str) -> None:
+        """End as KILLED the runs of `stage` that processes of this machine left behind when they were killed."""
+        name, _, variant = stage.partition("/")
+        condition = f"tags.stage = '{name}' and tags.variant = '{variant}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([self.experiment_id], condition):
+            host, _, pid = run.data.tags.get("process", "").partition("/")
+            if host == platform.node() and not _is_alive(pid):
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _find(self, condition: str) -> str | None:
         found = self.client.search_runs([self.experiment_id], condition, max_results=1)
@@ -209,6 +221,19 @@ class Run:
             self._client.log_batch(self.run_id, metrics=self._pending[i : i + BATCH])
         self._pending = []
         self._flushed_at = time.monotonic()
+
+
+def _process(process: psutil.Process) -> str:
+    """Host, id and start of a process: an id alone is given anew to another."""
+    return f"{platform.node()}/{process.pid}-{process.create_time():.2f}"
+
+
+def _is_alive(pid_and_start: str) -> bool:
+    pid = pid_and_start.partition("-")[0]
+    try:
+        return pid.isdigit() and _process(psutil.Process(int(pid))).endswith(f"/{pid_and_start}")
+    except psutil.Error:
+        return False
 
 
 def _dataset(path: str, digest: str) -> DatasetInput:

@@ -1,8 +1,7 @@
-"""The MLflow store: where it is, and whether it answers."""
+"""A connection to the MLflow store; a local one is created on first use."""
 
 import logging
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,24 +11,15 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import mlflow
-import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
-from MLOps.errors import UserError
+from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-ANSWER_TIMEOUT_S = 5.0
-SQLITE = "sqlite:///"
-
-
-def store_uri(config: TrackingConfig) -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, or `tracking.uri` of params.yaml."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
 
 
 def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
@@ -39,7 +29,7 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
         UserError: the store does not answer, its folder cannot be written, or its file is no whole store.
     """
     uri = store_uri(config)
-    _require_answer(uri)
+    require_answer(uri)
     mlflow.set_tracking_uri(uri)
     try:
         if uri.startswith(SQLITE):
@@ -47,11 +37,11 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
         client = MlflowClient()
         experiment_id: str = mlflow.set_experiment(config.experiment).experiment_id
     except (MlflowException, OSError) as error:
-        raise _unreachable(uri, str(error)) from None
+        raise unreachable(uri, str(error)) from None
     except Exception as error:
         # SQLAlchemy's and alembic's errors have no common base.
         if type(error).__module__.startswith(("sqlalchemy", "alembic")):
-            raise _unreachable(uri, str(error)) from None
+            raise unreachable(uri, str(error)) from None
         raise
     return client, experiment_id
 
@@ -74,38 +64,3 @@ def _create_database(path: Path) -> None:
     finally:
         for left in temporary.parent.glob(f"{temporary.name}*"):
             left.unlink()
-
-
-def without_password(uri: str) -> str:
-    """`uri` fit for a message: credentials are left out."""
-    return re.sub(r"//[^/]*@", "//***@", uri)
-
-
-def _require_answer(uri: str) -> None:
-    """Find out in seconds what MLflow's own retries would take minutes over."""
-    if uri.startswith(SQLITE):
-        path = Path(uri.removeprefix(SQLITE))
-        target = path if path.exists() else path.parent
-        if not target.exists() or not os.access(target, os.W_OK):
-            raise _unreachable(uri, f"{target.absolute()} is missing or not writable")
-    elif uri.startswith(("http://", "https://")):
-        try:
-            # Whatever it says of /health is between it and its proxy: it answers.
-            requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S)
-        except (requests.RequestException, ValueError) as error:
-            raise _unreachable(uri, f"{type(error).__name__} after at most {ANSWER_TIMEOUT_S:g} s") from None
-
-
-def _unreachable(uri: str, reason: str) -> UserError:
-    reason = " ".join(without_password(reason).split())[:200]
-    fix = "check the disk, restore the file or move it away" if uri.startswith(SQLITE) else "start the server"
-    return UserError(
-        f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "
-        f"{fix}, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
-    )
-
-
-if __name__ == "__main__":
-    from MLOps.config.params import load_params
-
-    print(store_uri(load_params().tracking))

@@ -12,7 +12,7 @@ from MLOps.artifacts import read_json, read_table
 from MLOps.config.params import Params, load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.report import BacktestReport
-from MLOps.experiment_tracking.record import Record
+from MLOps.experiment_tracking.record import RECORD, Record
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.bundle import build_bundle
 from MLOps.model_registry.versions import Registry
@@ -59,7 +59,7 @@ def main() -> None:
 def load_records(params: Params) -> list[Record]:
     """The records of the stages that computed something, in the order of dvc.yaml."""
     folders = [paths.RECORDS / name / variant for name, variant in stage_names(params)]
-    return [Record.load(folder) for folder in folders if any(folder.iterdir())]
+    return [Record.load(folder) for folder in folders if (folder / RECORD).exists()]
 
 
 def bundle_parts(agent: str) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from MLOps.data.splits import Splits
 from MLOps.features.labels import class_names
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage, do_nothing
+from MLOps.pipelines.stage import Stage
 from MLOps.predictors import PREDICTORS
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
@@ -28,7 +28,8 @@ def main() -> None:
     values = json.loads(json.dumps(asdict(params.predictors[name])))
     if not params.search.trials or not params.search.spaces.get(name):
         write_json(paths.TUNED / f"{name}.json", values)
-        do_nothing("tune", name, "search.trials is 0, or search.spaces does not name it")
+        write_json(paths.RECORDS / "tune" / name / "trials.json", [])
+        print(f"tune/{name}: as in params.yaml: search.trials is 0, or search.spaces does not name it")
         return
     with Stage("tune", name) as stage:
         write_json(paths.TUNED / f"{name}.json", values | search(stage, name, values))
@@ -68,6 +69,7 @@ def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     searching.run(stage.params.search.trials, train, told)
+    write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())
     stage.report({"best_selection_loss": min(trial.loss for trial in trials)})
     return searching.best()

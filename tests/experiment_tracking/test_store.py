@@ -12,8 +12,9 @@ from mlflow.tracking import MlflowClient
 
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
+from MLOps.experiment_tracking.address import store_uri, without_password
 from MLOps.experiment_tracking.record import flatten
-from MLOps.experiment_tracking.store import connect, store_uri, without_password
+from MLOps.experiment_tracking.store import connect
 from tests.project import ROOT
 
 CONFIG = TrackingConfig(uri="sqlite:///mlflow.db", experiment="trading", registered_model="trading-agent")
@@ -47,7 +48,7 @@ CONNECT = """
 import resource, sys
 if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from MLOps.config.params import TrackingConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.store import connect
 print("connecting", flush=True)
 client, experiment = connect(TrackingConfig(uri="sqlite:///mlflow.db", experiment="t", registered_model="m"))

@@ -1,0 +1,58 @@
+"""Where the MLflow store is, and whether it answers; nothing here imports MLflow."""
+
+import os
+import re
+from pathlib import Path
+
+from MLOps.config.tracking import TrackingConfig
+from MLOps.errors import UserError
+
+ANSWER_TIMEOUT_S = 5.0
+SQLITE = "sqlite:///"
+
+
+def store_uri(config: TrackingConfig) -> str:
+    """The tracking URI: MLFLOW_TRACKING_URI, or `tracking.uri` of params.yaml."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
+
+
+def without_password(uri: str) -> str:
+    """`uri` fit for a message: credentials are left out."""
+    return re.sub(r"//[^/]*@", "//***@", uri)
+
+
+def require_answer(uri: str) -> None:
+    """Check within seconds that the store answers; MLflow's own retries take minutes.
+
+    Raises:
+        UserError: a server does not answer, or a file or its folder is missing or not writable.
+    """
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE))
+        target = path if path.exists() else path.parent
+        if not target.exists() or not os.access(target, os.W_OK):
+            raise unreachable(uri, f"{target.absolute()} is missing or not writable")
+    elif uri.startswith(("http://", "https://")):
+        import requests  # a tenth of a second, which a local store is spared
+
+        try:
+            # Any answer will do: what a proxy says of /health is not of interest here.
+            requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S)
+        except (requests.RequestException, ValueError) as error:
+            raise unreachable(uri, f"{type(error).__name__} after at most {ANSWER_TIMEOUT_S:g} s") from None
+
+
+def unreachable(uri: str, reason: str) -> UserError:
+    """The error for a store that cannot be used, with what to do about it."""
+    reason = " ".join(without_password(reason).split())[:200]
+    fix = "check the disk, restore the file or move it away" if uri.startswith(SQLITE) else "start the server"
+    return UserError(
+        f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "
+        f"{fix}, or set tracking.uri in params.yaml or MLFLOW_TRACKING_URI"
+    )
+
+
+if __name__ == "__main__":
+    from MLOps.config.params import load_params
+
+    print(store_uri(load_params().tracking))

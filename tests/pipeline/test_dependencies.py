@@ -1,0 +1,78 @@
+"""A stage runs again exactly when something that it uses has changed: one file is edited at a time."""
+
+import json
+
+import pytest
+
+from tests.project import Project
+
+ALWAYS = {"prepare", "promote"}
+
+
+def changed_stages(project: Project) -> set[str]:
+    """The stages that `dvc repro` would run, as far as what they read themselves says."""
+    project.run("dvc", "repro", "prepare")
+    return set(json.loads(project.run("dvc", "status", "--json").stdout)) - ALWAYS
+
+
+def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Project) -> None:
+    assert changed_stages(own) == set()
+    predictors = {"tune@lstm", "train_predictor@lstm", "validate_predictors"}
+    everything = changed_by(own, "MLOps/artifacts.py")
+    assert {"ingest", "train_agent@ppo", "backtest", *predictors} <= everything
+    for path, expected in {
+        "MLOps/predictors/networks/lstm.py": predictors,
+        "MLOps/predictors/networks/gru.py": set(),
+        "MLOps/predictors/logistic.py": {"tune@logistic", "train_predictor@logistic", "validate_predictors"},
+        "MLOps/agents/algorithms/ppo.py": {"train_agent@ppo"},
+        "MLOps/agents/algorithms/a2c.py": set(),
+        "MLOps/config/agents.py": {"train_agent@ppo", "backtest"},
+        "MLOps/config/gate.py": set(),
+        "MLOps/data/sources/sample.py": {"ingest"},
+        "MLOps/data/sources/yahoo.py": set(),
+        "MLOps/data/settle.py": {"validate_data"},
+        "MLOps/evaluation/gate.py": set(),
+        "MLOps/evaluation/plots.py": {"validate_predictors", "backtest"},
+        "MLOps/deployment/predictor_model.py": {"train_predictor@lstm", "train_predictor@logistic"},
+        "MLOps/deployment/serving_model.py": set(),
+        "data/sample/bars.csv.gz": {"ingest"},
+    }.items():
+        assert changed_by(own, path) == expected, path
+
+
+def changed_by(project: Project, path: str) -> set[str]:
+    """The stages that an edit of the file makes run; the edit is taken back."""
+    file = project.folder / path
+    before = file.read_bytes()
+    file.write_bytes(before + b"\n")
+    try:
+        return changed_stages(project)
+    finally:
+        file.write_bytes(before)
+
+
+def test_a_new_import_counts_at_once(own: Project) -> None:
+    file = own.folder / "MLOps/pipelines/ingest.py"
+    file.write_text(file.read_text() + "\nimport MLOps.data.sources.yahoo\n")
+    assert changed_stages(own) == {"ingest"}
+    own.repro("ingest")
+    assert changed_by(own, "MLOps/data/sources/yahoo.py") == {"ingest"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "first"),
+    [
+        ("agents.ppo.gamma", 0.9, "train_agent@ppo"),
+        ("predictors.lstm.dropout", 0.1, "tune@lstm"),
+        ("gate.min_sharpe", 0.1, None),
+        ("backtest.random_draws", 25, "backtest"),
+    ],
+)
+def test_an_edited_parameter_reruns_the_stages_that_read_it(
+    own: Project, key: str, value: float, first: str | None
+) -> None:
+    own.update({key: value})
+    changed = changed_stages(own)
+    assert (first in changed) if first else changed == set()
+    if key.startswith(("agents", "backtest")):
+        assert not any(stage.startswith(("tune", "train_predictor", "validate", "ingest")) for stage in changed)

@@ -6,58 +6,93 @@ Runs at every `dvc repro`, for only the registry can say what is in the registry
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from MLOps.artifacts import read_json, read_table
+from MLOps.artifacts import content_hash, read_json, read_table, value_hash
 from MLOps.config.params import Params, load_params
-from MLOps.data.splits import Splits
-from MLOps.evaluation.report import BacktestReport
-from MLOps.experiment_tracking.record import RECORD, Record
-from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.bundle import build_bundle
-from MLOps.model_registry.versions import Registry
-from MLOps.operations.champion import measured_sharpe
-from MLOps.operations.promotion import promote
-from MLOps.operations.registration import register, whole_version
-from MLOps.operations.restoration import restore_runs
+from MLOps.experiment_tracking.address import store_uri
+from MLOps.imports import code_hash
+from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.mistakes import mistakes_told
-from MLOps.pipelines.stage import new_record
+
+if TYPE_CHECKING:
+    from MLOps.evaluation.report import BacktestReport
+    from MLOps.experiment_tracking.record import Record
+
+MEMORY = Path(".cache/last_promotion.json")
 
 
 def main() -> None:
-    with mistakes_told("promote"), tempfile.TemporaryDirectory() as folder:
+    with mistakes_told("promote"):
         params = load_params()
-        runs, records = Runs(params.tracking), load_records(params)
-        n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
-        if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
-            print(f"runs written from records: {', '.join(restored)}")
-        if params.data.source == "labelled":
-            print("promote: nothing to do: a labelled table has no prices to trade")
-            return
-        report = BacktestReport.from_dict(read_json(paths.BACKTEST))
+        inputs, store = inputs_hash(params), store_uri(params.tracking)
+        outcome = recall(MEMORY, inputs, store)
+        changed = False
+        if outcome is None:
+            outcome, changed, folders = complete_and_promote(params)
+            remember(MEMORY, inputs, store, folders, outcome)
+        print(outcome if changed else f"{outcome} (nothing new)")
+
+
+def inputs_hash(params: Params) -> str:
+    """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
+    declared = Declaration.read("promote", "")
+    read = [paths.BACKTEST, paths.VERDICTS, paths.SPLITS, paths.CLOCK, paths.FEATURE_PIPELINE, paths.RECORDS]
+    files = {str(path): content_hash(path) for path in read if path.exists()}
+    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote")])
+
+
+def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
+    """Write the runs that the store lacks, register the bundle, and decide.
+
+    Returns:
+        The outcome in one line, whether the registry changed, and the folders of registered files that were checked.
+    """
+    # MLflow and pandas take seconds to import, which a promotion without news is spared.
+    from MLOps.data.splits import Splits
+    from MLOps.evaluation.report import BacktestReport
+    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.model_registry.bundle import build_bundle
+    from MLOps.model_registry.versions import Registry
+    from MLOps.operations.champion import measured_sharpe
+    from MLOps.operations.promotion import promote
+    from MLOps.operations.registration import register, whole_version
+    from MLOps.operations.restoration import restore_runs
+    from MLOps.pipelines.stage import new_record
+
+    runs, records = Runs(params.tracking), load_records(params)
+    n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
+    if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
+        print(f"runs written from records: {', '.join(restored)}")
+    if params.data.source == "labelled":
+        return "promote: nothing to do: a labelled table has no prices to trade", False, []
+    report = BacktestReport.from_dict(read_json(paths.BACKTEST))
+    registry = Registry(runs.client, params.tracking.registered_model)
+    with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         identity = build_bundle(bundle, bundle_parts(report.agent), bundle_metadata(params, report, records))
-        registry = Registry(runs.client, params.tracking.registered_model)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
             record = new_record(Declaration.read("promote", ""), params, {})
             version = register(runs, registry, record, bundle, identity, read_table(paths.BARS))
 
-        def sharpe_of(champion: str) -> float:
-            test = Splits.from_dict(read_json(paths.SPLITS)).test
-            bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-            return measured_sharpe(registry, champion, paths.BARS, test, params.trading, bars_per_year)
+    def sharpe_of(champion: str) -> float:
+        test = Splits.from_dict(read_json(paths.SPLITS)).test
+        bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+        return measured_sharpe(registry, champion, paths.BARS, test, params.trading, bars_per_year)
 
-        decision = promote(registry, version, identity, report, params.gate, sharpe_of)
-        news = "" if is_new or decision.changed else ", nothing new"
-        print(f"{registry.name} version {version}, bundle {identity[:12]}{news}: {decision.words}")
+    decision = promote(registry, version, identity, report, params.gate, sharpe_of)
+    outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
+    return outcome, is_new or decision.changed, [registry.bundle(version).parents[1]]
 
 
-def load_records(params: Params) -> list[Record]:
+def load_records(params: Params) -> "list[Record]":
     """The records of the stages that computed something, in the order of dvc.yaml."""
+    from MLOps.experiment_tracking.record import RECORD, Record
+
     folders = [paths.RECORDS / name / variant for name, variant in stage_names(params)]
     return [Record.load(folder) for folder in folders if (folder / RECORD).exists()]
 
@@ -72,7 +107,7 @@ def bundle_parts(agent: str) -> dict[str, Path]:
     }
 
 
-def bundle_metadata(params: Params, report: BacktestReport, records: list[Record]) -> dict[str, Any]:
+def bundle_metadata(params: Params, report: "BacktestReport", records: "list[Record]") -> dict[str, Any]:
     """What a bundle says of itself: the rules it trades by, and where it comes from."""
     verdicts = read_json(paths.VERDICTS)
     return {

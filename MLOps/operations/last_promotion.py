@@ -1,0 +1,45 @@
+"""Inputs and outcome of the last promotion: a repeat without changes is answered without MLflow, slow to import."""
+
+from pathlib import Path
+
+from MLOps.artifacts import read_json, value_hash, write_json
+from MLOps.experiment_tracking.address import SQLITE
+
+
+def recall(memory: Path, inputs: str, store: str) -> str | None:
+    """The outcome of the last promotion; None where anything may have changed since.
+
+    Args:
+        memory: the file that `remember` wrote.
+        inputs: a hash of all that a promotion reads, the store excepted.
+        store: its URI. Only of a local database can it be seen that nothing was written to it.
+    """
+    if not store.startswith(SQLITE) or not memory.exists():
+        return None
+    last = read_json(memory)
+    state = _state(inputs, store, [Path(folder) for folder in last["folders"]])
+    return str(last["outcome"]) if state == last["state"] else None
+
+
+def remember(memory: Path, inputs: str, store: str, folders: list[Path], outcome: str) -> None:
+    """Keep the outcome of a promotion.
+
+    Args:
+        folders: of the registered files that it checked.
+    """
+    if store.startswith(SQLITE):
+        state = _state(inputs, store, folders)
+        write_json(memory, {"state": state, "folders": [str(folder) for folder in folders], "outcome": outcome})
+
+
+def _state(inputs: str, store: str, folders: list[Path]) -> str:
+    files = [Path(store.removeprefix(SQLITE)), *(file for folder in folders for file in sorted(folder.rglob("*.*")))]
+    stats = [(str(file), *_size_and_time(file)) for file in files if "__pycache__" not in file.parts]
+    return value_hash([inputs, store, stats])
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    if not file.exists():
+        return (-1, -1)
+    stat = file.stat()
+    return (stat.st_size, stat.st_mtime_ns)

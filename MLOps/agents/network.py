@@ -13,7 +13,7 @@ from MLOps.errors import UserError
 
 @dataclass(frozen=True)
 class PolicyNetwork:
-    """A multilayer perceptron with tanh between its layers. It is data: nothing in it changes when it is asked.
+    """A multilayer perceptron with tanh between its layers, immutable.
 
     Attributes:
         widths: (layers + 1,) int64, inputs first, outputs last.

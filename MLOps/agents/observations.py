@@ -1,4 +1,4 @@
-"""What an agent sees of the market, before the environment adds its account: scaled features and forecasts."""
+"""The market's part of an agent's observation: scaled features and forecasts. The environment adds the account's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from MLOps.errors import UserError
 class Agent:
     """A policy and its view of the market. `columns` name its whole observation, the account's part last.
 
-    A decision changes nothing in it, so any number of threads may ask at once.
+    It is immutable, so any number of threads may call it at once.
     """
 
     config: AgentConfig
@@ -29,7 +29,7 @@ class Agent:
         return self.network.outputs(observations).argmax(axis=1)
 
     def policy(self, observations: np.ndarray, _symbols: np.ndarray, _bar: int) -> np.ndarray:
-        """`decide` in the form that `simulate` asks."""
+        """`decide` with the signature of `simulation.Policy`."""
         return self.decide(observations)
 
     def save(self, folder: Path) -> None:

@@ -25,7 +25,7 @@ def log_serving_model(run: Run, bundle: Path, bars: pd.DataFrame) -> str:
 
 
 def serving_signature(metadata: dict[str, dict[str, Any]], columns: Iterable[str]) -> ModelSignature:
-    """Bars in, in `columns`; decisions out; the cash and the positions that a decision shall assume as parameters."""
+    """Bars in `columns` in, decisions out; cash and positions to decide for are parameters."""
     probabilities = [PROBABILITY + name for name in metadata["ensemble"]["class_names"]]
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string if name in KEYS else DataType.double, name) for name in columns]),

@@ -1,4 +1,4 @@
-"""The code of the registered MLflow model; MLflow runs this file when it loads a version.
+"""The code of the registered MLflow model, which MLflow runs when it loads a version.
 
 Nothing is unpickled: the model is this file, the package beside it, and a bundle of data.
 """
@@ -31,7 +31,7 @@ from MLOps.training.determinism import seed_torch
 
 @section
 class Position:
-    """One account as the parameter `positions` tells it: {"AAPL": {"shares": 10, "entry_price": 52.5, …}}.
+    """One account in the parameter `positions`: {"AAPL": {"shares": 10, "entry_price": 52.5, …}}.
 
     Without an entry price the position counts as entered at the newest close.
     """
@@ -85,8 +85,8 @@ def _accounts(text: str, cash: float) -> dict[str, Account]:
 
 
 def _refuse_unknown_parameter(record: logging.LogRecord) -> bool:
-    """MLflow drops a parameter that the signature does not know and only logs it. A decision that silently ignored
-    what it was told would be worse than none, so the message is raised."""
+    """Raise what MLflow only logs: it drops a parameter that the signature does not have, and the decision would be
+    made without it."""
     message = record.getMessage()
     if "Unrecognized params" in message:
         raise _bad_request(message.split(". To enable")[0])

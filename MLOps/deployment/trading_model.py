@@ -1,4 +1,4 @@
-"""The bundle at work: bars in, decisions out; the same features, forecasts and policy as in the backtest."""
+"""A loaded bundle: bars in, decisions out, with the features, forecasts and policy of the backtest."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""How good it is: metrics, baselines, backtest, statistics, the gate, figures."""
+"""Verdicts on predictors, baselines, backtest, performance, the promotion gate and plots."""

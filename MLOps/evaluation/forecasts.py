@@ -10,8 +10,8 @@ from MLOps.statistics import forecasts, returns
 
 def judged(signals: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """The rows that have both a forecast and a label, in time's order."""
-    told = labels[[*KEYS, "label", "past_label", "forward_return"]]
-    both = signals.merge(told, on=list(KEYS), validate="one_to_one")
+    outcomes = labels[[*KEYS, "label", "past_label", "forward_return"]]
+    both = signals.merge(outcomes, on=list(KEYS), validate="one_to_one")
     return both.sort_values(list(KEYS), ignore_index=True)
 
 

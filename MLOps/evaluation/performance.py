@@ -1,4 +1,4 @@
-"""What a ledger earned: return, risk, activity and costs, for the portfolio of all its accounts.
+"""Return, risk, activity and costs of a ledger, for the portfolio of all its accounts.
 
 An account counts from the first bar at which it can be asked for a decision to the last bar of its symbol. The
 portfolio's return over a bar is the gain of the accounts that count at both of its ends over their equity at the
@@ -42,7 +42,7 @@ class Portfolio:
         span, steps = slice(bars[0], bars[-1] + 2), slice(bars[0], bars[-1] + 1)
         capital = (ledger.equity[:, :-1] * both).sum(axis=0)
         gain = (np.diff(ledger.equity, axis=1) * both).sum(axis=0)
-        # Nothing is earned where nobody counts, nor by accounts that have lost everything.
+        # The return is 0 where no account counts, and of accounts that have lost everything.
         returns = np.divide(gain, capital, out=np.zeros_like(gain), where=capital > 0)[steps]
         # A symbol whose life has ended keeps its last close, as in the equity.
         close = pd.DataFrame(ledger.close).ffill(axis=1).fillna(0).to_numpy()

@@ -1,4 +1,4 @@
-"""Whether a predictor is worth observing: its forecasts are valid, and beat the baselines on the validation span."""
+"""Verdicts on predictors: are the forecasts valid, and do they beat the baselines on the validation span."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -69,7 +69,7 @@ class Verdict:
         return not self.reasons
 
     @property
-    def knows(self) -> tuple[str, ...]:
+    def skilled_in(self) -> tuple[str, ...]:
         """The PARTS whose gain is significant."""
         return tuple(part for part in PARTS if getattr(self, part).is_significant)
 
@@ -78,20 +78,25 @@ class Verdict:
         """The verdict in words."""
         if not self.passed:
             return f"failed: {'; '.join(self.reasons)}"
-        unknown = [part for part in PARTS if part not in self.knows]
+        unknown = [part for part in PARTS if part not in self.skilled_in]
         if len(unknown) == len(PARTS):
-            return f"passed: knows something, but neither {' nor '.join(PARTS)} for certain"
-        return f"passed: knows {' and '.join(self.knows)}" + "".join(f", not {part}" for part in unknown)
+            return f"passed: skill in neither {' nor '.join(PARTS)} alone is significant"
+        return f"passed: skill in {' and '.join(self.skilled_in)}" + "".join(f", none in {part}" for part in unknown)
 
     def is_useful(self, use: tuple[str, ...]) -> bool:
-        """Whether it passed and knows the part that `use` names; where `use` names both, passing is enough."""
-        return self.passed and (set(use) == set(PARTS) or bool(set(use) & set(self.knows)))
+        """Whether it passed with skill in the part that `use` names; where `use` names both, passing is enough."""
+        return self.passed and (set(use) == set(PARTS) or bool(set(use) & set(self.skilled_in)))
 
     def gain_over(self, baseline: str) -> float:
         return next(c.gain for c in self.comparisons if c.baseline == baseline)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed, "knows": list(self.knows), "conclusion": self.conclusion}
+        return {
+            **asdict(self),
+            "passed": self.passed,
+            "skilled_in": list(self.skilled_in),
+            "conclusion": self.conclusion,
+        }
 
 
 def probe(predictor: Predictor, windows: np.ndarray, n_classes: int, name: str) -> None:

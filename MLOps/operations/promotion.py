@@ -46,8 +46,8 @@ def promote(
     reasons = refusals(report, config)
     if config.beat_champion and champion not in (None, version):
         reasons += _refusals_beside(champion, report, sharpe_of)
-    told = "; ".join(reasons) or "every check passed"
-    tags = {"gate": "refused" if reasons else "passed", "gate_reasons": told, "agent": report.agent}
+    summary = "; ".join(reasons) or "every check passed"
+    tags = {"gate": "refused" if reasons else "passed", "gate_reasons": summary, "agent": report.agent}
     changed |= registry.tag(version, tags)
     if not reasons:
         changed |= registry.point(CHAMPION, version)

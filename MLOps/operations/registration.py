@@ -33,7 +33,7 @@ def register(runs: Runs, registry: Registry, record: Record, bundle: Path, ident
     Returns:
         The version.
     """
-    # PyTorch takes a second to import, which a promotion of old news is spared.
+    # PyTorch takes a second to import, which a promotion without a new bundle is spared.
     from MLOps.deployment.serving_logging import log_serving_model
     from MLOps.deployment.trading_model import TradingModel
 

@@ -21,7 +21,7 @@ def restore_runs(runs: Runs, records: Iterable[Record], predictors: Path, agents
     """
 
     def log_model(record: Record, run: Run) -> None:
-        # MLflow's models take a second to import, which a promotion of old news is spared.
+        # MLflow's models take a second to import, which a complete store is spared.
         from MLOps.deployment.agent_logging import log_agent
         from MLOps.deployment.predictor_logging import log_predictor
         from MLOps.predictors.kinds import load_predictor

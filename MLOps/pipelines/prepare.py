@@ -15,7 +15,7 @@ from MLOps.data.sources import SOURCES, source_file
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
-from MLOps.pipelines.mistakes import mistakes_told
+from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors import PREDICTORS
 from MLOps.predictors.networks import NETWORKS
 
@@ -23,7 +23,7 @@ PACKAGES = Path("requirements.txt")
 
 
 def main() -> None:
-    with mistakes_told("prepare"):
+    with exit_on_user_error("prepare"):
         params = check_params()
         for name, variant in stage_names(params):
             declared = Declaration.read(name, variant)

@@ -15,7 +15,7 @@ from MLOps.imports import code_hash
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
-from MLOps.pipelines.mistakes import mistakes_told
+from MLOps.pipelines.user_errors import exit_on_user_error
 
 if TYPE_CHECKING:
     from MLOps.evaluation.report import BacktestReport
@@ -25,7 +25,7 @@ MEMORY = Path(".cache/last_promotion.json")
 
 
 def main() -> None:
-    with mistakes_told("promote"):
+    with exit_on_user_error("promote"):
         params = load_params()
         inputs, store = inputs_hash(params), store_uri(params.tracking)
         outcome = recall(MEMORY, inputs, store)

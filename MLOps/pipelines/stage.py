@@ -18,7 +18,7 @@ from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration
-from MLOps.pipelines.mistakes import mistakes_told
+from MLOps.pipelines.user_errors import exit_on_user_error
 
 RECORDED_VERSIONS = (
     "gymnasium",
@@ -49,7 +49,7 @@ class Stage:
         self._logged = logged
 
     def __enter__(self) -> "Stage":
-        with mistakes_told(self.name):
+        with exit_on_user_error(self.name):
             self._open()
         return self
 
@@ -77,7 +77,7 @@ class Stage:
         self.record.metrics |= {name: float(value) for name, value in metrics.items()}
 
     def artifact(self, name: str) -> Path:
-        """Where to write a plot or report that the run shall show."""
+        """Where to write a plot or report to show with the run."""
         return self.record.folder / name
 
     def __exit__(
@@ -90,7 +90,7 @@ class Stage:
             except Exception as late:
                 error = late
         self.run.fail(f"{type(error).__name__}: {error}")
-        with mistakes_told(self.name):
+        with exit_on_user_error(self.name):
             raise error
 
     def _close(self) -> None:

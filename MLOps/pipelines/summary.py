@@ -10,13 +10,13 @@ from MLOps.evaluation.report import AGENT, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
-from MLOps.pipelines.mistakes import mistakes_told
+from MLOps.pipelines.user_errors import exit_on_user_error
 
 COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
 def main() -> None:
-    with mistakes_told("summary"):
+    with exit_on_user_error("summary"):
         params = load_params()
         print("\n".join([*predictors(), ""]))
         if params.data.source == "labelled":

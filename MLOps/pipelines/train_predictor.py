@@ -13,8 +13,8 @@ from MLOps.deployment.predictor_logging import log_predictor
 from MLOps.evaluation.forecasts import forecast_metrics
 from MLOps.features.labels import class_names
 from MLOps.pipelines import paths
-from MLOps.pipelines.mistakes import mistakes_told
 from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
@@ -26,7 +26,7 @@ EXPORT_WINDOWS = 1000  # an exported network is compared with the predictor on a
 def main() -> None:
     name = sys.argv[1]
     tuned = paths.TUNED / f"{name}.json"
-    with mistakes_told(f"train_predictor/{name}"):
+    with exit_on_user_error(f"train_predictor/{name}"):
         config = parse_predictor(read_json(tuned), str(tuned))
     with Stage("train_predictor", name, predictor=asdict(config)) as stage:
         stage.run.watch_system()

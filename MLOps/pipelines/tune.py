@@ -59,7 +59,7 @@ def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
         data = learning_data(config.lookback_bars, features, labels, names, feature_names, splits)
         kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
 
-    def told(trial: Finished) -> None:
+    def on_trial(trial: Finished) -> None:
         trials.append(trial)
         best = min(finished.loss for finished in trials)
         stage.log(trial.number, {"trial_selection_loss": trial.loss, "best_selection_loss": best})
@@ -68,7 +68,7 @@ def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
         # Nothing of a finished trial needs to be resumed.
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    searching.run(stage.params.search.trials, train, told)
+    searching.run(stage.params.search.trials, train, on_trial)
     write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())
     stage.report({"best_selection_loss": min(trial.loss for trial in trials)})

@@ -79,7 +79,7 @@ def report(stage: Stage, name: str, verdict: Verdict) -> None:
             f"{name}_passed": verdict.passed,
             **{f"{name}_gain_over_{c.baseline}": c.gain for c in verdict.comparisons},
             **{f"{name}_{part}_gain": getattr(verdict, part).gain for part in PARTS},
-            **{f"{name}_knows_{part}": part in verdict.knows for part in PARTS},
+            **{f"{name}_skill_in_{part}": part in verdict.skilled_in for part in PARTS},
             **{f"{c.baseline}_log_loss": c.baseline_log_loss for c in verdict.comparisons},
         }
     )

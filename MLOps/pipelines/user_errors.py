@@ -1,4 +1,4 @@
-"""A user's mistake ends a stage with one sentence."""
+"""The end of a stage on a user's mistake: one sentence, status 1, no stack trace."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from MLOps.errors import UserError
 
 
 @contextmanager
-def mistakes_told(stage: str) -> Iterator[None]:
+def exit_on_user_error(stage: str) -> Iterator[None]:
     """Turn a UserError into one sentence on standard error and exit status 1."""
     try:
         yield

@@ -76,12 +76,16 @@ def _checked(
             _refuse(bars, numbers < 0, where, "volume must be 0 or more", name)
         elif name not in SENTIMENT:
             _refuse(bars, numbers <= 0, where, f"{name} must be positive", name)
-    follows = bars["symbol"].eq(bars["symbol"].shift())
-    step = bars["timestamp"].diff()
-    repeated = bars.duplicated(list(KEYS)).to_numpy()
+    symbols, stamps = bars["symbol"].to_numpy(dtype=object), bars["timestamp"].to_numpy(dtype="int64")
+    same = symbols[1:] == symbols[:-1]
+    unsorted, repeated = np.zeros((2, len(bars)), dtype=bool)
+    unsorted[1:] = (same & (stamps[1:] < stamps[:-1])) | (symbols[1:] < symbols[:-1])
+    repeated[1:] = same & (stamps[1:] == stamps[:-1])
+    if unsorted.any():
+        # Only then may rows be repeated that are no neighbours.
+        repeated = bars.duplicated(list(KEYS)).to_numpy()
     _refuse(bars, repeated, where, "a symbol has one bar a timestamp", "timestamp", hint)
-    unsorted = (follows & (step < pd.Timedelta(0))) | (bars["symbol"] < bars["symbol"].shift())
-    _refuse(bars, unsorted.to_numpy(), where, "rows must be sorted by symbol, then timestamp", "timestamp", hint)
+    _refuse(bars, unsorted, where, "rows must be sorted by symbol, then timestamp", "timestamp", hint)
     return bars
 
 

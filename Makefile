@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-# Stages run `python`; with this on the PATH it is the environment's.
+# Stages run `python`; this makes it the one of .venv.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 HOST := 127.0.0.1
@@ -11,61 +11,55 @@ SERVE_PORT := 5001
 ALIAS := candidate
 MODEL := from MLOps.config import load_params; print(load_params().tracking.registered_model)
 
-.PHONY: help setup repro doctor quality test test-all lint format ui serve lock readme deps
+.PHONY: help setup repro doctor quality test test-all lint format ui serve lock
 
-help: ## show the targets
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(VENV)/.installed ## make .venv and install requirements.txt
+setup: $(VENV)/.installed ## create .venv and install requirements.txt
 
-repro: setup ## run the whole pipeline, then say what came of it
+repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
 	dvc repro
 	@python -m MLOps.pipelines.summary
 
-doctor: setup ## check what a run needs of this machine, and say what to do about what is missing
+doctor: setup ## check the machine, the packages, the data and the store
 	python -m MLOps doctor
 
-quality: setup ## the quality report of the configured bars
+quality: setup ## print the quality report of the configured bars
 	dvc repro validate_data
 	@cat reports/records/validate_data/quality.md
 
-test: $(VENV)/.installed-dev lint ## everything CI runs
+test: $(VENV)/.installed-dev lint ## run the linters and all tests but the slow ones
 	pytest -m "not slow" --numprocesses 2
 
-test-all: $(VENV)/.installed-dev lint ## the long tests too
+test-all: $(VENV)/.installed-dev lint ## run the linters and all tests
 	pytest --numprocesses 2
 
-lint: $(VENV)/.installed-dev ## ruff, mypy, and the layers of the package
+lint: $(VENV)/.installed-dev ## run ruff, mypy and import-linter
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-cache
 
-format: $(VENV)/.installed-dev ## let ruff write the code's layout
+format: $(VENV)/.installed-dev ## format the code with ruff
 	ruff format .
 	ruff check --fix .
 
-ui: setup ## MLflow's pages on loopback
+ui: setup ## start the MLflow UI on http://127.0.0.1:5000
 	mlflow ui --host $(HOST) --port $(UI_PORT) --backend-store-uri "$$(python -m MLOps.experiment_tracking.address)"
 
-serve: setup ## the registered model on loopback; ALIAS=champion for another than the candidate
+serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=champion the champion
 	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.address)" mlflow models serve --env-manager local \
 		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/$$(python -c "$(MODEL)")@$(ALIAS)"
 
-lock: $(VENV)/.installed-dev ## pin what requirements.in and requirements-dev.in ask for
+lock: $(VENV)/.installed-dev ## pin the packages of requirements.in and requirements-dev.in
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements.in --output-file requirements.txt
-	# The version of a build for one kind of machine is not the version to pin.
+	# Drop local version labels such as +cpu, which exist for some machines only.
 	sed -i 's/+cpu$$//' requirements.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-dev.in --output-file requirements-dev.txt
-
-readme: $(VENV)/.installed-dev ## write the README's list of files, as their docstrings have it
-	python -m tests.contracts.readme
-
-deps: $(VENV)/.installed-dev ## write each stage's code dependencies into dvc.yaml, as its imports have them
-	python tests/contracts/imports.py
 
 $(VENV)/.installed: requirements.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"expected Python 3.11 or newer, found {sys.version.split()[0]}; install it and try again")'

@@ -9,7 +9,7 @@ HOST := 127.0.0.1
 UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
-MODEL := from MLOps.config import load_params; print(load_params().tracking.registered_model)
+MODEL := from MLOps.config.params import load_params; print(load_params().tracking.registered_model)
 
 .PHONY: help setup repro doctor quality test test-all lint format ui serve lock
 

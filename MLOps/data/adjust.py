@@ -4,14 +4,14 @@ import pandas as pd
 
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES, VOLUME
 
-ROUNDING = 1e-6  # of a price: what single precision, text and products may lose
+ROUNDING = 1e-6  # relative; single precision, text and products may lose this much of a price
 
 
 def adjust(bars: pd.DataFrame) -> pd.DataFrame:
-    """Scale open, high, low and close by adjusted/raw close, and volume the other way; `adj_close` is used up.
+    """Multiply open, high, low and close by adjusted/raw close, divide volume by it, and drop `adj_close`.
 
-    Ratios between a bar's prices, and the money traded, stay what they were. High and low enclose open and close
-    exactly where they did up to ROUNDING; whatever else is wrong with a bar stays wrong.
+    Ratios between a bar's prices and the traded value are unchanged. Where high and low miss open and close by at most
+    ROUNDING, they are set to enclose them exactly; other defects are left as they are.
     """
     adjusted = bars.drop(columns=ADJUSTED_CLOSE, errors="ignore")
     if ADJUSTED_CLOSE in bars.columns:
@@ -19,7 +19,7 @@ def adjust(bars: pd.DataFrame) -> pd.DataFrame:
         ratio = close / bars["close"]
         for name in PRICES:
             adjusted[name] = bars[name] * ratio
-        # The product above may miss the adjusted close by a rounding; the close is known exactly.
+        # The product above may miss the adjusted close by a rounding error, so the exact value is used.
         adjusted["close"] = close
         if VOLUME in bars.columns:
             adjusted[VOLUME] = bars[VOLUME] / ratio

@@ -1,11 +1,11 @@
 """The bars contract: one long table that every later stage may rely on.
 
-Columns `timestamp` (UTC), `symbol`, `open high low close` (float64, adjusted for corporate actions) and, where every
+Columns `timestamp` (UTC), `symbol`, `open high low close` (float64, adjusted for corporate actions) and, if every
 symbol has it, `volume`; sorted by symbol then timestamp, unique. A symbol may start late, end early, and lack bars that
-others have; nothing is filled in.
+others have; missing bars are not filled in.
 
-Raw bars are what a source gave, before they are judged: unadjusted prices, with the column `adj_close` where there is
-one. A symbol without volume, or without an adjusted close, has NaN in all of its rows; no symbol has it in some.
+Raw bars are what a source returned, before the quality checks: unadjusted prices, with the column `adj_close` if there
+is one. A symbol without volume, or without an adjusted close, has NaN in all of its rows, never in some only.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ VALUES = (*PRICES, VOLUME)
 KEYS = ("timestamp", "symbol")
 COLUMNS = (*KEYS, *VALUES)
 ADJUSTED_CLOSE = "adj_close"  # of raw bars
-# Bars may carry both of these besides: see MLOps/data/sentiment.py.
+# Optional, both or neither: see MLOps/data/sentiment.py.
 SENTIMENT = ("sentiment", "sentiment_items")
-# A labelled table has this column and features in the place of prices: see MLOps/data/sources/labelled.py.
+# A labelled table has this column, and features instead of prices: see MLOps/data/sources/labelled.py.
 TARGET = "target"
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
-    """The bars in contract form: columns in order, timestamps in UTC, values as float64; sentiment if it is there.
+    """Return the bars in contract form: columns in order, timestamps in UTC, values as float64; sentiment if present.
 
-    Rows are counted from 0, without the header; `hint` ends the sentence about unsorted or repeated rows.
+    Row numbers in messages start at 0, without the header; `hint` ends the message about unsorted or repeated rows.
 
     Raises:
         UserError: a column is missing, the table is empty, a symbol is empty, a value is not finite, a price not
@@ -39,7 +39,7 @@ def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
 
 
 def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
-    """The same for raw bars. Volume or adjusted close that no symbol has is no column of the answer."""
+    """The same for raw bars; a volume or adjusted close that is NaN for every symbol is dropped."""
     absent = [name for name in (VOLUME, ADJUSTED_CLOSE) if name in bars.columns and bars[name].isna().all()]
     optional = (VOLUME, ADJUSTED_CLOSE)
     return _checked(bars.drop(columns=absent) if len(bars) else bars, optional, optional, where, hint)
@@ -48,14 +48,14 @@ def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFra
 def _checked(
     bars: pd.DataFrame, optional: tuple[str, ...], by_symbol: tuple[str, ...], where: str, hint: str
 ) -> pd.DataFrame:
-    """The columns of the contract, `optional` ones where they are there; `by_symbol` ones may be NaN for a symbol."""
+    """Check the required columns and those of `optional` that are present; `by_symbol` ones may be NaN for a symbol."""
     required = (*KEYS, *PRICES)
     if missing := [name for name in required if name not in bars.columns]:
         raise UserError(
             f"{where}: bars need the columns {', '.join(required)}; {', '.join(missing)} missing; add or rename them"
         )
     if bars.empty:
-        raise UserError(f"{where}: expected bars, found no row; give at least one")
+        raise UserError(f"{where}: expected bars, found no row; add at least one")
     values = (*PRICES, *(name for name in optional if name in bars.columns))
     bars = bars.loc[:, [*KEYS, *values]].reset_index(drop=True)
     bars["timestamp"] = _as_utc(bars["timestamp"], where)
@@ -91,7 +91,7 @@ def _checked(
 
 def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
     try:
-        # Epoch numbers would parse as nanoseconds without a word, so only text and dates are taken.
+        # pandas would silently parse epoch numbers as nanoseconds, so only text and dates are accepted.
         if pd.api.types.is_numeric_dtype(stamps):
             raise ValueError(f"found the number {stamps.iloc[0]!r}")
         stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)

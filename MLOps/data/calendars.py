@@ -1,4 +1,4 @@
-"""The sessions of exchange calendars, as arrays; and which calendars are tried when none is named."""
+"""The sessions of exchange calendars as arrays, and the candidates that are tried when no calendar is configured."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +10,7 @@ from MLOps.config.schema import suggest
 from MLOps.errors import UserError
 
 ALWAYS_OPEN = "24/7"
-# In order of preference where several have the same sessions: around the clock, the Americas, Europe, Asia, futures.
+# In order of preference if several have the same sessions: around the clock, the Americas, Europe, Asia, futures.
 CANDIDATES = (
     ALWAYS_OPEN,
     "24/5",
@@ -33,10 +33,10 @@ MARGIN = pd.Timedelta(days=14)  # longer than any run of holidays, so that a ses
 
 @dataclass(frozen=True)
 class Sessions:
-    """The sessions of a span, in order: `days` (datetime64[D]), `opens` and `closes` (datetime64[us], UTC).
+    """Sessions in order of time: `days` (datetime64[D]), `opens` and `closes` (datetime64[us], UTC).
 
-    `begins` and `ends` bound the times of continuous trading: a session with a break has two, and sessions that adjoin
-    (around the clock) have one together. From the day `first` to the day `last` they are complete.
+    `begins` and `ends` bound the intervals of continuous trading: a session with a break has two, and adjoining
+    sessions (around the clock) share one. The sessions are complete from the day `first` to the day `last`.
     """
 
     first: np.datetime64
@@ -49,16 +49,16 @@ class Sessions:
 
 
 def load_sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Sessions:
-    """The sessions of the years from that of the day `first` to that of `last`, and MARGIN on both sides.
+    """The sessions of all calendar years from `first` to `last`, with MARGIN on both sides.
 
     Raises:
-        UserError: there is no such calendar, or it does not reach from the first to the last day.
+        UserError: there is no such calendar, or it does not cover the days from `first` to `last`.
     """
-    # Whole years, so that spans that are alike share what takes long to compute.
+    # Whole years, so that similar spans share one cache entry; building a calendar is slow.
     sessions = _sessions(calendar, first.astype("datetime64[Y]"), last.astype("datetime64[Y]") + 1)
     if first < sessions.first or last > sessions.last:
         raise UserError(
-            f"data.calendar: {calendar} knows the days from {sessions.first} to {sessions.last}, the bars are from "
+            f"data.calendar: {calendar} covers {sessions.first} to {sessions.last}, but the bars span "
             f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}; set it to null"
         )
     return sessions
@@ -66,8 +66,8 @@ def load_sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> S
 
 @lru_cache(maxsize=64)
 def _sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Sessions:
-    """Those from `first` to `last` with MARGIN on both sides, as far as the calendar knows."""
-    # Slow to import, for the stage that looks at calendars.
+    """The sessions from `first` to `last` with MARGIN on both sides, as far as the calendar reaches."""
+    # Imported here because it is slow to import and most stages need no calendar.
     import exchange_calendars
 
     start, end = pd.Timestamp(first) - MARGIN, pd.Timestamp(last) + MARGIN
@@ -80,7 +80,7 @@ def _sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Sessi
             if start < end:
                 exchange = exchange_calendars.get_calendar(calendar, start=start, end=end)
             else:
-                # None of the years wanted is known: those that are tell the caller so.
+                # The calendar covers none of the requested years; the caller sees that from the days it does cover.
                 exchange = known
                 start, end = known.bound_min() or known.first_session, known.bound_max() or known.last_session
     except exchange_calendars.errors.InvalidCalendarName:

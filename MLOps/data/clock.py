@@ -1,7 +1,7 @@
-"""The clock of bars: their calendar and spacing, when each bar closes, which bars are due, and how many make a year.
+"""The clock of bars: calendar, spacing, close time of each bar, bars that are due, and bars per year.
 
-A bar is stamped with its begin; a daily bar with its date, and it belongs to the UTC day of its stamp. Where no
-calendar is known a daily bar counts as closed at its stamp, the only time that is surely not later than its close.
+A bar is stamped with the time it begins, a daily bar with its date; it belongs to the UTC day of its timestamp. Without
+a calendar a daily bar counts as closed at its timestamp, the only time that is certainly not later than its close.
 """
 
 from collections.abc import Mapping
@@ -16,34 +16,35 @@ from MLOps.errors import UserError
 
 Auto = Literal["auto"]
 
-DAILY = np.timedelta64(20, "h")  # bars that far apart, or farther, are days
+DAILY = np.timedelta64(20, "h")  # bars with at least this spacing are daily
 MICROSECOND = np.timedelta64(1, "us")
 DAY = np.timedelta64(1, "D").astype("timedelta64[us]")
 YEAR_DAYS = 365.25
-# Of the bars that are due or there, the share that is both. Exchanges of one region differ in some ten days a year;
-# intraday bars tell calendars apart by their hours, and may lack more for want of trading.
+# Least agreement with a calendar: of the bars that are due or present, the share that is both. Exchanges of one region
+# differ in some ten days a year; intraday bars differ in their hours too, and more of them are missing in thin trading.
 DAILY_FIT = 0.985
 INTRADAY_FIT = 0.9
-CONTRADICTION = 0.9  # a configured calendar that agrees less than this, where another fits, is the wrong one
-EXTRA = 0.1  # so is one under which more than this share of the bars is not due
-FIT_YEARS = 5  # the newest bars decide
-SESSION_YEARS = 10  # sessions a year are counted over as many, for holidays move
-TOLERANCE = 0.1  # by which a configured number of bars a year may differ from the derived one
+CONTRADICTION = 0.9  # a configured calendar with a lower agreement is wrong if another one fits
+EXTRA = 0.1  # it is also wrong if more than this share of the bars is not due
+FIT_YEARS = 5  # agreement is measured on the newest bars
+SESSION_YEARS = 10  # sessions per year are averaged over this many years, because holidays move
+TOLERANCE = 0.1  # largest relative difference between configured and derived bars per year
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Made by `Clock.of`.
+    """Calendar and spacing of a table of bars; made by `Clock.of`.
 
     Attributes:
-        calendar: of exchange_calendars, or None for the timestamps at which any symbol has a bar.
-        spacing: between the begins of neighbouring bars, timedelta64[us].
-        offsets: from a begin of trading to the first bar after it, below `spacing`; of a session's first part, and of
-            the part after its break. Hourly bars from 14:00 on where trading begins at 13:30 have half an hour.
-        bars_per_year: what ratios are annualised by.
-        fits: how far each calendar that was tried agrees with the bars, in [0, 1]; the configured one, then best first.
-        contradicted: the configured calendar that does not fit the bars, and is not used; empty if there is none.
-        better: the calendar that fits in its place, if one does.
+        calendar: a name in exchange_calendars, or None for the timestamps at which any symbol has a bar.
+        spacing: time between the begins of neighbouring bars, timedelta64[us].
+        offsets: time from the begin of trading to the first bar after it, below `spacing`; for the first part of a
+            session and for the part after its break. Hourly bars from 14:00 on have an offset of half an hour if
+            trading begins at 13:30.
+        bars_per_year: annualises ratios.
+        fits: agreement of each tried calendar with the bars, in [0, 1]; the configured one, then best first.
+        contradicted: the configured calendar if it does not fit the bars and so is not used; else empty.
+        better: a calendar that fits instead, if there is one.
     """
 
     calendar: str | None
@@ -56,14 +57,14 @@ class Clock:
 
     @classmethod
     def of(cls, bars: pd.DataFrame, calendar: str | None, bars_per_year: Auto | float = "auto") -> "Clock":
-        """Take the clock from bars whose timestamps are in UTC.
+        """Derive the clock from bars whose timestamps are in UTC.
 
         Args:
-            calendar: a name that exchange_calendars knows, "auto" for the candidate that fits, or None.
-            bars_per_year: "auto", or a number that agrees with what the bars and the calendar say.
+            calendar: a name in exchange_calendars, "auto" for the candidate that fits, or None.
+            bars_per_year: "auto", or a number within TOLERANCE of the derived one.
 
         Raises:
-            UserError: there is no such calendar, it does not reach as far as the bars, or the number contradicts them.
+            UserError: there is no such calendar, it does not cover the bars, or `bars_per_year` contradicts them.
         """
         spacing = _spacing(bars)
         stamps = np.unique(_naive(bars["timestamp"]))
@@ -88,20 +89,20 @@ class Clock:
             derived = _sessions_per_year(calendar, last) * _bars_per_session(sessions, spacing, offsets)
         if bars_per_year != "auto" and not contradicted and abs(bars_per_year / derived - 1) > TOLERANCE:
             raise UserError(
-                f"data.bars_per_year: {bars_per_year:g} contradicts the bars: one every {_words(spacing)} makes "
-                f"{derived} a year by {calendar or 'their timestamps'}; set auto, or correct data.calendar"
+                f"data.bars_per_year: expected about {derived} for a bar every {_words(spacing)} by "
+                f"{calendar or 'their timestamps'}, found {bars_per_year:g}; set auto, or correct data.calendar"
             )
         number = derived if bars_per_year == "auto" else round(bars_per_year)
         return cls(calendar, spacing, offsets, number, fits, contradicted, better)
 
     @property
     def daily(self) -> bool:
-        """Whether bars are days, or longer."""
+        """Whether bars span a day or longer."""
         return bool(self.spacing >= DAILY)
 
     @property
     def words(self) -> str:
-        """In one line, for people."""
+        """A one-line summary for messages."""
         return f"{self.calendar or 'no calendar'}, a bar every {_words(self.spacing)}, {self.bars_per_year} bars a year"
 
     def sessions(self, stamps: np.ndarray) -> Sessions | None:
@@ -112,10 +113,10 @@ class Clock:
         return load_sessions(self.calendar, days.min(), days.max())
 
     def closes(self, timestamps: pd.Series) -> pd.Series:
-        """When the bars stamped `timestamps` (UTC) close, in UTC.
+        """Close times (UTC) of the bars stamped `timestamps` (UTC).
 
-        A daily bar closes with its session; without a calendar, or on a day without a session, at its stamp. An
-        intraday bar closes `spacing` after its stamp, or when trading ends if that is earlier.
+        A daily bar closes with its session; without a calendar, or on a day without a session, at its timestamp. An
+        intraday bar closes `spacing` after its timestamp, or when trading ends if that is earlier.
         """
         stamps = _naive(timestamps)
         sessions = self.sessions(stamps)
@@ -134,9 +135,9 @@ class Clock:
         return pd.Series(closes, index=timestamps.index).dt.tz_localize("UTC")
 
     def due(self, first: np.datetime64, last: np.datetime64) -> np.ndarray:
-        """The stamps from `first` to `last` at which the calendar has bars, (bars,) datetime64[us]; empty without one.
+        """Timestamps from `first` to `last` at which bars are due, (bars,) datetime64[us]; empty without a calendar.
 
-        A bar may be stamped up to `spacing` later than the stamp given here. Daily ones are given as midnight.
+        A bar may be stamped less than `width` later than the timestamp given here. Daily bars are due at midnight.
         """
         sessions = self.sessions(np.array([first, last]))
         if sessions is None:
@@ -146,7 +147,7 @@ class Clock:
 
     @property
     def width(self) -> np.timedelta64:
-        """Of the time after a due stamp in which its bar may be stamped."""
+        """Length of the interval after a due timestamp within which its bar may be stamped."""
         return DAY if self.daily else self.spacing
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class Clock:
 
 
 def in_bins(stamps: np.ndarray, due: np.ndarray, width: np.timedelta64) -> np.ndarray:
-    """For each stamp the number of the due bar that it may be: the latest one up to it, within `width`; -1 for none."""
+    """Index of the due bar each timestamp belongs to: the latest one at or before it, within `width`; -1 for none."""
     place = np.searchsorted(due, stamps, side="right") - 1
     if not len(due):
         return place
@@ -166,7 +167,7 @@ def in_bins(stamps: np.ndarray, due: np.ndarray, width: np.timedelta64) -> np.nd
 
 
 def _spacing(bars: pd.DataFrame) -> np.timedelta64:
-    """The most frequent step between neighbouring bars of a symbol; a day where no symbol has two."""
+    """The most frequent step between neighbouring bars of a symbol; a day if no symbol has two."""
     ordered = bars[["symbol", "timestamp"]].sort_values(["symbol", "timestamp"])
     steps = np.diff(_naive(ordered["timestamp"]))
     steps = steps[ordered["symbol"].eq(ordered["symbol"].shift()).to_numpy()[1:] & (steps > np.timedelta64(0))]
@@ -177,9 +178,9 @@ def _spacing(bars: pd.DataFrame) -> np.timedelta64:
 
 
 def _guess(stamps: np.ndarray, spacing: np.timedelta64) -> tuple[str | None, dict[str, float]]:
-    """The candidate that agrees best with the stamps, if it fits; and how far each agrees.
+    """The candidate that agrees best with the timestamps, None if it does not fit; and the agreement of each.
 
-    None is taken where two agree best whose sessions differ: any of them may be the wrong one.
+    The calendar is None too if several candidates agree best and their sessions differ: the choice would be arbitrary.
     """
     fits = _fits(stamps, spacing)
     if not fits:
@@ -197,7 +198,7 @@ def _good(spacing: np.timedelta64) -> float:
 
 
 def _fits(stamps: np.ndarray, spacing: np.timedelta64) -> dict[str, float]:
-    """By candidate, best first; those that do not reach as far as the bars are left out."""
+    """Agreement by candidate, best first; candidates that do not cover the bars are left out."""
     stamps = _newest(stamps)
     fits = {}
     for name in CANDIDATES:
@@ -205,7 +206,7 @@ def _fits(stamps: np.ndarray, spacing: np.timedelta64) -> dict[str, float]:
             fits[name], _ = _agreement(stamps, spacing, name)
         except UserError:
             continue
-        # Only 24/7 has sessions on weekends, so no other candidate can fit as well.
+        # Only 24/7 has sessions on weekends, so no other candidate can fit better.
         weekend = pd.DatetimeIndex(stamps).day_of_week >= 5
         if name == ALWAYS_OPEN and weekend.any() and fits[name] >= _good(spacing):
             break
@@ -217,7 +218,7 @@ def _newest(stamps: np.ndarray) -> np.ndarray:
 
 
 def _agreement(stamps: np.ndarray, spacing: np.timedelta64, calendar: str) -> tuple[float, float]:
-    """Of the bars that are due or there the share that is both; and of those that are there the share not due."""
+    """Of the bars that are due or present, the share that is both; and of those present, the share that is not due."""
     sessions = load_sessions(calendar, stamps[0].astype("datetime64[D]"), stamps[-1].astype("datetime64[D]"))
     width = DAY if spacing >= DAILY else spacing
     due = _due(sessions, spacing, _offsets(stamps, sessions, spacing))
@@ -233,14 +234,14 @@ def _due(sessions: Sessions, spacing: np.timedelta64, offsets: tuple[np.timedelt
     parts = []
     for begin, end, second in zip(sessions.begins, sessions.ends, _second(sessions), strict=True):
         offset = offsets[int(second)]
-        # A bar that begins before trading does holds the first of it.
+        # A bar that begins before the open contains the first trades.
         first = begin + offset - spacing if offset else begin
         parts.append(np.arange(first, end, spacing))
     return np.unique(np.concatenate(parts)).astype("datetime64[us]")
 
 
 def _offsets(stamps: np.ndarray, sessions: Sessions, spacing: np.timedelta64) -> tuple[np.timedelta64, np.timedelta64]:
-    """The most frequent one of each part of a session."""
+    """The most frequent offset in each part of a session."""
     place = np.searchsorted(sessions.begins, stamps, side="right") - 1
     place = np.maximum(place, 0)
     inside = (stamps >= sessions.begins[place]) & (stamps < sessions.ends[place])
@@ -254,12 +255,12 @@ def _offsets(stamps: np.ndarray, sessions: Sessions, spacing: np.timedelta64) ->
 
 
 def _second(sessions: Sessions) -> np.ndarray:
-    """Whether each time of continuous trading is one after a break."""
+    """Whether each interval of continuous trading follows a break."""
     return ~np.isin(sessions.begins, sessions.opens)
 
 
 def _sessions_per_year(calendar: str, last: np.datetime64) -> int:
-    """Counted over the SESSION_YEARS up to the last bar, or as many of them as the calendar knows."""
+    """Mean number of sessions over the SESSION_YEARS up to the last bar, or as many as the calendar covers."""
     for years in range(SESSION_YEARS, 0, -1):
         first = last - np.timedelta64(round(years * YEAR_DAYS) - 1, "D")
         try:
@@ -267,13 +268,13 @@ def _sessions_per_year(calendar: str, last: np.datetime64) -> int:
         except UserError:
             continue
         return round(int(((days >= first) & (days <= last)).sum()) / years)
-    raise UserError(f"data.calendar: {calendar} does not know the year before the last bar; set it to null")
+    raise UserError(f"data.calendar: {calendar} does not cover the year before the last bar; set it to null")
 
 
 def _bars_per_session(
     sessions: Sessions, spacing: np.timedelta64, offsets: tuple[np.timedelta64, np.timedelta64]
 ) -> int:
-    """Of the most frequent kind of session."""
+    """The most frequent number of bars in a session."""
     due = _due(sessions, spacing, offsets)
     starts = sessions.days.astype("datetime64[us]") if spacing >= DAILY else sessions.opens
     place = np.searchsorted(starts, due, side="right") - 1

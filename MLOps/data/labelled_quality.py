@@ -1,4 +1,4 @@
-"""The quality report of a labelled table: rows and columns that mislead whoever learns from them."""
+"""The quality report of a labelled table: rows and columns that mislead a predictor."""
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,8 @@ from MLOps.data.quality import ROWS_SHOWN, Finding, QualityReport
 def assess_labelled(table: pd.DataFrame) -> QualityReport:
     """Check a table in the contract of `data.source: labelled`.
 
-    Rows are told by their place in the table's order, from 0.
-    The score is the share of rows free of findings that count against it, times the share of features that vary.
+    Rows are identified by their number in the table's order, from 0.
+    The score is the share of rows without errors or warnings, times the share of features that vary.
     """
     features = table.drop(columns=[*KEYS, TARGET])
     hollow = features.isna().all(axis=1)
@@ -20,13 +20,13 @@ def assess_labelled(table: pd.DataFrame) -> QualityReport:
         "copied row": (
             "warning",
             table.duplicated([*features.columns, TARGET]) & ~hollow,
-            "remove it: a copy in a later span is a row that was learnt by heart",
+            "remove it: if its copy is in a later span, the predictor has trained on a test row",
         ),
-        "empty feature": ("info", features.isna().any(axis=1) & ~hollow, "nothing: training's median stands in"),
+        "empty feature": ("info", features.isna().any(axis=1) & ~hollow, "nothing: the training median replaces it"),
         "row without a target": (
             "info",
             table[TARGET].isna(),
-            "nothing: it is forecast, and neither learnt nor judged",
+            "nothing: it gets a forecast but is not used for training or evaluation",
         ),
     }
     findings, faulty = [], np.zeros(len(table), dtype=bool)

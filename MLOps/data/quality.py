@@ -1,8 +1,8 @@
-"""The quality report: what is wrong with raw bars, with the rows and what to do, a score, and whether to go on.
+"""The quality report of raw bars: findings with rows and advice, a score, and whether the run may continue.
 
-The score is the share of expected bars that are present and free of findings that count against it. Expected are the
-bars of the clock's calendar within a symbol's own life; without a calendar, the timestamps at which any symbol has one.
-Whatever the score, a finding of severity "error" stops the run, unless the user accepts it as true.
+The score is the share of expected bars that are present and free of errors and warnings. Bars are expected where the
+clock's calendar has them, from a symbol's first bar to its last; without a calendar, at the timestamps at which any
+symbol has one. A finding of severity "error" stops the run whatever the score, unless the user accepts it as true.
 """
 
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ from MLOps.data.sessions import check_sessions
 from MLOps.errors import UserError
 
 ROWS_SHOWN = 20
-ROWS_TOLD = 3
+ROWS_IN_MESSAGES = 3
 SEVERITIES = ("error", "warning", "info")
 WRONG_CALENDAR = "wrong calendar"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of defect: its severity ("error" and "warning" count against the score), rows, and what to do.
+    """One kind of defect: severity ("error" and "warning" lower the score), count, rows and advice.
 
     `rows` are the first ROWS_SHOWN of `count`, as symbol and time.
     """
@@ -40,8 +40,8 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        rows = ", ".join(self.rows[:ROWS_TOLD])
-        return f"{self.count} {self.check} ({rows}{', …' if self.count > ROWS_TOLD else ''}): {self.advice}"
+        rows = ", ".join(self.rows[:ROWS_IN_MESSAGES])
+        return f"{self.count} {self.check} ({rows}{', …' if self.count > ROWS_IN_MESSAGES else ''}): {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ class QualityReport:
         return [finding for finding in self.findings if finding.severity == severity]
 
     def with_findings(self, more: Iterable[Finding]) -> "QualityReport":
-        """The report with further findings, which the score does not count."""
+        """The report with further findings, which do not change the score."""
         return replace(self, findings=_in_order([*self.findings, *more]))
 
     def refusal(self, threshold: float) -> str:
-        """Why the run may not go on, and what to do, in one sentence; empty if it may."""
+        """One sentence on why the run must stop and what to do; empty if it may continue."""
         errors = self.of_severity("error")
         if errors:
-            told = "; ".join(finding.sentence for finding in errors)
+            found = "; ".join(finding.sentence for finding in errors)
             acceptable = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
-            way_on = f"; what is true of the market goes into data.accept_findings: {acceptable}" if acceptable else ""
-            return f"expected bars without errors, found {told}{way_on}"
+            hint = f"; if the bars are correct, set data.accept_findings: {acceptable}" if acceptable else ""
+            return f"expected bars without errors, found {found}{hint}"
         if self.score < threshold:
-            told = "; ".join(f.sentence for f in self.of_severity("warning")) or "no finding"
+            found = "; ".join(f.sentence for f in self.of_severity("warning")) or "no finding"
             return (
-                f"expected a quality score of at least {threshold:g}, found {self.score:.4f}: {told}; "
+                f"expected a quality score of at least {threshold:g}, found {self.score:.4f}: {found}; "
                 "correct the bars or lower data.quality_threshold"
             )
         return ""
@@ -83,16 +83,16 @@ def assess(
 ) -> QualityReport:
     """Check a table of raw bars, whether or not it is in contract form.
 
-    Without its columns or their types there is nothing to look at, and the score is 0. Rows that break the contract
-    count as faulty, and the others are checked without them.
+    If a column is missing or has the wrong type, nothing else is checked and the score is 0. Rows that break the
+    contract count as faulty and are left out of the other checks.
 
     Args:
-        clock: of the bars.
-        on_missing: as in `DataConfig`; "error" makes an error of a bar that is missing.
-        accepted: errors by name that count as warnings.
+        clock: the clock of the bars.
+        on_missing: as in `DataConfig`; with "error" a missing bar is an error.
+        accepted: names of errors that count as warnings.
 
     Raises:
-        UserError: an accepted name is no check, or none that can be accepted.
+        UserError: an accepted name is not a check, or its check cannot be accepted.
     """
     accepted = set(accepted)
     _check_accepted(accepted)
@@ -115,7 +115,7 @@ def assess(
             faulty[rows & (severity != "info")] = True
 
     repeated, unsorted = _repeated(sound), _unsorted(sound)
-    note("duplicate bar", "error", repeated, "keep one, or set data.on_duplicate")
+    note("duplicate bar", "error", repeated, "keep one of them, or set data.on_duplicate")
     note("row out of order", "error", unsorted, "sort by symbol and timestamp, or set data.on_unsorted")
     if len(sound):
         ordered = OrderedBars.of(sound, clock)
@@ -125,17 +125,17 @@ def assess(
             note(name, check.severity, found, check.advice)
         session = check_sessions(sound, clock)
         outages = session.outages
-        wrong_day = f"remove it, check the time zone, or set data.calendar to another than {clock.calendar}"
+        wrong_day = f"remove it, check the time zone, or replace data.calendar: {clock.calendar}"
         note("bar on a day without a session", "warning", session.extra, wrong_day)
         note("bar outside the session", "warning", session.outside, "remove it: the exchange was closed")
         note("session an hour off", "warning", session.shifted, "convert the times with daylight saving")
     if len(missing):
-        severity, advice = "warning", "ask the source again; data.on_missing says what is done without it"
+        severity, advice = "warning", "download it again; data.on_missing sets how missing bars are handled"
         if on_missing == "error":
-            severity, advice = "error", "ask the source again, or set data.on_missing to another than error"
+            severity, advice = "error", "download it again, or change data.on_missing from error"
         findings.append(_finding("missing bar", severity, missing, advice))
     if len(outages):
-        advice = "ask the source again; nothing, where the exchange was down"
+        advice = "download it again; nothing, if the exchange was down"
         findings.append(_finding("missing bar of all symbols", "warning", outages, advice))
     findings += _without_volume(sound)
     expected = len(bars) + len(missing) + len(outages)
@@ -148,7 +148,7 @@ def assess(
 
 
 def missing_bars(bars: pd.DataFrame) -> pd.DataFrame:
-    """The (symbol, timestamp) at which other symbols have a bar and this one, within its own life, has none."""
+    """The (symbol, timestamp) at which other symbols have a bar and this one, between its first and last, has none."""
     market = pd.DatetimeIndex(bars["timestamp"].unique()).sort_values()
     gaps = [pd.DataFrame({"symbol": [], "timestamp": []})]
     for symbol, own in bars.groupby("symbol", sort=True)["timestamp"]:
@@ -159,7 +159,7 @@ def missing_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """By severity and count; a wrong calendar first, because it can cause other findings."""
+    """Sort by severity and count; a wrong calendar comes first, because it can cause other findings."""
     return tuple(sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.check != WRONG_CALENDAR, -f.count)))
 
 
@@ -167,14 +167,14 @@ def _check_accepted(names: Iterable[str]) -> None:
     acceptable = [name for name, check in CHECKS.items() if check.acceptable]
     for name in names:
         if name in CHECKS and not CHECKS[name].acceptable:
-            reason = "no later stage can use such bars" if CHECKS[name].severity == "error" else "it stops nothing"
-            raise UserError(f"data.accept_findings: {name!r} cannot be accepted: {reason}; take it out")
+            reason = "no later stage can use such bars" if CHECKS[name].severity == "error" else "it does not stop runs"
+            raise UserError(f"data.accept_findings: {name!r} cannot be accepted: {reason}; remove it")
         if name not in acceptable:
             raise UserError(f"data.accept_findings: no finding is called {name!r}; {suggest(name, acceptable)}")
 
 
 def _of_the_clock(clock: Clock) -> list[Finding]:
-    tried = tuple(f"{name} {fit:.0%}" for name, fit in clock.fits.items())[:ROWS_TOLD]
+    tried = tuple(f"{name} {fit:.0%}" for name, fit in clock.fits.items())[:ROWS_IN_MESSAGES]
     if clock.contradicted:
         advice = (
             f"set data.calendar, which is {clock.contradicted} and agrees with "
@@ -182,25 +182,25 @@ def _of_the_clock(clock: Clock) -> list[Finding]:
         )
         return [Finding(WRONG_CALENDAR, "error", 1, tried, advice)]
     if clock.calendar is None and clock.fits:
-        advice = "nothing, or name the exchange's in data.calendar: none of those tried fits for certain"
+        advice = "nothing, or set data.calendar: no single calendar that was tried fits the bars"
         return [Finding("no calendar", "info", 1, tried, advice)]
     return []
 
 
 def _without_volume(bars: pd.DataFrame) -> list[Finding]:
-    """Symbols that have none in any bar; later stages then do without volume altogether."""
+    """The finding on symbols without volume; if there are any, later stages ignore volume for all symbols."""
     lacking = symbols_without_volume(bars)
     if not lacking:
         return []
     rows = tuple(lacking[:ROWS_SHOWN])
     if VOLUME not in bars.columns:
-        return [Finding("no volume", "info", len(lacking), rows, "nothing: features of volume are left out")]
-    advice = "nothing, or leave out the symbols: features of volume are left out for all"
+        return [Finding("no volume", "info", len(lacking), rows, "nothing: volume features are left out")]
+    advice = "nothing, or remove these symbols: volume features are left out for all symbols"
     return [Finding("symbol without volume", "warning", len(lacking), rows, advice)]
 
 
 def symbols_without_volume(bars: pd.DataFrame) -> list[str]:
-    """The symbols whose volume is unknown, or 0, in every bar."""
+    """The symbols whose volume is NaN or 0 in every bar."""
     if VOLUME not in bars.columns:
         return sorted(map(str, bars["symbol"].unique()))
     traded = (bars[VOLUME] > 0).groupby(bars["symbol"]).any()
@@ -218,6 +218,6 @@ def _repeated(bars: pd.DataFrame) -> np.ndarray:
 
 
 def _unsorted(bars: pd.DataFrame) -> np.ndarray:
-    """The rows that come before what stands above them."""
+    """Mask of the rows that belong before the row above them."""
     earlier = bars.groupby("symbol", sort=False)["timestamp"].cummax() > bars["timestamp"]
     return earlier.to_numpy()

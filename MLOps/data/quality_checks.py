@@ -1,8 +1,8 @@
-"""What is wrong with bars that are well formed: each check finds the rows of one defect.
+"""Checks of bars that are in contract form: each finds the rows with one defect.
 
-Neighbours are a symbol's bars in order of time without repetitions, whatever the order of the table. Prices are
-compared as they will be traded, adjusted; what one bar says of itself is judged as it came. Limits grow with what the
-symbol usually does, so that they hold at any spacing.
+Neighbours are a symbol's bars in order of time without duplicates, whatever the order of the table. Prices of several
+bars are compared after adjustment; prices within one bar are checked unadjusted. Limits scale with the symbol's usual
+moves, so that they hold at any bar spacing.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from MLOps.data.adjust import ROUNDING, adjust
 from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME
 from MLOps.data.clock import Clock
 
-# Prices: ratios between neighbouring bars, and how they scale with the median move of the symbol.
-JUMP_RATIO = 1.8  # a jump beyond it, or its inverse, looks like an unadjusted split
-FAR_RATIO = 5.0  # the most that JUMP_RATIO grows to for volatile symbols
-USUAL_MOVES = 30.0  # median moves within which a change of price is no jump
+# Prices: limits of ratios between neighbouring bars, and how they scale with the symbol's median move.
+JUMP_RATIO = 1.8  # a larger jump, or one below its inverse, looks like an unadjusted split
+FAR_RATIO = 5.0  # upper bound of the jump ratio for volatile symbols
+USUAL_MOVES = 30.0  # a price change of fewer median moves is not a jump
 ELAPSED_MOVES = 10.0  # the same over missing bars, per square root of the bars elapsed
-PRICE_UNIT_RATIO = 20.0  # beyond any market move: another unit
-PRICE_UNIT_SLACK = 0.15  # log distance from a power of ten within which a jump is a change of unit
-ADJUSTED_STEP = 0.02  # least log step of adjusted / raw close for one bar; rounding to cents moves it by less
-# Runs of bars whose prices stand still.
+PRICE_UNIT_RATIO = 20.0  # larger than any market move: the price is in another unit
+PRICE_UNIT_SLACK = 0.15  # a jump within this log distance of a power of ten is a change of unit
+ADJUSTED_STEP = 0.02  # smallest one-bar log step of adjusted / raw close reported; rounding to cents causes less
+# Runs of bars with constant prices.
 STANDING_BARS = 5  # shorter runs are never reported
-STANDING_CHANCE = 1e-4  # probability, over a symbol's life, below which a run is reported
-MOVING_SHARE = 0.05  # a symbol that stands still in fewer bars than this usually moves
-# Volume, against its median before or around.
-OUTLIER_RATIO = 40.0  # a busy day has ten
+STANDING_CHANCE = 1e-4  # runs less probable than this over the symbol's history are reported
+MOVING_SHARE = 0.05  # a symbol usually moves if a smaller share of its bars has constant prices
+# Volume relative to its median in the bars before or around.
+OUTLIER_RATIO = 40.0  # a busy day reaches about 10
 VOLUME_UNIT_RATIO = 20.0  # a lasting change beyond it is one of unit, if it is sudden and volatility is as before
 CERTAIN_VOLUME_UNIT_RATIO = 1000.0  # a change beyond it is one of unit in any case
 SUDDEN_BARS = 5  # or a day, if that is longer: the bars on both sides that must show a sudden change
@@ -43,7 +43,7 @@ Mask = np.ndarray
 
 @dataclass(frozen=True)
 class OrderedBars:
-    """Bars by symbol and time, each time once; the index holds the rows' labels in the table they come from."""
+    """Bars sorted by symbol and time without duplicates; the index holds the row labels of the original table."""
 
     table: pd.DataFrame
     clock: Clock
@@ -55,35 +55,35 @@ class OrderedBars:
 
     @cached_property
     def follows(self) -> Mask:
-        """Whether the row before is the symbol's."""
+        """Whether the row before belongs to the same symbol."""
         return self.table["symbol"].eq(self.table["symbol"].shift()).to_numpy()
 
     @cached_property
     def adjusted(self) -> dict[str, np.ndarray]:
-        """Logs of the adjusted prices and volume; of volume NaN where nothing was traded, or the symbol has none."""
+        """Logs of adjusted prices and volume; log volume is NaN where volume is 0 or the symbol has none."""
         adjusted = adjust(self.table).reindex(columns=list(VALUES))
         return {name: np.log(adjusted[name].where(adjusted[name] > 0).to_numpy()) for name in VALUES}
 
     @cached_property
     def move(self) -> np.ndarray:
-        """Size of the log return from the close before."""
+        """Absolute log return from the previous close."""
         return np.abs(self.adjusted["close"] - self.before(self.adjusted["close"]))
 
     @cached_property
     def usual_move(self) -> np.ndarray:
-        """Median size of the symbol's moves, at each row."""
+        """The symbol's median absolute log return, at each row."""
         move = pd.Series(self.move, index=self.table.index)
         return move.groupby(self.table["symbol"]).transform("median").fillna(0.0).to_numpy()
 
     @cached_property
     def limit(self) -> np.ndarray:
-        """The log ratio beyond which a price is far from another, at each row."""
+        """The log ratio above which two prices are far apart, at each row."""
         return np.clip(USUAL_MOVES * self.usual_move, np.log(JUMP_RATIO), np.log(FAR_RATIO))
 
     def other_unit(self, size: np.ndarray) -> Mask:
-        """Whether absolute log ratios of prices are changes of unit: near a power of ten, or beyond any market move.
+        """Whether absolute log price ratios are changes of unit: near a power of ten, or larger than any market move.
 
-        The latter limit grows with the median move of the bars around.
+        The limit for the latter grows with the median move of the surrounding bars.
         """
 
         def around(rows: slice) -> np.ndarray:
@@ -96,11 +96,11 @@ class OrderedBars:
         return tenfold | (size > np.maximum(USUAL_MOVES * self.by_symbol(around), np.log(PRICE_UNIT_RATIO)))
 
     def before(self, values: np.ndarray) -> np.ndarray:
-        """The symbol's value at the row before; NaN at its first."""
+        """The symbol's value one row earlier; NaN at its first row."""
         return np.where(self.follows, np.concatenate([[np.nan], values[:-1]]), np.nan)
 
     def after(self, values: np.ndarray) -> np.ndarray:
-        """The symbol's value at the row after; NaN at its last."""
+        """The symbol's value one row later; NaN at its last row."""
         return np.where(np.append(self.follows[1:], False), np.append(values[1:], np.nan), np.nan)
 
     def share(self, rows: Mask) -> np.ndarray:
@@ -108,20 +108,20 @@ class OrderedBars:
         return pd.Series(rows * 1.0, index=self.table.index).groupby(self.table["symbol"]).transform("mean").to_numpy()
 
     def by_symbol(self, find: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """What `find` answers of each symbol's rows, joined."""
+        """The results of `find` for each symbol's rows, concatenated."""
         starts = np.flatnonzero(~self.follows)
         spans = zip(starts, [*starts[1:], len(self.table)], strict=True)
         return np.concatenate([find(slice(first, stop)) for first, stop in spans]) if len(starts) else np.zeros(0, bool)
 
     @cached_property
     def bars_per_day(self) -> int:
-        """Of a symbol, usually."""
+        """A symbol's typical number of bars per day."""
         days = self.table["timestamp"].dt.floor("D")
         return max(round(self.table.groupby(["symbol", days]).size().median()), 1)
 
     @cached_property
     def windows(self) -> tuple[int, int]:
-        """Bars of a week and of a day, or a few more: whole days, which hold the pattern of the day."""
+        """Window lengths of about a week and a day, in bars; whole days, to contain the intraday pattern."""
         wanted = (
             max(LONG_WINDOW_BARS, self.clock.bars_per_year / WEEKS_A_YEAR),
             max(SHORT_WINDOW_BARS, self.bars_per_day),
@@ -145,7 +145,7 @@ def _spike(b: OrderedBars) -> Mask:
 
 
 def _gap(b: OrderedBars) -> np.ndarray:
-    """Size of the log ratio of the open to the close before; 0 into and out of a spike."""
+    """Absolute log ratio of the open to the previous close; 0 into and out of a spike."""
     gap = np.abs(b.adjusted["open"] - b.before(b.adjusted["close"]))
     spike = _spike(b)
     return np.where(spike | (b.before(spike * 1.0) == 1) | np.isnan(gap), 0.0, gap)
@@ -169,7 +169,7 @@ def _split_like(b: OrderedBars) -> Mask:
 
 
 def _wick(b: OrderedBars) -> np.ndarray:
-    """Log ratio of the high or low to the nearer of open and close, the larger of both."""
+    """Log ratio of the high or low to the nearer of open and close, whichever is larger."""
     opened, high, low, closed = (b.adjusted[name] for name in PRICES)
     return np.maximum(high - np.maximum(opened, closed), np.minimum(opened, closed) - low)
 
@@ -194,17 +194,17 @@ def _adjusted_step(b: OrderedBars) -> Mask:
 
 
 def _standing(b: OrderedBars) -> Mask:
-    """No price moved: all four are those of the bar before, or all are its close."""
+    """All four prices equal those of the bar before, or all equal its close."""
     prices = b.table[list(PRICES)].to_numpy()
     before = np.stack([b.before(column) for column in prices.T], axis=1)
     return (prices == before).all(axis=1) | (prices == before[:, 3:]).all(axis=1)
 
 
 def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
-    """Runs of standing bars that are too long for chance, of symbols that usually move or that do not.
+    """Runs of standing bars that are too long for chance, in symbols that usually move or in those that do not.
 
-    Standing comes in clusters (at night, say): the chance of a run follows from how often a standing bar is followed by
-    another. That, and how often the symbol stands at all, is counted without its three longest runs.
+    Standing bars cluster (at night, for example), so the probability of a run is computed from how often a standing bar
+    follows another. That and the share of standing bars are estimated without the symbol's three longest runs.
     """
     standing = _standing(b)
 
@@ -216,7 +216,7 @@ def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
         usual = np.sort(lengths)[:-3]
         usual = usual[usual > 0]
         share = usual.sum() / max(len(own) - own.sum() + usual.sum(), 1)
-        # One more of twenty more, so that a few standing bars do not make a probability of 0 or 1.
+        # One is added to the count and twenty to the total, so that few standing bars do not give 0 or 1.
         followed = (usual.sum() - len(usual) + 1) / (usual.sum() + 20)
         least = max(STANDING_BARS, np.log(STANDING_CHANCE / len(own)) / np.log(followed))
         return own & (lengths[run] >= least) & ((share < MOVING_SHARE) == usually_moves)
@@ -225,7 +225,7 @@ def _standstill(b: OrderedBars, usually_moves: bool) -> Mask:
 
 
 def _copied(b: OrderedBars) -> Mask:
-    """Every value is the bar before's, though prices ranged."""
+    """Every value equals the previous bar's, and high and low differ."""
     names = [name for name in VALUES if name in b.table.columns]
     values = b.table[names].to_numpy()
     before = np.stack([b.before(column) for column in values.T], axis=1)
@@ -234,7 +234,7 @@ def _copied(b: OrderedBars) -> Mask:
 
 
 def _of_another_symbol(b: OrderedBars) -> Mask:
-    """Every value is another symbol's at the same time; without volume to tell them apart, for two bars in a row."""
+    """Every value equals another symbol's at the same time; for two bars in a row if there is no volume to compare."""
     table = b.table[["timestamp", *(name for name in VALUES if name in b.table.columns)]]
     if VOLUME not in table.columns or table[VOLUME].isna().any():
         before = {f"{name} before": b.before(b.table[name].to_numpy()) for name in PRICES}
@@ -257,7 +257,7 @@ def _often_idle(b: OrderedBars) -> Mask:
 
 
 def _volume_outlier(b: OrderedBars) -> Mask:
-    """Far above the volumes of the week around, for the symbol's spread of volumes."""
+    """Volume far above that of the surrounding week, relative to the symbol's spread of volumes."""
     week, _ = b.windows
 
     def find(rows: slice) -> Mask:
@@ -270,10 +270,10 @@ def _volume_outlier(b: OrderedBars) -> Mask:
 
 
 def _volume_unit(b: OrderedBars) -> Mask:
-    """The first bar of another unit of volume: the median volume changes there for good.
+    """The first bar in another unit of volume: the median volume changes there permanently.
 
-    Medians are taken over a week on both sides where there is one, over a day at least, and must differ by more than
-    their noise. The bar is where the means over a day differ most.
+    Medians are taken over up to a week on both sides, at least a day, and must differ by more than their noise. The
+    reported bar is the one at which the means over a day differ most.
     """
     week, day = b.windows
 
@@ -290,7 +290,7 @@ def _volume_unit(b: OrderedBars) -> Mask:
         near = _sides(volume, day, max(day // 2, 1), "mean").abs()
         size = np.minimum(step.abs(), near)
         changed = (size > limit) & calm | (size > max(limit, np.log(CERTAIN_VOLUME_UNIT_RATIO)))
-        # A change shows in the long windows of all bars near it; it is where the short ones show it most.
+        # The long windows show a change at all bars near it; the short ones locate it.
         bars = np.flatnonzero(changed)
         for region in np.split(bars, np.flatnonzero(np.diff(bars) > week) + 1) if len(bars) else ():
             bar = int(near[region[0] : region[-1] + 1].idxmax())
@@ -301,14 +301,17 @@ def _volume_unit(b: OrderedBars) -> Mask:
 
 
 def _sides(values: pd.Series, window: int, least: int, statistic: str) -> pd.Series:
-    """The statistic of the `window` values from each on, less that of those before it; NaN with fewer than `least`."""
+    """The statistic of the `window` values from each row on minus that of the `window` values before it.
+
+    NaN where a side has fewer than `least` values.
+    """
     before = getattr(values.rolling(window, min_periods=least), statistic)().shift()
     after = getattr(values[::-1].rolling(window, min_periods=least), statistic)()[::-1]
     return after - before
 
 
 def _odd_time(b: OrderedBars) -> Mask:
-    """Daily bars at another time of day than nine in ten of the symbol's: a change of zone or of summer time."""
+    """Daily bars at another time of day than 90% of the symbol's bars: a change of time zone or of daylight saving."""
     time = b.table["timestamp"] - b.table["timestamp"].dt.normalize()
     usual = time.groupby(b.table["symbol"]).transform(lambda times: times.mode().iloc[0])
     odd = (time != usual).to_numpy()
@@ -316,11 +319,11 @@ def _odd_time(b: OrderedBars) -> Mask:
 
 
 def _spelt_twice(b: OrderedBars) -> Mask:
-    """Symbols that differ from a more frequent one by blanks or capitals only."""
+    """Symbols that differ from a more frequent one only by surrounding spaces or case."""
     names = b.table["symbol"].astype("str")
     counts = names.value_counts()
     plain = counts.index.str.strip().str.upper()
-    # In order of frequency: the first spelling stands.
+    # In order of frequency: the most frequent spelling is kept.
     rarer = counts.index[pd.Series(plain).duplicated().to_numpy()]
     return names.isin(rarer).to_numpy()
 
@@ -330,14 +333,14 @@ def _flat(b: OrderedBars) -> Mask:
 
 
 def _weekend(b: OrderedBars) -> Mask:
-    # A market that trades every day of the week has weekends all the time; one that does not has none.
+    # In a market that trades every day, weekend bars are frequent and not a defect.
     weekend = (b.table["timestamp"].dt.day_of_week >= 5).to_numpy()
     return weekend & (weekend.mean() < RARE_SHARE) & (b.clock.calendar is None)
 
 
 @dataclass(frozen=True)
 class Check:
-    """`severity` as in `Finding`; `acceptable` errors may be true of a market, so that users may declare them to be."""
+    """A check: `severity` as in `Finding`; users may accept the errors that are `acceptable` as true of the market."""
 
     severity: str
     find: Callable[[OrderedBars], Mask]
@@ -351,30 +354,30 @@ CHECKS: dict[str, Check] = {
     ),
     "price spike": Check("error", _spike, "correct the rows: a bad tick, or a price in another unit", True),
     "price in another unit": Check(
-        "error", _unit_jump, "correct the rows, or adjust the prices before: give an adj_close column", True
+        "error", _unit_jump, "correct the rows, or adjust the earlier prices: add an adj_close column", True
     ),
-    "stray high or low": Check("error", _stray_extreme, "correct the rows: a bad tick, or columns exchanged", True),
+    "stray high or low": Check("error", _stray_extreme, "correct the rows: a bad tick, or swapped columns", True),
     "adjusted close out of step": Check(
-        "error", _adjusted_step, "correct the adjusted close of the rows, or leave its column out", True
+        "error", _adjusted_step, "correct the adjusted close in these rows, or remove its column", True
     ),
     "bar of another symbol": Check(
-        "error", _of_another_symbol, "ask the source again: two symbols have the same bars", True
+        "error", _of_another_symbol, "download them again: two symbols have the same bars", True
     ),
     "dead feed": Check(
-        "error", lambda b: _standstill(b, True), "remove the rows: the feed stood still, and nobody traded there", True
+        "error", lambda b: _standstill(b, True), "remove the rows: prices are constant because the feed stopped", True
     ),
     "volume unit change": Check(
-        "error", _volume_unit, "convert the volume from there on, or before, to one unit", True
+        "error", _volume_unit, "convert the volume from this bar on, or before it, so that all is in one unit", True
     ),
-    "split-like jump": Check("warning", _split_like, "adjust the prices, if it is a split: give an adj_close column"),
+    "split-like jump": Check("warning", _split_like, "if it is a split, adjust the prices: add an adj_close column"),
     "long wick": Check("warning", _long_wick, "check the high and the low"),
     "long standstill": Check("warning", lambda b: _standstill(b, False), "check that the symbol was traded"),
-    "copied bar": Check("warning", _copied, "ask the source again: the bar before was filled in"),
+    "copied bar": Check("warning", _copied, "download it again: it repeats the bar before"),
     "bar without volume": Check("warning", _seldom_idle, "check that the symbol was traded"),
     "volume out of all proportion": Check("warning", _volume_outlier, "check the unit of the volume"),
-    "odd time of day": Check("warning", _odd_time, "stamp daily bars at one time, whatever summer time says"),
+    "odd time of day": Check("warning", _odd_time, "give all daily bars the same time of day, in summer and winter"),
     "symbol spelt in two ways": Check("warning", _spelt_twice, "give the symbol one name"),
     "bar on a weekend": Check("warning", _weekend, "check the time zone of the timestamps"),
-    "idle bar": Check("info", _often_idle, "nothing, where the symbol trades seldom"),
-    "bar without range": Check("info", _flat, "nothing, where the symbol trades seldom"),
+    "idle bar": Check("info", _often_idle, "nothing, if the symbol trades rarely"),
+    "bar without range": Check("info", _flat, "nothing, if the symbol trades rarely"),
 }

@@ -1,4 +1,4 @@
-"""The form of raw bars: columns, types and single values, checked by a pandera schema."""
+"""Contract form of raw bars: columns, types and single values, checked by a pandera schema."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from MLOps.data.bars import ADJUSTED_CLOSE, PRICES, VOLUME
 
 @dataclass(frozen=True)
 class FormFailure:
-    """A rule that columns, or rows of them, break: `rows` are labels of the table's index, empty for whole columns."""
+    """A broken rule: the columns, and the index labels of the rows; `rows` is empty if whole columns are at fault."""
 
     check: str
     columns: tuple[str, ...]
@@ -31,7 +31,7 @@ SCHEMA = pa.DataFrameSchema(
         "timestamp": pa.Column(checks=_UTC),
         "symbol": pa.Column(checks=pa.Check(lambda names: names.str.strip() != "", name="empty value")),
         **{name: _number(_POSITIVE) for name in PRICES},
-        # Symbols without volume, or without an adjusted close, have none in any row.
+        # NaN in every row of a symbol without volume or adjusted close.
         VOLUME: _number(pa.Check(lambda volume: volume >= 0, name="negative volume"), nullable=True, required=False),
         ADJUSTED_CLOSE: _number(_POSITIVE, nullable=True, required=False),
     }
@@ -49,13 +49,13 @@ _PANDERA_CHECKS = {"column_in_dataframe": "missing column", "not_nullable": "emp
 
 
 def form_failures(bars: pd.DataFrame) -> list[FormFailure]:
-    """What is wrong with the form of `bars`; nothing for raw bars in contract form."""
+    """The rules that `bars` break; empty for raw bars in contract form."""
     try:
         SCHEMA.validate(bars, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         checks = cases["check"].map(lambda name: _PANDERA_CHECKS.get(name, name))
-        checks = checks.mask(~checks.isin(ADVICE), "wrong type")  # pandera writes the type that it expected
+        checks = checks.mask(~checks.isin(ADVICE), "wrong type")  # pandera reports the expected type
         found = []
         for check, advice in ADVICE.items():
             own = cases[checks == check]

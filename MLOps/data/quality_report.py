@@ -1,4 +1,4 @@
-"""The quality report as pages: Markdown for terminals and pull requests, HTML for browsers and MLflow."""
+"""The quality report as Markdown for terminals and pull requests, and as HTML for browsers and MLflow."""
 
 from html import escape
 
@@ -32,7 +32,7 @@ def as_markdown(report: QualityReport, threshold: float) -> str:
 
 
 def as_html(report: QualityReport, threshold: float) -> str:
-    """One page without anything from elsewhere; all the rows that the report holds are on it."""
+    """A self-contained page that lists every row in the report."""
     rows = "".join(
         f'<tr><td>{escape(f.check)}</td><td class="{f.severity}">{f.severity}</td><td>{f.count}</td>'
         f"<td>{'<br>'.join(f'<code>{escape(row)}</code>' for row in f.rows)}"

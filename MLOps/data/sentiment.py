@@ -1,4 +1,4 @@
-"""What was published about a symbol, joined backward: as of the bar's close, with the delay of publication."""
+"""Sentiment scores of published items, joined to bars as of the close, after a publication delay."""
 
 from pathlib import Path
 
@@ -13,25 +13,27 @@ from MLOps.errors import UserError
 
 
 def join_sentiment(bars: pd.DataFrame, items: pd.DataFrame, closes: pd.Series, delay_minutes: int) -> pd.DataFrame:
-    """The bars with `sentiment`, the mean score of what became known after the bar before and by this one's close, and
-    `sentiment_items`, how much that was; both 0 for silence.
+    """Add the columns `sentiment` and `sentiment_items` to the bars.
+
+    They are the mean score and the number of the items that became known after the previous bar's close and no later
+    than this bar's close; both are 0 if there are none.
 
     Args:
         bars: in contract form.
         items: as from `read_items`.
-        closes: when each bar closes, in UTC; see `bar_closes`.
-        delay_minutes: from publication until an item counts as known.
+        closes: close time of each bar, in UTC; see `bar_closes`.
+        delay_minutes: time from publication until an item counts as known.
     """
     known = items["published"] + pd.Timedelta(minutes=delay_minutes)
     sums, counts = np.zeros(len(bars)), np.zeros(len(bars))
     for symbol, rows in bars.groupby("symbol").indices.items():
         own = (items["symbol"] == symbol).to_numpy()
-        # The first bar that closes at or after the time at which the item is known.
+        # The first bar that closes when the item is known, or later.
         places = np.searchsorted(_ticks(closes.iloc[rows]), _ticks(known[own]), side="left")
         inside = places < len(rows)
         np.add.at(sums, rows[places[inside]], items["score"].to_numpy()[own][inside])
         np.add.at(counts, rows[places[inside]], 1.0)
-    # The first bar of a symbol would collect all that was ever published before it.
+    # A symbol's first bar is skipped: all items published before it would fall into it.
     first = ~bars.duplicated("symbol").to_numpy()
     sums[first], counts[first] = 0.0, 0.0
     columns = (np.where(counts > 0, sums / np.maximum(counts, 1), 0.0), counts)
@@ -39,10 +41,10 @@ def join_sentiment(bars: pd.DataFrame, items: pd.DataFrame, closes: pd.Series, d
 
 
 def bar_closes(bars: pd.DataFrame, clock: Clock, config: SentimentConfig) -> pd.Series:
-    """When each bar closes, in UTC: as the clock says, or `close_minutes` after its timestamp.
+    """Close time of each bar, in UTC: the clock's, or `close_minutes` after its timestamp.
 
     Raises:
-        UserError: `close_minutes` is later than the clock says, so that a bar would know what is published after it.
+        UserError: `close_minutes` is later than the clock's close, so that a bar would contain later items.
     """
     derived = clock.closes(bars["timestamp"])
     if config.close_minutes == "auto":
@@ -55,7 +57,7 @@ def bar_closes(bars: pd.DataFrame, clock: Clock, config: SentimentConfig) -> pd.
         raise UserError(
             f"data.sentiment.close_minutes: {config.close_minutes} is after the close of {int(late.sum())} bars, first "
             f"{first['symbol']} {first['timestamp'].isoformat()}, which closes at {close.isoformat()} by "
-            f"{clock.calendar or 'the bars alone, for data.calendar names none'}; they would know what is published "
+            f"{clock.calendar or 'the bars alone (no data.calendar)'}; these bars would contain items published "
             "later: set auto"
         )
     return closes
@@ -66,7 +68,7 @@ def _ticks(times: pd.Series) -> np.ndarray:
 
 
 def read_items(path: Path) -> pd.DataFrame:
-    """`published` (UTC), `symbol` and `score` of each item, in order of time.
+    """Read `published` (UTC), `symbol` and `score` of each item, in order of time.
 
     Raises:
         UserError: the file is missing or lacks a column, a symbol is empty, or a score is not in [-1, 1].
@@ -100,8 +102,8 @@ def read_items(path: Path) -> pd.DataFrame:
 
 
 def _score(headlines: pd.Series) -> pd.Series:
-    """VADER's compound score, in [-1, 1]: Hutto & Gilbert (2014); the lexicon comes with the package."""
-    # A tenth of a second, for the runs that have headlines.
+    """VADER's compound score, in [-1, 1]: Hutto & Gilbert (2014); the lexicon is part of the package."""
+    # Imported here because it takes 0.1 s and only runs with headlines need it.
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyser = SentimentIntensityAnalyzer()

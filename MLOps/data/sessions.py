@@ -1,4 +1,4 @@
-"""Bars compared with their calendar: those outside sessions, those an hour off, and outages of all symbols."""
+"""Compare bars with their calendar: bars outside sessions, sessions shifted by an hour, outages of all symbols."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ HOUR = np.timedelta64(1, "h")
 
 @dataclass(frozen=True)
 class SessionCheck:
-    """What a calendar says of bars.
+    """Differences between bars and their calendar.
 
     Attributes:
         extra: mask of bars on a day without a session.
         outside: mask of intraday bars before the open, or at or after the (early) close.
-        shifted: mask of intraday bars of a session that lies one hour off as a whole: daylight saving time.
-        outages: the (symbol, timestamp) of bars that the calendar has, in the symbol's life, and no symbol has.
+        shifted: mask of intraday bars of a session that is off by one hour as a whole: daylight saving time.
+        outages: the (symbol, timestamp) of due bars between a symbol's first and last that no symbol has.
     """
 
     extra: np.ndarray
@@ -28,7 +28,7 @@ class SessionCheck:
 
 
 def check_sessions(bars: pd.DataFrame, clock: Clock) -> SessionCheck:
-    """Compare bars in contract form with the calendar of their clock; without one nothing is found."""
+    """Compare bars in contract form with the calendar of their clock; without a calendar nothing is found."""
     stamps = bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     nothing = np.zeros(len(bars), dtype=bool)
     sessions = clock.sessions(stamps)
@@ -49,7 +49,7 @@ def check_sessions(bars: pd.DataFrame, clock: Clock) -> SessionCheck:
 
 
 def _shifted(bars: pd.DataFrame, stamps: np.ndarray, opens: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """The bars of a symbol's day that begins exactly one hour before or after its session, and leaves it."""
+    """The bars of a symbol's day that begins exactly one hour before or after the session and extends outside it."""
     table = pd.DataFrame(
         {"symbol": bars["symbol"].to_numpy(), "open": opens, "stamp": stamps, "outside": outside}, index=bars.index
     )

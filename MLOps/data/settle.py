@@ -1,4 +1,4 @@
-"""From judged raw bars to the bars that all later stages share: adjusted, holes treated, short lives left out."""
+"""Raw bars that passed the quality checks to the final bars: adjust prices, treat missing bars, drop short symbols."""
 
 import pandas as pd
 
@@ -8,23 +8,23 @@ from MLOps.data.quality import ROWS_SHOWN, Finding, missing_bars, symbols_withou
 from MLOps.data.splits import MIN_BARS, Splits
 from MLOps.errors import UserError
 
-TRADED_BARS = 20  # after its first decision; a symbol with fewer tells nothing
+TRADED_BARS = 20  # least bars of a symbol after its first decision; fewer say nothing about it
 
 
 def settle(raw: pd.DataFrame, on_missing: str, required_bars: int, where: str) -> tuple[pd.DataFrame, list[Finding]]:
-    """Make bars in contract form of raw bars without errors.
+    """Convert raw bars without errors to bars in contract form.
 
     Args:
-        on_missing: "drop_timestamp" leaves out, for all symbols, the timestamps at which one of them lacks a bar within
-            its life; with anything else the hole stays.
-        required_bars: of a symbol, the newest included, for one decision.
-        where: begins each sentence.
+        on_missing: "drop_timestamp" drops, for all symbols, the timestamps at which a symbol lacks a bar between its
+            first and last; any other value keeps the gap.
+        required_bars: bars of a symbol, the newest included, that one decision needs.
+        where: prefix of error messages.
 
     Returns:
-        The bars; and what was left out of them, as findings.
+        The bars, and a finding for everything that was left out.
 
     Raises:
-        UserError: no symbol lives long enough.
+        UserError: no symbol has enough bars.
     """
     bars = adjust(raw)
     if symbols_without_volume(bars):
@@ -50,26 +50,26 @@ def settle(raw: pd.DataFrame, on_missing: str, required_bars: int, where: str) -
         longest = max(left_out, key=lambda symbol: left_out[symbol])
         raise UserError(
             f"{where}: expected a symbol with at least {needed_bars} bars (warm-up and look-back take "
-            f"{required_bars}), the longest is {longest} with {left_out[longest]}; give more bars, or take features "
-            "with long warm-ups out"
+            f"{required_bars}), the longest is {longest} with {left_out[longest]}; add bars, or remove features "
+            "with long warm-ups"
         )
     if left_out:
         rows = tuple(f"{symbol} {count} bars" for symbol, count in sorted(left_out.items())[:ROWS_SHOWN])
-        advice = f"nothing, or give {needed_bars} bars: the symbol is left out everywhere"
+        advice = f"nothing, or provide at least {needed_bars} bars: the symbol is left out everywhere"
         findings.append(Finding("symbol too short", "warning", len(left_out), rows, advice))
     return check_bars(bars, where), findings
 
 
 def require_history(bars: pd.DataFrame, splits: Splits, required_bars: int, where: str) -> None:
-    """Refuse bars whose training span leaves no predictor anything to learn from.
+    """Check that a predictor has rows to train on.
 
     Raises:
-        UserError: no symbol has `required_bars` and MIN_BARS more in the training span.
+        UserError: no symbol has at least `required_bars` + MIN_BARS bars in the training span.
     """
     in_training = bars[splits.train.rows(bars["timestamp"])].groupby("symbol").size()
     if in_training.max() < required_bars + MIN_BARS:
         raise UserError(
             f"{where}: expected a symbol with at least {required_bars + MIN_BARS} bars in the training span (warm-up "
-            f"and look-back take {required_bars}), the most is {in_training.max()}; give more bars, or shorten "
+            f"and look-back take {required_bars}), the most is {in_training.max()}; add bars, or shorten "
             "lookback_bars or the warm-up of the features"
         )

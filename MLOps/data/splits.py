@@ -1,7 +1,7 @@
-"""Time-ordered train, validation and test spans, and the cuts inside the training span; purged and embargoed.
+"""Time-ordered train, validation and test spans and the split inside the training span, purged and embargoed.
 
-A row knows its bar's timestamp and, through its label, the time up to which it looks ahead (`label_end`). Two rows
-overlap when those intervals do. Method: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
+A row's interval runs from its bar's timestamp to the time up to which its label looks ahead (`label_end`). Two rows
+overlap if their intervals do. Method: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ import pandas as pd
 from MLOps.config.splits import SplitConfig
 from MLOps.errors import UserError
 
-MIN_BARS = 20  # in each span; fewer make no estimate of anything
+MIN_BARS = 20  # in each span; fewer allow no estimate
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,20 @@ class Span:
     end: pd.Timestamp
 
     def rows(self, timestamps: pd.Series) -> np.ndarray:
-        """Mask of the rows whose bar lies in the span."""
+        """Mask of the rows whose timestamp lies in the span."""
         return ((timestamps >= self.start) & (timestamps < self.end)).to_numpy()
 
     def labelled(self, labels: pd.DataFrame) -> np.ndarray:
-        """Mask of the rows to learn from or to judge: the bar and all that its label looks at lie in the span."""
+        """Mask of the rows for training or evaluation: the bar and everything its label looks at lie in the span."""
         return self.rows(labels["timestamp"]) & (labels["label_end"] < self.end).to_numpy()
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Train, validation and test in order; inside the training span first `fitting`, then `selection`.
+    """Train, validation and test spans in order; inside the training span first `fitting`, then `selection`.
 
-    A predictor makes its choices by fitting on `fitting` and measuring on `selection`. It then learns from the whole
-    training span, so that nothing is chosen on the rows that judge it. The embargo lies before each later span.
+    A predictor chooses its hyperparameters by fitting on `fitting` and measuring on `selection`, then trains on the
+    whole training span: nothing is chosen on the rows that evaluate it. An embargo precedes each later span.
     """
 
     train: Span
@@ -59,9 +59,9 @@ class Splits:
 
 
 def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
-    """Cut the market's timeline by the configured shares of its distinct timestamps, and the training span by its own.
+    """Split the distinct timestamps by the configured shares, and the training span by its own share.
 
-    The embargo is taken from the end of the earlier span, so that a later span begins at its cut. With the purge of
+    The embargo is taken from the end of the earlier span, so that each later span begins at its cut. With the purge of
     `Span.labelled`, at least `embargo_bars` bars lie between the last bar that a label of one span looks at and the
     first bar of the next.
 
@@ -85,7 +85,7 @@ def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
         if length < MIN_BARS:
             raise UserError(
                 f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
-                f"{len(timeline)} timestamps; give more bars or other shares"
+                f"{len(timeline)} timestamps; add bars or change the shares"
             )
     after_last = timeline[-1] + pd.Timedelta(microseconds=1)
     return Splits(
@@ -100,16 +100,16 @@ def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
 def purged_folds(
     timestamps: pd.Series, label_ends: pd.Series, config: SplitConfig
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut rows into `config.folds` blocks of time; each is held out once.
+    """Purged and embargoed cross-validation: `config.folds` blocks of time, each held out once.
 
     Args:
-        timestamps: (n,) each row's bar.
+        timestamps: (n,) the timestamp of each row's bar.
         label_ends: (n,) the time up to which each row's label looks ahead.
 
     Returns:
-        For each fold the row numbers to learn from and the row numbers held out. A row is learnt from when its
-        interval [timestamp, label_end] overlaps no held-out row's, and it does not lie in the `embargo_bars` bars
-        that follow the last held-out label.
+        For each fold the training row numbers and the held-out row numbers. A row is for training if its interval
+        [timestamp, label_end] overlaps that of no held-out row, and it does not lie in the `embargo_bars` bars that
+        follow the last held-out label.
     """
     starts, ends = timestamps.dt.tz_convert(None).to_numpy(), label_ends.dt.tz_convert(None).to_numpy()
     timeline = np.unique(starts)
@@ -117,7 +117,7 @@ def purged_folds(
     for block in np.array_split(timeline, config.folds):
         held_out = (starts >= block[0]) & (starts <= block[-1])
         last_seen = ends[held_out].max()
-        # The embargo counts bars of the market, so it is the timestamp that many bars on.
+        # The embargo counts distinct timestamps, so it ends that many timestamps later.
         resume = np.searchsorted(timeline, last_seen, side="right") + config.embargo_bars
         after = starts >= timeline[resume] if resume < len(timeline) else np.zeros(len(starts), dtype=bool)
         before = ends < block[0]

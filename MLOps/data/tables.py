@@ -1,4 +1,4 @@
-"""Tables in files: CSV in its usual variants, Parquet and Feather, with their columns under their own names."""
+"""Read tables from CSV files in their usual variants, Parquet and Feather; column names are left as they are."""
 
 import zlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pyarrow as pa
 from MLOps.errors import UserError
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".tsv", ".parquet", ".pq", ".feather", ".arrow")
-# What pandas reads as no value. In columns of text these are words: NA and NULL are tickers.
+# Cells read as missing, except in columns of text, where NA and NULL may be tickers.
 NO_VALUE = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -18,13 +18,13 @@ NO_VALUE = (
 
 
 def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> pd.DataFrame:
-    """The file as it is. Columns of a CSV file that `is_text` names are text in every cell, "" where it is empty.
+    """Read the file unchanged. CSV columns for which `is_text` is true are read as text, "" for empty cells.
 
     Raises:
-        UserError: no such file, not readable as what its name says, or empty.
+        UserError: the file is missing, empty, or not readable in the format of its suffix.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; set data.files.path or data.csv.path to bars")
+        raise UserError(f"{path}: no such file; set data.files.path or data.csv.path to a file of bars")
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise UserError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; rename or convert the file")
@@ -36,7 +36,7 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         separator, header = _header(path)
         return _read_csv(path, separator, header, is_text)
     except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: expected a header and bars, found an empty file; give at least one row") from None
+        raise UserError(f"{path}: expected a header and rows, found an empty file; add at least one row") from None
     except (
         pd.errors.ParserError,
         pa.ArrowException,
@@ -63,7 +63,7 @@ def _read_csv(path: Path, separator: str, header: list[str], is_text: Callable[[
 
 
 def _header(path: Path) -> tuple[str, list[str]]:
-    """The separator, of comma, semicolon and tab the one that cuts the header in most columns; and those."""
+    """The separator among comma, semicolon and tab that gives the header the most columns, and those columns."""
     headers = {
         separator: list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns) for separator in ",;\t"
     }

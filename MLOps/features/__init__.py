@@ -1,1 +1,1 @@
-"""Bars to features and labels; the scaler; the causality prober."""
+"""Features and labels from bars, the scaler, and the leak test."""

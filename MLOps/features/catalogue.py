@@ -1,4 +1,4 @@
-"""The catalogue: every feature by name, in families; `docs/features.md` lists it."""
+"""The catalogue of features, by family and name; `docs/features.md` lists it."""
 
 from collections.abc import Iterable
 
@@ -36,7 +36,7 @@ CATALOGUE: dict[str, Feature] = {name: feature for family in FAMILIES.values() f
 
 
 def chosen(entries: Iterable[str]) -> tuple[str, ...]:
-    """The names of the features that `entries` choose, each entry a feature or a family, in their order.
+    """Names of the features selected by `entries`, in their order; each entry is a feature or a family.
 
     Raises:
         UserError: an entry is neither, or a feature is chosen twice.
@@ -53,7 +53,7 @@ def chosen(entries: Iterable[str]) -> tuple[str, ...]:
 
 
 def as_markdown() -> str:
-    """The catalogue as a table for each family: name, warm-up in bars, formula."""
+    """One Markdown table per family: name, warm-up in bars, formula."""
     parts = []
     for family, features in FAMILIES.items():
         rows = [f"| `{name}` | {feature.warmup_bars} | {feature.formula} |" for name, feature in features.items()]

@@ -1,8 +1,8 @@
-"""The leak prober: does a value that counts as past change when the future does?
+"""Look-ahead test: past values must not change when future data change.
 
-It asks of any function from bars to a table, and looks at nothing but its answers: a feature, a label, a scaled
-input, a forecast or an observation alike; and of what is joined to bars, as sentiment is, by corrupting what is joined.
-`docs/features.md` shows it at work on a feature of one's own.
+It tests any function from bars to a table by its output alone: features, labels, scaled inputs, forecasts or
+observations. Data that are joined to bars, such as sentiment, are tested by corrupting those data. `docs/features.md`
+shows how to test a new feature.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ def _scaled(bars: pd.DataFrame, future: np.ndarray, _generator: np.random.Genera
 
 
 def _shuffled(bars: pd.DataFrame, future: np.ndarray, generator: np.random.Generator) -> pd.DataFrame:
-    """Whole rows change places, across symbols too: every bar stays a possible one."""
+    """Permute whole rows, also across symbols, so that every bar remains plausible."""
     return _replaced(bars, future, generator.permutation)
 
 
@@ -51,9 +51,9 @@ CORRUPTIONS: dict[str, Callable[[pd.DataFrame, np.ndarray, np.random.Generator],
 
 @dataclass(frozen=True)
 class Leak:
-    """A column whose past moved: at how many of the cut-offs, and the first row it was seen at.
+    """A column whose past values changed: at how many cut-offs, and the first row affected.
 
-    `corruption` is what was done to the bars after the cut-off (a key of CORRUPTIONS), or "drop the history".
+    `corruption` is the change made to the bars after the cut-off (a key of CORRUPTIONS), or "drop the history".
     """
 
     column: str
@@ -64,17 +64,17 @@ class Leak:
 
 
 def draw_cutoffs(bars: pd.DataFrame, count: int, seed: int = 0) -> list[pd.Timestamp]:
-    """`count` distinct timestamps of `bars`, in order; the last one, after which there is no future, is never drawn.
+    """Draw `count` distinct timestamps of `bars`, in order, never the last one, which has no future.
 
-    The first bar of every symbol is among them: what fills a warm-up from behind shows there and hardly elsewhere.
+    The first bar of every symbol is included, since only there backward filling of a warm-up is sure to show.
 
     Raises:
-        UserError: there are not that many.
+        UserError: `bars` have too few timestamps.
     """
     distinct = np.unique(bars["timestamp"].dt.tz_localize(None).to_numpy())[:-1]
     if len(distinct) < count:
         raise UserError(
-            f"cut-offs: expected at least {count} timestamps before the last, found {len(distinct)}; give more bars"
+            f"cut-offs: expected at least {count} timestamps before the last, found {len(distinct)}; add bars"
         )
     births = bars.groupby("symbol")["timestamp"].min().dt.tz_localize(None).to_numpy()
     starts = np.intersect1d(births, distinct)[:count]
@@ -92,20 +92,20 @@ def find_leaks(
     seed: int = 0,
     happened_at: str = "timestamp",
 ) -> list[Leak]:
-    """Corrupt all that happened after each cut-off in each way, and demand bit-equal values of what was known by then.
+    """Apply each corruption to the rows after each cut-off and require bit-equal values known by the cut-off.
 
     Args:
         compute: maps bars, or items that are joined to bars, to a table with the bars' keys and any further columns;
-            rows may be missing. It must answer for NaN in the future's rows.
+            rows may be missing. It must accept NaN in future rows.
         bars: in contract form; or the items.
-        cutoffs: timestamps; what they leave after them is the future.
-        known_at: the column of the answer that says when a row's values are known: for labels "label_end", for what is
-            joined to bars the time of their close.
+        cutoffs: timestamps; rows after a cut-off are its future.
+        known_at: the column of the result with the time at which a row's values are known: "label_end" for labels,
+            the close time for data joined to bars.
         corruptions: keys of CORRUPTIONS.
-        happened_at: the column of `bars` that says which rows are the future: for items the time of publication.
+        happened_at: the column of `bars` that decides which rows are future: for items the time of publication.
 
     Returns:
-        One leak for each column and corruption that shows any; none for a causal function.
+        One leak for each column and corruption that changed a past value; empty for a causal function.
     """
     cutoffs = list(cutoffs)
     reference = compute(bars)
@@ -123,10 +123,10 @@ def find_leaks(
 def find_warmup_breaks(
     compute: Compute, bars: pd.DataFrame, warmup_bars: int, cutoffs: Iterable[pd.Timestamp]
 ) -> list[Leak]:
-    """Leave each symbol its last `warmup_bars` bars up to each cut-off, and demand bit-equal values at the cut-off.
+    """Keep only each symbol's last `warmup_bars` bars up to each cut-off and require bit-equal values at the cut-off.
 
     Returns:
-        One leak for each column that needs more bars than that; its rows are values that serving would get wrong.
+        One leak for each column that needs more bars; serving would compute wrong values of it.
     """
     reference = compute(bars)
     stamps = bars["timestamp"].to_numpy()
@@ -152,7 +152,7 @@ class _Seen:
         self, corruption: str, reference: pd.DataFrame, answer: pd.DataFrame, known: np.ndarray, cutoff: pd.Timestamp
     ) -> None:
         expected = reference[known]
-        # Nobody asks about the others.
+        # The other rows are not compared.
         answer = answer[answer["timestamp"].between(expected["timestamp"].min(), cutoff)]
         order = _places(expected, answer)
         self._note("(rows)", corruption, expected, order < 0)
@@ -182,7 +182,7 @@ class _Seen:
 
 
 def _places(wanted: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
-    """Where in `table` each row of `wanted` is, by its keys; -1 for nowhere."""
+    """The row number in `table` of each row of `wanted`, by key; -1 if absent."""
     if len(wanted) == len(table) and all(wanted[key].array.equals(table[key].array) for key in KEYS):
         return np.arange(len(wanted))
     keys = list(KEYS)
@@ -190,9 +190,9 @@ def _places(wanted: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Element by element; one NaN is as good as another."""
+    """Whether the elements are bit-equal; any two NaNs count as equal."""
     if a.dtype != b.dtype and {a.dtype.kind, b.dtype.kind} <= set("biuf"):
-        # Whole numbers become floats where the future's NaN is among them.
+        # pandas turns integer columns into floats if a future value is NaN.
         a, b = a.astype(np.float64), b.astype(np.float64)
     if a.dtype.kind != "f":
         return (a == b) | (pd.isna(a) & pd.isna(b))

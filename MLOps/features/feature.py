@@ -1,8 +1,8 @@
-"""What a feature is, and what it is computed from.
+"""Definition of a feature and its inputs.
 
-A feature's value at bar t is a function of the `warmup_bars` bars up to and including t, and of nothing else: cutting
-the history before them, or changing anything after t, leaves its bits as they are. Features are free of price level
-and currency, so that one model serves every symbol.
+A feature's value at bar t is a function of the `warmup_bars` bars up to and including t alone: dropping earlier bars or
+changing later ones leaves it bit-identical. Features do not depend on price level or currency, so that one model fits
+all symbols.
 """
 
 from collections.abc import Callable, Hashable
@@ -21,11 +21,11 @@ TRADED_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class SymbolBars:
-    """One symbol's bars as arrays of shape (bars,), and the universe beside them.
+    """One symbol's bars as arrays of shape (bars,), and the universe at these bars.
 
-    `timestamp` is datetime64[us] in UTC. `sentiment` (mean score in [-1, 1] of what was published for the bar, 0 for
-    nothing) and `sentiment_items` (how much was published) are NaN where the bars carry no sentiment, and so is
-    `volume` where they carry none.
+    `timestamp` is datetime64[us] in UTC. `sentiment` (mean score in [-1, 1] of the items known at the bar, 0 if there
+    are none) and `sentiment_items` (their number) are NaN if the bars have no sentiment columns; so is `volume` if they
+    have no volume.
     """
 
     timestamp: np.ndarray
@@ -41,24 +41,24 @@ class SymbolBars:
 
     @cached_property
     def log_return(self) -> np.ndarray:
-        """Of each close against the close before; NaN for the first."""
+        """Log return of each close from the previous close; NaN for the first."""
         return lagged_log_return(self.close, 1)
 
     @cached_property
     def traded(self) -> np.ndarray:
-        """Volume, at least TRADED_SHARE of its mean over the last TRADED_BARS bars: it may be 0, and has no log then.
+        """Volume, raised to at least TRADED_SHARE of its mean over the last TRADED_BARS bars so that it has a log.
 
-        The floor moves with the unit of volume. NaN where all of those bars have none, and before there are so many.
+        The floor scales with the unit of volume. NaN if all of those bars have volume 0, or before there are so many.
         """
         return np.maximum(self.volume, TRADED_SHARE * self.mean_volume(TRADED_BARS))
 
     def mean_volume(self, bars: int) -> np.ndarray:
-        """Of the last `bars` bars; NaN where they have none, for nothing is a share of it."""
+        """Mean volume of the last `bars` bars; NaN instead of 0, because features divide by it."""
         mean = rolling_mean(self.volume, bars)
         return np.where(mean > 0, mean, np.nan)
 
     def once(self, key: Hashable, compute: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        """What `compute` answers, computed once for all the features that ask by the same key."""
+        """The result of `compute`, cached by `key` and shared between features."""
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
@@ -76,11 +76,11 @@ class Feature:
     """An entry of the catalogue.
 
     Attributes:
-        warmup_bars: the bars, the newest included, that a value is a function of.
-        compute: maps one symbol's bars to float64 values (bars,), of which those of the warm-up count for nothing.
-        formula: in one line, with its source where it has one; `docs/features.md` shows it.
-        needs: "universe" for a feature that compares a symbol with the recorded universe, "volume" for one of the
-            bars' volume, "sentiment" for one of their sentiment columns.
+        warmup_bars: number of bars, the newest included, that a value depends on.
+        compute: maps one symbol's bars to float64 values (bars,); values within the warm-up are ignored.
+        formula: one line, with its source if it has one; shown in `docs/features.md`.
+        needs: "universe" for a feature that compares a symbol with the recorded universe, "volume" for one that uses
+            volume, "sentiment" for one that uses the sentiment columns.
     """
 
     warmup_bars: int

@@ -1,4 +1,4 @@
-"""Features that come with the data, in the place of those that the pipeline computes from bars."""
+"""Features taken from a labelled table instead of computed from bars."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from MLOps.data.bars import KEYS, TARGET
 
 @dataclass(frozen=True)
 class GivenFeatures:
-    """The columns `names` of a labelled table, as they are; saved in the form of a `FeaturePipeline`."""
+    """The columns `names` of a labelled table, unchanged; saved in the format of `FeaturePipeline`."""
 
     names: tuple[str, ...]
     warmup_bars = 1
@@ -20,7 +20,7 @@ class GivenFeatures:
         return cls(tuple(str(name) for name in table.columns if name not in (*KEYS, TARGET)))
 
     def compute(self, table: pd.DataFrame, _threads: int = 1) -> pd.DataFrame:
-        """The keys and one float32 column a feature, NaN where the table is empty."""
+        """The keys and one float32 column per feature, NaN for empty cells."""
         features = table.loc[:, [*KEYS, *self.names]].reset_index(drop=True)
         return features.astype(dict.fromkeys(self.names, "float32"))
 

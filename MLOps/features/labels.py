@@ -1,4 +1,4 @@
-"""What predictors learn to foresee; every label knows when it becomes known."""
+"""Labels that predictors forecast, and the time at which each becomes known."""
 
 from statistics import NormalDist
 
@@ -18,34 +18,33 @@ from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
 
 CLASSES = ("fall", "stationary", "rise")
-UNKNOWN = -1  # the class of a row whose future the bars do not hold
+UNKNOWN = -1  # the class of a row whose label needs bars that do not exist yet
 
 
 def class_names(config: LabelConfig) -> tuple[str, ...]:
-    """Of the labels' classes 0, 1, …: CLASSES, or for scores of other than three classes their values in [-1, 1]."""
+    """Names of the classes 0, 1, …: CLASSES, or the values in [-1, 1] for scores with other than three classes."""
     if isinstance(config, ScoreLabelConfig | TargetLabelConfig) and config.n_classes != len(CLASSES):
         return tuple(f"score_{value:.2g}" for value in np.linspace(-1, 1, config.n_classes))
     return CLASSES
 
 
 def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:
-    """0 below -threshold, 2 above it, 1 between; UNKNOWN where the move is NaN."""
+    """0 below -threshold, 2 above threshold, 1 between; UNKNOWN if the move is NaN."""
     classes = 1 + (move > threshold_delta).astype(np.int8) - (move < -threshold_delta).astype(np.int8)
     return np.where(np.isnan(move), UNKNOWN, classes).astype(np.int8)
 
 
 def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
-    """The labels of every bar, or row of a labelled table; formulas stand at the function of each kind below.
+    """Labels of all bars, or rows of a labelled table; the functions below give the formula of each kind.
 
     Returns:
-        A table with the bars' keys and `label` (int8, UNKNOWN where the bars do not hold what it takes),
-        `forward_return` (float64, the next bar's close against this one's, the part of the label's horizon that a
-        position held for one bar earns; of a labelled table the target itself), `label_end` (the timestamp of the last
-        bar that the label looks at, NaT where it is unknown), and `past_label`, the class of the newest label already
-        known at the bar.
+        A table with the bars' keys and `label` (int8, UNKNOWN if the bars it needs do not exist), `forward_return`
+        (float64, return from this close to the next, the part of the label's horizon that a position held for one bar
+        earns; for a labelled table the target itself), `label_end` (timestamp of the last bar that the label looks at,
+        NaT if unknown), and `past_label`, the class of the newest label already known at the bar.
 
     Raises:
-        UserError: a target is none of the scores.
+        UserError: a target is not one of the possible scores.
     """
     tables = []
     for _, own in bars.groupby("symbol", sort=False):
@@ -63,7 +62,7 @@ def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
 
 
 def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Classes (bars,) int8, and the number of the last bar that each looks at, -1 where it is unknown."""
+    """Classes (bars,) int8, and the index of the last bar that each looks at, -1 if unknown."""
     if isinstance(config, TargetLabelConfig):
         return target(own[TARGET].to_numpy(), config.n_classes, config.horizon_rows)
     close = own["close"].to_numpy()
@@ -79,7 +78,7 @@ def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarr
 
 
 def smoothed(close: np.ndarray, k: int, threshold_delta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Class of mean(close[t+1 … t+k]) / close[t] - 1, in the manner of Ntakaris et al. (2018) for order books."""
+    """Class of mean(close[t+1 … t+k]) / close[t] - 1, as Ntakaris et al. (2018) define it for order books."""
     move = np.full(len(close), np.nan)
     if len(close) > k:
         move[:-k] = np.lib.stride_tricks.sliding_window_view(close[1:], k).mean(axis=1) / close[:-k] - 1
@@ -89,8 +88,8 @@ def smoothed(close: np.ndarray, k: int, threshold_delta: float) -> tuple[np.ndar
 def score(close: np.ndarray, horizon: int, n_classes: int, volatility_bars: int) -> tuple[np.ndarray, np.ndarray]:
     """Class of log(close[t+h] / close[t]) / (σ[t] sqrt(h)) between the normal distribution's quantiles i / n_classes.
 
-    σ[t] is the standard deviation of the `volatility_bars` log returns up to bar t. As for the five scores of a
-    tournament's targets, the classes are ordered and about equally frequent.
+    σ[t] is the standard deviation of the `volatility_bars` log returns up to bar t. The classes are ordered and about
+    equally frequent, like the five scores of tournament targets.
     """
     move = np.full(len(close), np.nan)
     if len(close) > horizon:
@@ -124,10 +123,10 @@ def triple_barrier(close: np.ndarray, config: TripleBarrierLabelConfig) -> tuple
 
 
 def target(scores: np.ndarray, n_classes: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Class of a given score in [-1, 1], which looks `horizon` rows ahead; UNKNOWN where that is beyond the table.
+    """Class of a given score in [-1, 1] that looks `horizon` rows ahead; UNKNOWN if that is beyond the table.
 
     Raises:
-        UserError: a score is none of the evenly spaced values.
+        UserError: a score is not one of the evenly spaced values.
     """
     place = (scores + 1) / 2 * (n_classes - 1)
     wrong = np.isfinite(scores) & ((np.abs(place - np.rint(place)) > 1e-6) | (np.abs(scores) > 1))
@@ -143,7 +142,7 @@ def target(scores: np.ndarray, n_classes: int, horizon: int) -> tuple[np.ndarray
 
 
 def _volatility(close: np.ndarray, bars: int, horizon: int) -> np.ndarray:
-    """σ[t] sqrt(h); NaN where it is unknown, or 0, by which nothing can be measured."""
+    """σ[t] sqrt(h); NaN if unknown or 0."""
     deviation = rolling_std(lagged_log_return(close, 1), bars)
     return np.where(deviation > 0, deviation, np.nan) * np.sqrt(horizon)
 
@@ -153,7 +152,7 @@ def _last_bars(known: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def _newest_known(label: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """The label of the latest bar whose last bar is at or before each bar."""
+    """For each bar, the newest label whose last bar is at or before it."""
     newest = np.full(len(label), -1)
     known = np.flatnonzero(last >= 0)
     np.maximum.at(newest, last[known], known)

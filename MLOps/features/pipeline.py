@@ -1,4 +1,4 @@
-"""Bars to features: the one function that the pipeline and the served model both call."""
+"""Features from bars, by the same function in the pipeline and in the served model."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from MLOps.features.catalogue import CATALOGUE, chosen
 from MLOps.features.feature import SymbolBars
 from MLOps.features.universe import Universe
 
-LATE_BARS = 5  # of the market: a symbol whose last bar lies farther before the market's has ended
+LATE_BARS = 5  # a symbol has ended if its last bar is more than this many market bars before the newest
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Life:
 
 @dataclass(frozen=True)
 class FeaturePipeline:
-    """Which features, and the universe that cross-asset features are measured against.
+    """The selected features, and the universe that cross-asset features compare with.
 
-    The universe is a fixed list of symbols, those of the training span: a request that brings more symbols, or a symbol
-    listed later, changes no other symbol's features. `left_out` says, of each feature that was asked for and cannot be
-    computed of such bars, why.
+    The universe is the fixed list of symbols in the training span: further symbols in a request, or symbols listed
+    later, do not change other symbols' features. `left_out` gives the reason for each configured feature that cannot be
+    computed from the bars.
     """
 
     names: tuple[str, ...]
@@ -46,15 +46,15 @@ class FeaturePipeline:
 
     @classmethod
     def fit(cls, entries: Iterable[str], bars: pd.DataFrame, training: np.ndarray | None = None) -> "FeaturePipeline":
-        """Take the features and families `entries`, as far as the bars have what they need.
+        """Select the features and families `entries` whose inputs the bars have.
 
         Args:
             entries: names of features and families.
-            bars: in contract form; all of them, for the lives of the symbols.
-            training: mask of the rows of the training span, whose symbols are the universe; None for all.
+            bars: all bars, in contract form; also gives the first and last bar of each symbol.
+            training: mask of the rows of the training span, whose symbols are the universe; None for all rows.
 
         Raises:
-            UserError: an entry is not in the catalogue, or nothing remains.
+            UserError: an entry is not in the catalogue, or no feature remains.
         """
         asked = chosen(entries)
         members = sorted(bars.loc[training, "symbol"].unique() if training is not None else bars["symbol"].unique())
@@ -68,7 +68,8 @@ class FeaturePipeline:
         if not names:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
             raise UserError(
-                f"features.names: expected a feature that these bars have, found none ({reasons}); add others"
+                f"features.names: expected a feature that can be computed from these bars, found none ({reasons}); "
+                "add others"
             )
         return cls(names, _lives(bars, members), left_out)
 
@@ -79,12 +80,12 @@ class FeaturePipeline:
 
     @property
     def warmup_bars(self) -> int:
-        """Bars of a symbol, the newest included, that its features need."""
+        """Number of bars of a symbol, the newest included, that its features need."""
         return max(CATALOGUE[name].warmup_bars for name in self.names)
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns of bars, beside their keys, that `compute` needs."""
+        """The columns of bars, besides the keys, that `compute` needs."""
         return (
             *PRICES,
             *((VOLUME,) if self._need("volume") else ()),
@@ -100,22 +101,22 @@ class FeaturePipeline:
         return any(CATALOGUE[name].needs == what for name in self.names)
 
     def compute(self, bars: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
-        """Features of bars in contract form, on that many threads (which change no bit).
+        """Features of bars in contract form; the number of threads does not change any bit of the result.
 
         Returns:
-            A table with the same keys in the same order and one float32 column a feature. Every feature of a bar is
-            NaN until all their warm-ups are over, so that a row is whole or absent.
+            A table with the same keys in the same order and one float32 column per feature. All features of a bar are
+            NaN until the longest warm-up is over.
 
         Raises:
-            UserError: features compare symbols, and one of the universe that lived in the time of `bars` is missing; or
-                a column is missing that features are made of.
+            UserError: an input column is missing, or features compare symbols and a symbol of the universe that traded
+                in the time of `bars` is missing.
         """
         if self.crosses and (absent := self._absent(bars)):
             first, last = _window(bars)
             raise UserError(
-                f"bars: the features compare symbols and need every one of the universe that traded from "
-                f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars, of a symbol "
-                "that has ended since its last ones"
+                f"bars: the features compare symbols and need every symbol of the universe that traded from "
+                f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars; for a symbol "
+                "that has ended since, add its last bars"
             )
         if lacking := [name for name in self.inputs if name not in bars.columns]:
             hint = "set data.sentiment.enabled, or send them" if lacking[0] in SENTIMENT else "add it, or send it"
@@ -138,14 +139,14 @@ class FeaturePipeline:
             for symbol in rows:
                 fill(symbol)
         else:
-            # Neither a compiled kernel nor a NumPy loop over a symbol's bars holds the interpreter.
+            # Compiled kernels and NumPy loops release the GIL, so threads run in parallel.
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(fill, rows))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
     def _absent(self, bars: pd.DataFrame) -> list[str]:
-        """The symbols of the universe that may have traded in the time of `bars` and have none there."""
+        """The symbols of the universe that may have traded in the time of `bars` but have no bar there."""
         window, present = _window(bars), set(bars["symbol"])
         return [life.symbol for life in self.lives if life.symbol not in present and life.overlaps(*window)]
 
@@ -181,9 +182,9 @@ def _lives(bars: pd.DataFrame, symbols: list[str]) -> tuple[Life, ...]:
 
 
 def _window(bars: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """The time that the features of the newest bars look at: from the first bar of the symbols that have the newest.
+    """The time span used by the features of the newest bars: from the first bar of the symbols with the newest bar.
 
-    A request may hold older bars of symbols that ended long ago; nothing is made of those.
+    Older bars of symbols that ended long ago are ignored.
     """
     newest = bars["timestamp"].max()
     current = bars.loc[bars["timestamp"] == newest, "symbol"]
@@ -191,14 +192,14 @@ def _window(bars: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
 
 
 def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The numbers of each symbol's rows."""
+    """Row numbers by symbol."""
     return bars.groupby("symbol", sort=False).indices
 
 
 def symbol_bars(
     bars: pd.DataFrame, rows: Mapping[str, np.ndarray], universe: tuple[str, ...] = ()
 ) -> dict[str, SymbolBars]:
-    """Each symbol's bars as arrays, beside the symbols of the `universe` that `rows` have."""
+    """Each symbol's bars as arrays, with the symbols of the `universe` that occur in `rows`."""
     stamps = bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     unknown = np.full(len(bars), np.nan)
     columns = {name: bars[name].to_numpy(float) if name in bars.columns else unknown for name in (*VALUES, *SENTIMENT)}

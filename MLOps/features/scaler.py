@@ -1,18 +1,18 @@
-"""Imputer and scaler in one: fitted on training rows, saved as data, applied unchanged everywhere."""
+"""Imputer and standard scaler in one: fitted on training rows, saved as data."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-CLIP = 8.0  # standard deviations; beyond it a value says no more than "extreme"
+CLIP = 8.0  # standard deviations; larger values are outliers
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Per feature: the median that stands in for a missing value, the mean and the standard deviation; all (features,).
+    """Per feature the median (replaces missing values), mean and standard deviation; all (features,).
 
-    Kept in float32, the features' own type, so that what is saved is exactly what was applied.
+    Stored in float32, the type of the features, so that saving does not change them.
     """
 
     median: np.ndarray
@@ -21,13 +21,13 @@ class Scaler:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "Scaler":
-        """Learn from the training rows, (rows, features) float32; NaN and infinity count as missing."""
+        """Fit to the training rows, (rows, features) float32; NaN and infinity count as missing."""
         known = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
         std = np.nanstd(known, axis=0)
         return cls(
             median=np.nanmedian(known, axis=0).astype(np.float32),
             mean=np.nanmean(known, axis=0).astype(np.float32),
-            # A feature that never varies in training carries nothing: dividing by 1 leaves it at 0.
+            # A feature that is constant in training is divided by 1, which leaves it at 0.
             std=np.where(std > 1e-12, std, 1.0).astype(np.float32),
         )
 

@@ -1,9 +1,9 @@
-"""TA-Lib's C functions, begun afresh on each window of bars, called from compiled code.
+"""TA-Lib's C functions, restarted on each window of bars and called from compiled code.
 
-TA-Lib's recursive indicators (RSI, ADX, MACD, …) remember every bar since their start, and its moving sums carry the
-rounding of every bar since theirs. Begun afresh on the last `window_bars` bars, an indicator's value is a function of
-those bars, wherever the history was cut. Through TA-Lib's Python wrapper that costs microseconds of overhead a bar;
-here the loop over windows is compiled and calls the C function that the wrapper itself calls.
+TA-Lib's recursive indicators (RSI, ADX, MACD, …) depend on every bar since their start, and its moving sums accumulate
+the rounding errors of every bar. Restarted on the last `window_bars` bars, an indicator's value is a function of those
+bars alone. TA-Lib's Python wrapper would add microseconds of overhead per bar; here the loop over windows is compiled
+and calls the same C function directly.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from talib import _ta_lib, abstract
 
 from MLOps.compiled import CACHE
 
-# Looked up through the wrapper's own binary, so that it is the very library that `talib` calls, on every platform.
+# Looked up in the wrapper's binary, so that it is the library that `talib` calls, on every platform.
 _LIBRARY = ctypes.CDLL(_ta_lib.__file__)
 
 
@@ -40,7 +40,7 @@ class _CFunction(WrapperAddressProtocol):
 
 @dataclass(frozen=True)
 class _Indicator:
-    """How TA-Lib wants the indicator called."""
+    """Call signature of a TA-Lib indicator."""
 
     function: _CFunction
     options: tuple[Any, ...]
@@ -50,11 +50,11 @@ class _Indicator:
 
 @cache
 def _indicator(name: str, inputs: int, options: tuple[tuple[str, float], ...]) -> _Indicator:
-    """Look up `name`; options that are not given stand at TA-Lib's defaults."""
-    described = abstract.Function(name)  # type: ignore[attr-defined]  # the module makes it when it is imported
+    """Look up `name`; options that are not given have TA-Lib's defaults."""
+    described = abstract.Function(name)  # type: ignore[attr-defined]  # created when the module is imported
     defaults = dict(described.parameters)
     described.parameters = dict(options)
-    # A period is a C int, a factor a double: the type of the default tells which.
+    # A period is a C int, a factor a double, as the type of the default shows.
     chosen = tuple(
         np.int32(value) if isinstance(defaults[key], int) else np.float64(value)
         for key, value in described.parameters.items()
@@ -75,10 +75,10 @@ def windowed_talib(
         name: as in `talib`, upper case; an indicator of real-valued outputs.
         inputs: arrays (bars,) in the order of the C function.
         window_bars: more than the indicator's look-back.
-        options: TA-Lib's parameters by their names; those not given stand at their defaults.
+        options: TA-Lib's parameters by name; those not given have their defaults.
 
     Returns:
-        An array (bars,) float64 for each output, NaN before the first whole window.
+        An array (bars,) float64 for each output, NaN before the first complete window.
 
     Raises:
         ValueError: the window is too short for one value.

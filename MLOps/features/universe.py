@@ -1,4 +1,4 @@
-"""The universe: the recorded symbols that cross-asset features measure a symbol against, on one clock."""
+"""The universe: the recorded symbols that cross-asset features compare a symbol with, on a common clock."""
 
 from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
@@ -15,13 +15,13 @@ SHRINKAGE = 0.1
 
 
 class Universe:
-    """Log returns of the universe's symbols by timestamp; each over the symbol's own bars.
+    """Log returns of the universe's symbols by timestamp, each over the symbol's own bars.
 
-    The clock is the timestamps at which any of them has a bar. What is asked for once is kept.
+    The clock consists of the timestamps at which any symbol has a bar. Results are cached.
 
     Args:
-        members: timestamps (bars,) datetime64[us] and closes (bars,) of each symbol, in the recorded order: sums over
-            symbols have one order, and so the same bits.
+        members: timestamps (bars,) datetime64[us] and closes (bars,) of each symbol, in the recorded order, which fixes
+            the order of sums over symbols and so their bits.
     """
 
     def __init__(self, members: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -32,13 +32,13 @@ class Universe:
         self._lock = Lock()
 
     def beside(self, stamps: np.ndarray) -> "Beside":
-        """The universe at the bars of one symbol, with timestamps (bars,) datetime64[us]."""
+        """The universe at the bars of one symbol, given by their timestamps (bars,) datetime64[us]."""
         places = np.minimum(self._places(stamps), max(len(self._clock) - 1, 0))
         on_clock = self._clock[places] == stamps if len(self._clock) else np.zeros(len(stamps), dtype=bool)
         return Beside(self, places, on_clock)
 
     def returns(self, lag: int) -> np.ndarray:
-        """(symbols, clock): over `lag` of the symbol's bars; NaN where it has no bar, or too few before."""
+        """(symbols, clock): log return over `lag` of the symbol's bars; NaN without a bar, or with too few before."""
 
         def compute() -> np.ndarray:
             result = np.full((len(self._closes), len(self._clock)), np.nan)
@@ -49,17 +49,17 @@ class Universe:
         return self._once(("returns", lag), compute)
 
     def mean_return(self, lag: int) -> np.ndarray:
-        """(clock,): mean of the returns known there."""
+        """(clock,): mean of the known returns."""
         returns = self.returns(lag)
         return self._once(("mean", lag), lambda: _mean_of_known(returns))
 
     def dispersion(self, lag: int) -> np.ndarray:
-        """(clock,): standard deviation across symbols of the returns known there."""
+        """(clock,): standard deviation of the known returns across symbols."""
         returns, mean = self.returns(lag), self.mean_return(lag)
         return self._once(("dispersion", lag), lambda: np.sqrt(_mean_of_known((returns - mean) ** 2)))
 
     def breadth(self, lag: int) -> np.ndarray:
-        """(clock,): share of the symbols known there whose return is above 0."""
+        """(clock,): share of the known returns that are above 0."""
         returns = self.returns(lag)
         return self._once(
             ("breadth", lag), lambda: _mean_of_known(np.where(np.isnan(returns), np.nan, (returns > 0) * 1.0))
@@ -78,7 +78,7 @@ class Universe:
         return np.searchsorted(self._clock, stamps)
 
     def _once(self, key: Hashable, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        # Symbols are computed in threads that all ask for the same.
+        # Symbols are computed in threads that need the same results.
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = compute()
@@ -86,7 +86,7 @@ class Universe:
 
 
 class Beside:
-    """The universe at one symbol's bars: every answer has the shape (bars,), NaN where the universe has no bar."""
+    """The universe at one symbol's bars: every result has the shape (bars,), NaN where the universe has no bar."""
 
     def __init__(self, universe: Universe, places: np.ndarray, on_clock: np.ndarray) -> None:
         self._universe, self._places, self._on_clock = universe, places, on_clock
@@ -115,7 +115,7 @@ class Beside:
 
 @njit(cache=CACHE, nogil=True)
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Column means of (symbols, clock), added in the order of the rows; NaN where none is known."""
+    """Column means of (symbols, clock), summed in the order of the rows; NaN if no value is known."""
     result = np.full(values.shape[1], np.nan)
     for t in range(values.shape[1]):
         total, known = 0.0, 0
@@ -148,11 +148,11 @@ def _share_below(returns: np.ndarray, places: np.ndarray, on_clock: np.ndarray, 
 
 @njit(cache=CACHE, nogil=True)
 def _turbulence(returns: np.ndarray, window: int, shrinkage: float) -> np.ndarray:
-    """Every window's distance from its Gram matrix of bars, whose entries neighbouring windows share.
+    """Distances by the Gram matrix of each window's bars; neighbouring windows share most of its entries.
 
     With the centred returns X (window, n) of the window and y of the bar, Σ = X'X/window + λI, and
-    y'(X'X/w + λI)⁻¹y = (y'y - (Xy)'(wλI + XX')⁻¹(Xy)) / λ (Woodbury): the system solved has the size of the window,
-    however many symbols there are.
+    y'(X'X/w + λI)⁻¹y = (y'y - (Xy)'(wλI + XX')⁻¹(Xy)) / λ (Woodbury): the size of the linear system is that of the
+    window, whatever the number of symbols.
     """
     bars = returns.shape[1]
     known, gram = _lagged_products(returns, window)
@@ -191,7 +191,7 @@ def _turbulence(returns: np.ndarray, window: int, shrinkage: float) -> np.ndarra
 
 @njit(cache=CACHE, nogil=True)
 def _lagged_products(returns: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many returns are known at each tick, (clock,); the returns at t times those at t - k, (clock, lags + 1)."""
+    """The number of known returns at each tick, (clock,), and sums of returns at t times t - k, (clock, lags + 1)."""
     symbols, bars = returns.shape
     known = np.zeros(bars)
     gram = np.zeros((bars, lags + 1))
@@ -209,7 +209,7 @@ def _lagged_products(returns: np.ndarray, lags: int) -> tuple[np.ndarray, np.nda
 
 @njit(cache=CACHE, nogil=True)
 def _quadratic_form(system: np.ndarray, right: np.ndarray) -> float:
-    """right' system⁻¹ right by Cholesky's factors, which take the place of the lower half of `system`."""
+    """right' system⁻¹ right by Cholesky decomposition; overwrites the lower half of `system`."""
     n = len(right)
     total = 0.0
     for i in range(n):

@@ -1,7 +1,7 @@
-"""Rolling statistics whose value at bar t is computed from bars t-window+1 … t alone, in one fixed order of additions.
+"""Rolling statistics computed at bar t from bars t-window+1 … t alone, in a fixed order of additions.
 
-Running sums (pandas' and TA-Lib's way) are faster, but carry the rounding of every earlier bar into every later one:
-with them a value served from 100 bars would not be the bits of the value computed offline from 3 000.
+Running sums, as in pandas and TA-Lib, are faster but carry the rounding error of every earlier bar: a value served from
+100 bars would differ in its last bits from the value computed offline from 3 000.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
 
 @njit(cache=CACHE, nogil=True)
 def rolling_correlation(x: np.ndarray, y: np.ndarray, window: int) -> np.ndarray:
-    """Pearson correlation of the last `window` pairs, in two passes; NaN where one side does not vary."""
+    """Pearson correlation of the last `window` pairs, in two passes; NaN if one side is constant."""
     result = np.full(len(x), np.nan)
     for t in range(window - 1, len(x)):
         mean_x, mean_y = 0.0, 0.0
@@ -69,7 +69,7 @@ def lagged_log_return(values: np.ndarray, lag: int) -> np.ndarray:
 
 @njit(cache=CACHE, nogil=True)
 def rolling_max(values: np.ndarray, window: int) -> np.ndarray:
-    """Largest of the last `window` values; NaN where one of them is."""
+    """Largest of the last `window` values; NaN if one of them is NaN."""
     result = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
         largest = values[t - window + 1]
@@ -82,11 +82,10 @@ def rolling_max(values: np.ndarray, window: int) -> np.ndarray:
 
 @njit(cache=CACHE, nogil=True)
 def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.ndarray:
-    """Wilder's smoothed sum, begun afresh on each window of `window` values.
+    """Wilder's smoothed sum, restarted on each window of `window` values.
 
-    S is the sum of the window's first `summed` values, then S (1 - 1 / period) + x for each that follows: Wilder
-    (1978). The recursions of a block of windows advance together, for one alone would leave the processor waiting for
-    itself.
+    S is the sum of the window's first `summed` values, then S (1 - 1 / period) + x for each further value: Wilder
+    (1978). A block of windows advances together, because a single recursion cannot be vectorised.
     """
     count = max(len(values) - window + 1, 0)
     sums = np.zeros(count)
@@ -95,7 +94,7 @@ def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.
         of_block = sums[first : first + block]
         for i in range(window):
             kept = 1.0 if i < summed else 1.0 - 1.0 / period
-            # Slices from 0 on, so that the compiler sees that it may take several at once.
+            # Slices that start at 0 let the compiler vectorise the loop.
             added = values[first + i : first + i + len(of_block)]
             for t in range(len(of_block)):
                 of_block[t] = of_block[t] * kept + added[t]
@@ -105,9 +104,9 @@ def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.
 
 
 def every_window(values: np.ndarray, window: int) -> np.ndarray:
-    """The windows of `window` values that end at each value, (len(values), window), oldest first; no view.
+    """Copies of the windows of `window` values that end at each value, (len(values), window), oldest first.
 
-    Those that would begin before the first value are NaN.
+    Windows that would begin before the first value are NaN.
     """
     result = np.full((len(values), window), np.nan)
     if len(values) >= window:

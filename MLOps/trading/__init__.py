@@ -1,4 +1,4 @@
-"""The market and the accounts that trade it: one compiled kernel under training, backtest and serving."""
+"""The market and its trading accounts: one compiled kernel for training, backtest and serving."""
 
 from MLOps.trading.account import Account, Action, observation_columns, observe, target_shares
 from MLOps.trading.market import Market

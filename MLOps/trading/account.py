@@ -1,4 +1,4 @@
-"""The nine actions, the columns of an observation, and a single decision of one account."""
+"""Actions, observation columns and order sizing of a single-asset account."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,11 +14,11 @@ from MLOps.trading.market import Market
 
 
 class Action(IntEnum):
-    """The nine discrete actions, for an account of one asset.
+    """The nine discrete actions of a single-asset account.
 
-    A buy spends a fraction of the cash, costs included, and so covers a short before it builds a long position. A sell
-    moves the position, long or short, towards zero by a fraction of itself. REVERSE closes the position and opens the
-    opposite one of as many shares, at most what the largest position allows; where shorts are not allowed it closes.
+    A buy spends a fraction of the cash, costs included; it covers a short before it builds a long position. A sell
+    reduces the position, long or short, by a fraction. REVERSE closes the position and opens the opposite one with the
+    same number of shares, limited by the largest position; if shorts are not allowed it only closes.
     """
 
     HOLD = kernel.HOLD
@@ -36,7 +36,7 @@ HOLDING_NAMES = ("position", "unrealised_pnl", "holding_bars")
 
 
 def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]:
-    """The index of every column of an observation, by name.
+    """Column index by name of an observation.
 
     An account of one symbol: the market's columns, then `position` (shares × close / equity), `unrealised_pnl` (gain as
     a fraction of the entry price), `holding_bars` (bars held / 100, at most 1) and `cash_ratio` (cash / equity).
@@ -54,10 +54,10 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
 
 
 def as_actions(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
-    """The actions as the kernel takes them: int64 for the nine, float32 for shares and weights.
+    """The actions in the kernel's types: int64 for discrete actions, float32 for shares and weights.
 
     Raises:
-        UserError: for another shape, or fractions where one of the nine is expected.
+        UserError: for another shape, or fractions where discrete actions are expected.
     """
     actions = np.asarray(actions)
     if actions.shape != shape or actions.dtype.kind not in ("iu" if discrete else "iuf"):
@@ -68,13 +68,13 @@ def as_actions(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[
 
 @dataclass(frozen=True)
 class Account:
-    """An account of one asset at a bar's close: what a decision needs to know of the past.
+    """State of a single-asset account at a bar's close.
 
     Attributes:
-        cash: money.
+        cash: in the currency of the bars.
         shares: position, negative when short.
-        entry_price: average price at which the position was built; any number when there is none.
-        holding_bars: closes that the position has lived through.
+        entry_price: average price at which the position was built; arbitrary when there is no position.
+        holding_bars: number of closes since the position was opened.
     """
 
     cash: float
@@ -83,16 +83,16 @@ class Account:
     holding_bars: int = 0
 
     def overdrawn(self, price: float) -> bool:
-        """Whether the cash lies below zero by more than rounding, with the position valued at `price`.
+        """Whether cash is below zero by more than rounding, with the position valued at `price`.
 
-        No order of an account of one symbol overdraws it; rounding may leave a cash of -1e-11.
+        No order overdraws an account of one symbol; rounding may leave cash of -1e-11.
         """
         size = abs(self.cash) + abs(self.shares) * price
         return self.cash < -(kernel.CASH_DUST * size + 2 * kernel.MIN_ORDER_VALUE)
 
 
 def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray[np.float32]:
-    """What the policy of an account of one symbol sees at one bar: (F + 4,) in the order of `observation_columns`.
+    """Observation of an account of one symbol at one bar: (F + 4,) in the order of `observation_columns`.
 
     Args:
         row: (F,) the market's observations at the bar.
@@ -115,16 +115,17 @@ def observe(row: NDArray[np.float32], account: Account, close: float) -> NDArray
 def target_shares(
     action: float, account: Account, price: float, config: TradingConfig, turbulence: float = np.nan
 ) -> float:
-    """The position, in shares, that `action` leads to when its order fills at `price` before slippage.
+    """The position, in shares, after the order of `action` has filled at `price` before slippage.
 
-    The volume of the bar in which the order fills is not known yet, so `max_participation` does not limit it.
+    The volume of the bar in which the order fills is not known yet, so `max_participation` is not applied.
 
     Args:
         action: one of `Action`, or under the scheme `weights` a weight in [-1, 1].
         account: the account of one symbol when the decision is made.
-        price: the price to size the order by: the next open when it is known, else the last close.
+        price: sizes the order: the next open if known, else the last close.
         config: costs and limits.
-        turbulence: of the whole market when the decision is made; at or above the stop the position is closed.
+        turbulence: of the whole market when the decision is made; at or above the configured stop the position is
+            closed.
 
     Raises:
         UserError: for an account of several symbols.

@@ -1,4 +1,4 @@
-"""One trading environment, in Gymnasium's form."""
+"""A single trading environment with Gymnasium's interface."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from MLOps.trading.market import Market
 class TradingEnv(gym.Env[NDArray[np.float32], Any]):
     """An account that trades episodes of the market under the rules of `config`.
 
-    The observation is (D,) float32 in the order of `observation_columns`; the action one of `Action`, or under the
-    schemes `shares` and `weights` (A,) numbers in [-1, 1], one for each symbol of the account. The end of an episode is
-    a truncation, bankruptcy a termination. `info` holds the account's `equity`, `costs` so far, and the `timestamp` of
-    the bar it stands at.
+    The observation is (D,) float32 in the order of `observation_columns`. The action is one of `Action`, or under the
+    schemes `shares` and `weights` (A,) numbers in [-1, 1], one per symbol of the account. The end of an episode is a
+    truncation, bankruptcy a termination. `info` holds the account's `equity`, its `costs` so far, and the `timestamp`
+    of the current bar.
     """
 
     def __init__(self, market: Market, config: TradingConfig) -> None:
@@ -34,7 +34,7 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin a new episode; the same seed gives the same sequence of episodes. There are no options."""
+        """Begin a new episode; the same seed gives the same sequence of episodes. `options` are ignored."""
         super().reset(seed=seed)
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**63))
@@ -53,7 +53,7 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         episodes = self._episodes
         account = episodes.accounts[0]
         if account["bankrupt"] or account["bar"] >= account["stop"]:
-            raise UserError("the episode is over; call reset before the next step")
+            raise UserError("the episode has ended; call reset before the next step")
         actions = as_actions(np.asarray(action)[None], episodes.action_shape, episodes.discrete)
         if not kernel.valid(actions):
             raise UserError(f"expected an action in {self.action_space}, found {action}")
@@ -74,11 +74,11 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         return self._observation(), float(self._reward[0]), terminated, truncated, self._info()
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Everything that changes, as named arrays; see `Episodes.get_state`."""
+        """The full state as named arrays; see `Episodes.get_state`."""
         return self._episodes.get_state()
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Go on from `state`; returns the observation there."""
+        """Restore `state` and return its observation."""
         self._episodes.set_state(state)
         self._seeded = True
         return self._observation()

@@ -1,4 +1,4 @@
-"""N accounts, each in an episode of its own, as both training environments hold them."""
+"""Episode state of N accounts, shared by TradingEnv and TradingVecEnv."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from MLOps.trading.simulation import check_market
 
 
 class Episodes:
-    """The accounts, the episodes they may be in, and the spaces they act and see in.
+    """The accounts, their possible episodes, and the action and observation spaces.
 
     Attributes:
         accounts: (N,) `kernel.ACCOUNT`.
-        holdings: (N, A) `kernel.HOLDING`; one symbol an account, or in a portfolio all of the market's.
+        holdings: (N, A) `kernel.HOLDING`; one symbol per account, or all symbols of the market for a portfolio.
         starts: (E, 3) int64: symbol (-1 for all), first and last bar of every possible episode, in the market's block.
     """
 
     def __init__(self, market: Market, config: TradingConfig, n_accounts: int) -> None:
-        """Raises: UserError: when the market allows no episode, or lacks what the rules need."""
+        """Raises: UserError: when the market allows no episode, or lacks data that the rules need."""
         if n_accounts < 1:
             raise UserError(f"expected at least one environment, found {n_accounts}")
         check_market(market, config)
@@ -42,28 +42,29 @@ class Episodes:
         self.action_space: spaces.Space[Any]
         self.action_space = spaces.Discrete(len(Action)) if self.discrete else spaces.Box(-1.0, 1.0, (assets,))
         self.action_shape: tuple[int, ...] = (n_accounts,) if self.discrete else (n_accounts, assets)
-        # Compiled code checks no bounds, so no account is ever outside an episode.
+        # Compiled code does not check bounds, so every account must always be in an episode.
         self.start()
 
     def start(self) -> None:
-        """Begin a new episode for every account, drawn by its own generator."""
+        """Begin a new episode for every account, drawn by the account's own generator."""
         kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.prices, self.rules)
 
     def observe(self, out: NDArray[np.float32]) -> None:
-        """Write what every account sees to `out` (N, D)."""
+        """Write every account's observation to `out` (N, D)."""
         block = self.block
         kernel.observe_all(self.accounts, self.holdings, block.observations, block.flags, self.rules, out)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Copies of everything that changes, positions, clocks and generators, as plain arrays by name."""
+        """Copies of the full state (positions, clocks and generators) as plain arrays by name."""
         state = {f"account.{name}": self.accounts[name].copy() for name in kernel.ACCOUNT.names or ()}
         return state | {f"holding.{name}": self.holdings[name].copy() for name in kernel.HOLDING.names or ()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from a state that `get_state` returned, on the same market and with the same rules.
+        """Restore a state returned by `get_state`, on the same market and with the same rules.
 
         Raises:
-            UserError: when the state has other names, another number of accounts or symbols, or lies off the market.
+            UserError: when the state has other names, another number of accounts or symbols, or bars that the market
+                does not have.
         """
         for name, present in self.get_state().items():
             found = state.get(name)
@@ -73,7 +74,10 @@ class Episodes:
         n_symbols, n_bars = self.block.flags.shape
         bar, stop, symbol = state["account.bar"], state["account.stop"], state["holding.symbol"]
         if bar.min() < 0 or (bar > stop).any() or stop.max() >= n_bars or symbol.min() < 0 or symbol.max() >= n_symbols:
-            raise UserError(f"state: it is of another market than this one of {n_symbols} symbols and {n_bars} bars")
+            raise UserError(
+                f"state: expected indices within {n_symbols} symbols and {n_bars} bars, found others; "
+                "restore it on the market it was saved from"
+            )
         for name in kernel.ACCOUNT.names or ():
             self.accounts[name] = state[f"account.{name}"]
         for name in kernel.HOLDING.names or ():
@@ -83,20 +87,20 @@ class Episodes:
 def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     """Every episode the market allows: (E, 3) symbol, first and last bar.
 
-    An episode of one symbol stays within a run of observable bars, of which gaps of the symbol are no part and no end;
-    a run shorter than `episode_bars` is one episode. An episode of a portfolio runs from any bar at or after which at
-    least one symbol can be traded.
+    An episode of one symbol stays within a run of observable bars; gaps of the symbol neither belong to a run nor end
+    it. A run shorter than `episode_bars` is one episode. An episode of a portfolio starts at any bar at or after which
+    at least one symbol can be traded.
     """
     rows = [np.empty((0, 3), np.int64)]
     if config.account == "portfolio":
         tradable = (market.observable & market.has_later_bar).any(axis=0)
-        # A portfolio waits out the bars at which nothing can be traded.
+        # A portfolio also passes over bars at which nothing can be traded.
         last = np.flatnonzero(tradable).max(initial=-1)
         rows.append(_within(-1, np.arange(last + 2 if last >= 0 else 0), config.episode_bars))
     else:
         for symbol in range(market.n_symbols):
             bars = np.flatnonzero(market.alive[symbol])
-            # An episode ends at an observable bar too: what follows it is valued by what is seen there.
+            # The last bar of an episode must be observable too: its observation bootstraps the value.
             edges = np.diff(np.concatenate([[False], market.observable[symbol, bars], [False]]).astype(np.int8))
             for begin, end in np.flatnonzero(edges).reshape(-1, 2):
                 rows.append(_within(symbol, bars[begin:end], config.episode_bars))

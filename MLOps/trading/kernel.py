@@ -1,21 +1,21 @@
-"""The rules of trading, compiled: how an account moves from one bar's close to the next.
+"""The compiled trading rules: how an account moves from one bar's close to the next.
 
-This is the only place that keeps accounts. Training, backtest and serving call the same functions on the same arrays,
-so their numbers agree bit for bit. docs/trading.md states the rules in words. Everything compiled stands in this one
-file because Numba's cache notices changes in the file of a function only, not in what it calls.
+All account arithmetic is here. Training, backtest and serving call the same functions on the same arrays, so their
+numbers agree bit for bit. docs/trading.md describes the rules. All compiled functions are in this one file because
+Numba's cache detects changes in a function's own file only, not in the functions it calls.
 
 Arrays, with N accounts, A assets per account, S symbols, B bars and F observations:
 
 - `prices` (S, B, 4), `details` (S, B, 3), `observations` (S, B, F) and `flags` (S, B): the market's `Block`.
-- `accounts` (N,) `ACCOUNT`; `holdings` (N, A) `HOLDING`: the whole state, data that can be copied and saved.
+- `accounts` (N,) `ACCOUNT`; `holdings` (N, A) `HOLDING`: the full state, which can be copied and saved.
 - `actions`: (N,) int64 for the nine discrete actions, or (N, A) float32 for shares and weights.
 - `rules` (1,) `RULES`: the configuration as numbers.
 
 An account of one symbol moves over the bars of its symbol, a portfolio over the bars of the clock. `bar` is the bar at
-whose close the account stands and decides, `arrival` the bar to which it moves.
+whose close an account decides, `arrival` the next bar it moves to.
 """
 
-# The arguments of compiled functions are typed by Numba at the first call; what they are is said above.
+# Numba infers the argument types of compiled functions at the first call; they are described above.
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
 
 import math
@@ -38,8 +38,8 @@ ACCOUNT = np.dtype(
         ("return_mean", np.float64),  # running first and second moments of the returns per bar
         ("return_square", np.float64),
         ("reward_sum", np.float64),
-        ("bar", np.int64),  # the account stands at this bar's close
-        ("stop", np.int64),  # the last bar of the episode, which admits no order
+        ("bar", np.int64),  # the account is at this bar's close
+        ("stop", np.int64),  # the last bar of the episode, at which no order is placed
         ("steps", np.int64),  # moves since the episode began
         ("generator", np.uint64),
         ("bankrupt", np.int64),
@@ -52,9 +52,9 @@ HOLDING = np.dtype(
         ("entry_price", np.float64),  # average over the fills that built the position, slippage included, fees not
         ("price", np.float64),  # last close seen
         ("holding_bars", np.int64),
-        ("waiting", np.float64),  # the action that waits for the symbol's next bar; NaN for none
-        ("wish", np.float64),  # scratch of a step under the schemes shares and weights
-        # What was filled between the previous close and this one: the order, then a forced exit.
+        ("waiting", np.float64),  # the action pending until the symbol's next bar; NaN for none
+        ("wish", np.float64),  # temporary order size within a step under the schemes shares and weights
+        # Fills between the previous close and this one: the order, then a forced exit.
         ("order_shares", np.float64),
         ("order_price", np.float64),
         ("exit_shares", np.float64),
@@ -71,12 +71,12 @@ NUMBERS = (
 CHOICES = ("scheme", "portfolio", "reward_scheme", "fill_at_close", "allow_short")
 RULES = np.dtype([(name, np.float64) for name in NUMBERS] + [(name, np.int64) for name in CHOICES])
 
-# Without Numba's run time nothing compiled can allocate and no references are counted; that and inlining make it three
-# times faster.
+# Without Numba's runtime, compiled code cannot allocate and counts no references; that and inlining make it three times
+# faster.
 compiled: Any = njit(cache=CACHE, error_model="numpy", _nrt=False, forceinline=True)  # type: ignore[call-overload]
 
 HOLD, BUY_25, BUY_50, BUY_100, SELL_25, SELL_50, SELL_100, CLOSE_POSITION, REVERSE = range(9)
-# By action: the fraction of the cash that is spent, and the fraction of the position that is sold.
+# By action: the fraction of cash spent, and the fraction of the position sold.
 SPENT_OF_CASH = np.array([0.0, 0.25, 0.5, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 SOLD_OF_POSITION = np.array([0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 1.0, 2.0])
 
@@ -89,19 +89,19 @@ PNL, WEIGHTED, DIFFERENTIAL_SHARPE = range(3)
 HOLDING_COLUMNS = 3
 # Bars after which `holding_bars` stops growing in the observation, where it is divided by this number.
 HOLDING_BARS_SCALE = 100
-# An order worth less money than this is rounding dust and not placed; what would be left of a position likewise goes.
+# Orders with a smaller value are rounding errors and not placed; a smaller remainder of a position is closed with it.
 MIN_ORDER_VALUE = 1e-6
-# Part of a lot that is forgiven before rounding down, so that 10 shares computed as 9.999999999 stay 10.
+# Tolerance, as a fraction of a lot, before rounding down, so that 10 shares computed as 9.999999999 stay 10.
 LOT_TOLERANCE = 1e-9
-# Orders spend at most the cash, up to rounding: cash may lie below zero by this fraction of the account's size, which
-# the tolerance of lots sets, and by the value of two orders too small to be placed.
+# Orders spend at most the cash, up to rounding: cash may be below zero by this fraction of the account's size, which
+# follows from the tolerance of lots, plus the value of two orders too small to be placed.
 CASH_DUST = 1e-8
-# Variance of returns below which a Sharpe ratio says nothing and counts as 0.
+# Variance of returns below which the Sharpe ratio is set to 0.
 MIN_VARIANCE = 1e-12
 
 
 def rules_of(config: TradingConfig) -> NDArray[Any]:
-    """The configuration as a (1,) array of `RULES`; a limit that is not set is infinitely far."""
+    """The configuration as a (1,) array of `RULES`; a limit that is not set becomes infinite."""
     rules = np.zeros(1, RULES)
     values = {name: getattr(config, name, getattr(config.reward, name, None)) for name in (*NUMBERS, *CHOICES)}
     values |= {
@@ -126,7 +126,7 @@ def rules_of(config: TradingConfig) -> NDArray[Any]:
 
 @compiled
 def discrete_wish(action, cash, shares, price, rules):
-    """The signed number of shares that one of the nine actions asks for at reference `price`, before any limit."""
+    """The signed number of shares that a discrete action orders at reference `price`, before any limit."""
     if SPENT_OF_CASH[action] > 0.0:
         budget = SPENT_OF_CASH[action] * cash - rules["fee_fixed"]
         return max(0.0, budget / (price * (1.0 + rules["slippage"]) * (1.0 + rules["fee_rate"])))
@@ -136,7 +136,7 @@ def discrete_wish(action, cash, shares, price, rules):
 
 @compiled
 def limited_order(wish, cash, shares, others_value, price, most, rules):
-    """The part of `wish` that cash, the largest position, `most` shares and whole lots admit; 0 when nothing is left.
+    """`wish` limited by cash, the largest position, `most` shares and whole lots; 0 when nothing is left.
 
     `others_value` is the value of the account's other positions and `price` the reference price.
     """
@@ -171,7 +171,7 @@ def limited_order(wish, cash, shares, others_value, price, most, rules):
         order = -shares
     elif abs(order) * fill < MIN_ORDER_VALUE:
         return 0.0
-    # No order takes the account into debt for its fixed fee.
+    # The fixed fee must not make cash negative.
     proceeds = max(-order, 0.0) * fill * (1.0 - fee_rate)
     if proceeds < rules["fee_fixed"] and cash + proceeds < rules["fee_fixed"]:
         return 0.0
@@ -202,7 +202,7 @@ def fill_order(order, price, account, holding, rules):
 
 @compiled
 def place_order(wish, others_value, price, account, holding, prices, details, arrival, rules):
-    """Fill what the limits leave of `wish` at reference `price`."""
+    """Apply the limits to `wish` and fill the order at reference `price`."""
     most = largest_order(holding["symbol"], prices, details, arrival, rules)
     order = limited_order(wish, account["cash"], holding["shares"], others_value, price, most, rules)
     if order != 0.0:
@@ -212,7 +212,7 @@ def place_order(wish, others_value, price, account, holding, prices, details, ar
 
 @compiled
 def largest_order(symbol, prices, details, arrival, rules):
-    """The most shares of one order: a fraction of the volume of the bar in which it fills."""
+    """Largest order in shares: a fraction of the volume of the bar in which it fills."""
     if rules["max_participation"] == math.inf:
         return math.inf
     bar = arrival
@@ -225,14 +225,14 @@ def largest_order(symbol, prices, details, arrival, rules):
 
 @compiled
 def reference_price(holding, prices, arrival, rules):
-    """The price before slippage of an order that fills on the way to `arrival`; NaN where the symbol has no bar."""
+    """The price before slippage of an order that fills in the bar `arrival`; NaN if the symbol has no bar there."""
     open_ = prices[holding["symbol"], arrival, OPEN]
     return holding["price"] if rules["fill_at_close"] and not math.isnan(open_) else open_
 
 
 @compiled
 def discrete_target(action, cash, shares, price, turbulence, rules):
-    """The position that a discrete `action` leads to at reference `price`."""
+    """The position after a discrete `action` filled at reference `price`."""
     if turbulence >= rules[0]["turbulence_stop"]:
         action = CLOSE_POSITION
     wish = discrete_wish(action, cash, shares, price, rules[0])
@@ -241,7 +241,7 @@ def discrete_target(action, cash, shares, price, turbulence, rules):
 
 @compiled
 def weight_target(weight, cash, shares, price, turbulence, rules):
-    """The position that a `weight` of an account of one asset leads to at reference `price`."""
+    """The position after an order to `weight` filled at reference `price`, for a single-asset account."""
     if turbulence >= rules[0]["turbulence_stop"]:
         weight = 0.0
     if math.isnan(weight):
@@ -252,7 +252,7 @@ def weight_target(weight, cash, shares, price, turbulence, rules):
 
 @compiled
 def place_discrete(action, account, holdings, prices, details, arrival, stopped, rules):
-    """Fill the discrete `action` on the way to `arrival`, for an account of one asset."""
+    """Fill the discrete `action` in the bar `arrival`, for a single-asset account."""
     holding = holdings[0]
     price = reference_price(holding, prices, arrival, rules)
     if math.isnan(price):
@@ -266,10 +266,10 @@ def place_discrete(action, account, holdings, prices, details, arrival, stopped,
 
 @compiled
 def decide_wishes(action, holdings, prices, flags, bar, arrival, stopped, rules):
-    """Turn `action` (A,), decided at `bar`, and what waits since earlier bars into wishes of the symbols that have a
-    bar at `arrival`; the others wait. Returns the value of all holdings at reference prices.
+    """Set the wishes of the symbols that have a bar at `arrival`, from `action` (A,) decided at `bar` or from an action
+    pending since earlier bars; the others remain pending. Returns the value of all holdings at reference prices.
 
-    A wish is in shares, or under the scheme weights still a weight.
+    A wish is an order in shares, or under the scheme weights a weight.
     """
     value = 0.0
     for a in range(holdings.shape[0]):
@@ -289,14 +289,14 @@ def decide_wishes(action, holdings, prices, flags, bar, arrival, stopped, rules)
         value += holding["shares"] * price
         holding["wish"] = holding["waiting"]
         if rules["scheme"] == SHARES:
-            # In float32, as the action is: 0.29 of 100 shares are 29.
+            # In float32, like the action: 0.29 of 100 shares are 29.
             holding["wish"] = float(np.trunc(np.float32(holding["wish"]) * np.float32(rules["max_order_shares"])))
     return value
 
 
 @compiled
 def place_actions(action, account, holdings, prices, details, flags, bar, arrival, stopped, rules):
-    """Fill the orders of shares and weights: what is sold, then what is bought, the largest first."""
+    """Fill the orders of shares and weights: sells before buys, the largest first."""
     value = decide_wishes(action, holdings, prices, flags, bar, arrival, stopped, rules)
     if rules["scheme"] == WEIGHTS:
         weights_to_shares(account["cash"] + value, holdings, prices, arrival, rules)
@@ -315,7 +315,7 @@ def place_actions(action, account, holdings, prices, details, flags, bar, arriva
 
 @compiled
 def place_wish(value, account, holding, prices, details, arrival, rules):
-    """Place the holding's wish and forget it; returns what it adds to `value`, that of all holdings."""
+    """Place the holding's wish and reset it; returns the change of `value`, the value of all holdings."""
     price = reference_price(holding, prices, arrival, rules)
     held = holding["shares"]
     place_order(holding["wish"], value - held * price, price, account, holding, prices, details, arrival, rules)
@@ -325,7 +325,7 @@ def place_wish(value, account, holding, prices, details, arrival, rules):
 
 @compiled
 def weight_wish(weight, lowered, equity, shares, price, rules):
-    """The order in shares that brings a position to `weight` of `equity`, its size lowered and capped."""
+    """The order in shares that brings a position to `weight` of `equity`, with |weight| lowered and capped."""
     size = min(max(abs(weight) - lowered, 0.0), rules["max_position"])
     if weight < 0.0:
         size = -size if rules["allow_short"] else 0.0
@@ -334,11 +334,11 @@ def weight_wish(weight, lowered, equity, shares, price, rules):
 
 @compiled
 def weights_to_shares(equity, holdings, prices, arrival, rules):
-    """Turn wished weights of `equity` into wished shares, projected onto |w| <= max_position and sum |w| <= 1.
+    """Convert target weights of `equity` to orders, projecting them onto |w| <= max_position and sum |w| <= 1.
 
-    The Euclidean projection lowers the size of every weight by the same amount (Duchi et al. 2008, "Efficient
-    projections onto the l1-ball"); the sum falls with that amount, which is found by bisection to the last bit.
-    What the weights leave is cash. Without shorts a negative weight counts as 0.
+    The Euclidean projection lowers every |w| by the same amount (Duchi et al. 2008, "Efficient projections onto the
+    l1-ball"); the sum decreases with that amount, which is found by bisection to the last bit. The remainder is cash.
+    If shorts are not allowed, a negative weight counts as 0.
     """
     cap = rules["max_position"]
     low, high, lowered = 0.0, 0.0, 0.0
@@ -347,7 +347,7 @@ def weights_to_shares(equity, holdings, prices, arrival, rules):
             holdings[a]["wish"] = 0.0
         if not math.isnan(holdings[a]["wish"]):
             high = max(high, abs(holdings[a]["wish"]))
-    # The first try is to lower nothing.
+    # The first attempt lowers nothing.
     while True:
         total = 0.0
         for a in range(holdings.shape[0]):
@@ -372,7 +372,7 @@ def weights_to_shares(equity, holdings, prices, arrival, rules):
 
 @compiled
 def pay_borrowing(account, holdings, details, arrival, rules):
-    """Charge short positions, at their last close, for the time from their symbol's last bar to `arrival`."""
+    """Charge borrowing on short positions, valued at their last close, from their symbol's last bar to `arrival`."""
     for a in range(holdings.shape[0]):
         holding = holdings[a]
         if holding["shares"] < 0.0:
@@ -392,10 +392,10 @@ def exit_level(holding, distance):
 
 @compiled
 def way_to_exit(holding, prices, bar, rules):
-    """How far along the bar's path stop-loss or take-profit closes a position; infinite when neither does.
+    """Point on the bar's path at which stop-loss or take-profit closes a position; infinite if neither does.
 
-    0: at the open, which has reached or jumped over one of them. Up to 1: at the stop-loss, as a fraction of the way
-    from the open to the bar's worst price. 2: at the take-profit, on the way from there to the best price.
+    0: at the open, which has reached or passed one of them. Up to 1: at the stop-loss, as a fraction of the path from
+    the open to the bar's worst price. 2: at the take-profit, between the worst and the best price.
     """
     if holding["shares"] == 0.0:
         return math.inf
@@ -412,11 +412,11 @@ def way_to_exit(holding, prices, bar, rules):
 
 @compiled
 def way_to_call(account, holdings, prices, bar, rules):
-    """How far on the way from the open to the worst prices the equity falls to the maintenance margin; infinite when it
-    does not, or when no short can be bought back.
+    """Fraction of the path from the open to the worst prices at which equity falls to the maintenance margin; infinite
+    if it does not, or if no short can be bought back.
 
-    All prices move linearly and together, to the low for longs and the high for shorts, so the excess over the margin
-    is linear too. A symbol without a bar keeps its last close.
+    All prices move linearly and simultaneously, to the low for longs and the high for shorts, so the excess over the
+    margin is linear too. A symbol without a bar keeps its last close.
     """
     at_open, at_worst, shorts = account["cash"], account["cash"], False
     for a in range(holdings.shape[0]):
@@ -440,7 +440,7 @@ def way_to_call(account, holdings, prices, bar, rules):
 
 @compiled
 def may_exit(holdings, rules):
-    """Whether anything could force an exit within a bar; for most accounts nothing can."""
+    """Whether a forced exit within a bar is possible; for most accounts it is not."""
     watched = rules["stop_loss"] < math.inf or rules["take_profit"] < math.inf
     for a in range(holdings.shape[0]):
         if holdings[a]["shares"] < 0.0 or (watched and holdings[a]["shares"] != 0.0):
@@ -450,9 +450,9 @@ def may_exit(holdings, rules):
 
 @compiled
 def exit_within(account, holdings, prices, bar, rules):
-    """Close within `bar` what stop-loss, take-profit and margin call close, in the order of the bar's path: the open,
-    the worst prices, the best prices. A margin call buys back all shorts that have a bar; when a stop and the call come
-    at the same point, the stop is first.
+    """Apply stop-loss, take-profit and margin call within `bar`, in the order of the bar's path: the open, the worst
+    prices, the best prices. A margin call buys back all shorts that have a bar; if a stop and the call occur at the
+    same point, the stop comes first.
     """
     passed = 0.0
     while may_exit(holdings, rules):
@@ -484,7 +484,7 @@ def exit_within(account, holdings, prices, bar, rules):
 
 @compiled
 def settle(price, holding):
-    """End a position at `price`, free of costs; returns the money it brings."""
+    """Close a position at `price` without costs; returns the proceeds."""
     money = holding["shares"] * price
     holding["exit_shares"], holding["exit_price"] = -holding["shares"], price
     holding["shares"], holding["entry_price"], holding["holding_bars"] = 0.0, 0.0, 0
@@ -493,7 +493,7 @@ def settle(price, holding):
 
 @compiled
 def mark(account, holdings, prices, flags, bar, rules):
-    """Value the account at the close of `bar`, at which positions in delisted symbols end."""
+    """Value the account at the close of `bar`, after closing positions in delisted symbols."""
     value = 0.0
     for a in range(holdings.shape[0]):
         holding = holdings[a]
@@ -512,7 +512,7 @@ def mark(account, holdings, prices, flags, bar, rules):
 
 @compiled
 def go_bankrupt(account, holdings):
-    """End an account without equity: every position is closed at the last close, free of costs."""
+    """Liquidate an account without equity: every position is closed at its last close, without costs."""
     account["bankrupt"] = 1
     account["cash"] = account["equity"]
     for a in range(holdings.shape[0]):
@@ -522,8 +522,8 @@ def go_bankrupt(account, holdings):
 
 @compiled
 def reward_of(account, equity_before, peak_before, costs_before, rules):
-    """The reward of the bar just passed, from r = equity / equity_before - 1, c = costs of the bar / equity_before,
-    d = by how much the drawdown 1 - equity / peak deepened (0 when it did not), and the running Sharpe ratio S:
+    """Reward of the last bar, from r = equity / equity_before - 1, c = costs of the bar / equity_before, d = increase of
+    the drawdown 1 - equity / peak (0 if it did not increase), and the running Sharpe ratio S:
 
     - pnl:                 scale × (r - cost_penalty × c - drawdown_penalty × d) + sharpe_bonus × S
     - weighted:            scale × (return_weight × r - cost_weight × c - drawdown_weight × d) + sharpe_weight × S
@@ -542,7 +542,7 @@ def reward_of(account, equity_before, peak_before, costs_before, rules):
     scale = rules["scale"]
     if rules["reward_scheme"] == PNL:
         reward = scale * (gain - rules["cost_penalty"] * cost - rules["drawdown_penalty"] * deepened)
-        # A Sharpe ratio costs more time than all the rest.
+        # Computing a Sharpe ratio takes longer than everything else here.
         if rules["sharpe_bonus"] > 0.0:
             reward += rules["sharpe_bonus"] * running_sharpe(account)
     elif rules["reward_scheme"] == WEIGHTED:
@@ -566,7 +566,7 @@ def running_sharpe(account):
 
 @compiled
 def turbulent(holdings, details, bar, rules):
-    """Whether the turbulence known at `bar` stops all trading but closing."""
+    """Whether the turbulence known at `bar` stops all trades except closing."""
     stop = rules["turbulence_stop"]
     return stop < math.inf and details[holdings[0]["symbol"], bar, TURBULENCE] >= stop
 
@@ -613,7 +613,7 @@ def advance(i, actions, accounts, all_holdings, prices, details, flags, rules):
 
 @compiled
 def open_account(account, holdings, start, stop, prices, rules):
-    """A fresh account at the close of bar `start`, to end at `stop`; its generator and symbols stay."""
+    """Reset the account at the close of bar `start`, to end at `stop`; its generator and symbols are kept."""
     cash = rules["initial_cash"]
     account["cash"], account["equity"], account["peak_equity"] = cash, cash, cash
     account["costs"], account["reward_sum"] = 0.0, 0.0
@@ -634,7 +634,7 @@ def open_account(account, holdings, start, stop, prices, rules):
 
 @compiled
 def observe_holding(shares, entry_price, holding_bars, price, equity, out):
-    """Write exposure, unrealised gain relative to the entry, and holding time to `out` (3,)."""
+    """Write position, unrealised gain relative to the entry price, and holding time to `out` (3,)."""
     out[0] = shares * price / equity if equity > 0.0 else 0.0
     if shares > 0.0:
         out[1] = price / entry_price - 1.0
@@ -652,7 +652,7 @@ def cash_ratio(cash, equity):
 
 @compiled
 def observe(account, holdings, observations, flags, rules, out):
-    """Write what the account sees at its bar's close to `out` (D,), in the order of `observation_columns`."""
+    """Write the account's observation at its bar's close to `out` (D,), in the order of `observation_columns`."""
     n_features = observations.shape[2]
     portfolio = rules["portfolio"]
     bar, equity = account["bar"], account["equity"]
@@ -685,7 +685,7 @@ def observe(account, holdings, observations, flags, rules, out):
 
 @compiled
 def observe_decision(cash, shares, entry_price, holding_bars, price, out):
-    """Write to `out` (4,) the account's columns for an account of one asset that stands at close `price`."""
+    """Write the account columns of a single-asset account at close `price` to `out` (4,)."""
     equity = cash + shares * price
     observe_holding(shares, entry_price, holding_bars, price, equity, out)
     out[HOLDING_COLUMNS] = cash_ratio(cash, equity)
@@ -707,7 +707,7 @@ def next_uniform(account):
 
 @compiled
 def start_episode(account, holdings, starts, prices, rules):
-    """Open the account anew at a random row of `starts` (E, 3): symbol (-1 for all), first bar, last bar."""
+    """Reset the account to a random row of `starts` (E, 3): symbol (-1 for all), first bar, last bar."""
     episode = starts[int(next_uniform(account) * starts.shape[0])]
     if episode[0] >= 0:
         holdings[0]["symbol"] = episode[0]
@@ -716,7 +716,7 @@ def start_episode(account, holdings, starts, prices, rules):
 
 @compiled
 def valid(actions):
-    """Whether every action is one of the nine, or in [-1, 1]."""
+    """Whether every action is a valid discrete one, or in [-1, 1]."""
     if actions.ndim == 1:
         for i in range(actions.shape[0]):
             if actions[i] < HOLD or actions[i] > REVERSE:
@@ -724,7 +724,7 @@ def valid(actions):
     else:
         for i in range(actions.shape[0]):
             for a in range(actions.shape[1]):
-                if not abs(actions[i, a]) <= 1.0:  # so that NaN is refused too
+                if not abs(actions[i, a]) <= 1.0:  # refuses NaN too
                     return False
     return True
 
@@ -749,7 +749,7 @@ def observe_all(accounts, holdings, observations, flags, rules, out):
 
 @compiled
 def advance_some(which, actions, accounts, holdings, prices, details, flags, rules, rewards):
-    """Step the accounts whose indices `which` (n,) names; no episode is begun anew."""
+    """Step the accounts with indices `which` (n,), without starting new episodes."""
     for i in which:
         rewards[i] = advance(i, actions, accounts, holdings, prices, details, flags, rules[0])
 
@@ -771,9 +771,9 @@ def replay(
     holding_history,
     rewards,
 ):
-    """Step every account over all bars with weights that are known beforehand, and keep every state.
+    """Step every account over all bars with target weights known in advance, and record every state.
 
-    `targets` (S, B) float32 count where `decides` (S, B); an account moves on from a bar where `goes_on` (N, B).
+    `targets` (S, B) float32 are used where `decides` (S, B); an account moves on from a bar where `goes_on` (N, B).
     Writes the states to `history` (N, B), `holding_history` (N, B, A) and `rewards` (N, B) at the bars visited.
     """
     for bar in range(targets.shape[1] - 1):
@@ -811,13 +811,13 @@ def step_episodes(
     last_out,
     finished,
 ):
-    """Step every account, begin ended episodes anew, and observe.
+    """Step every account, start a new episode where one ended, and observe.
 
     Writes the next observations to `out` (N, D), `rewards` (N,), `dones` (N,), and for the accounts whose episode ended
-    their last observation to `last_out` (N, D) and their state at the end to `finished` (N,).
+    their last observation to `last_out` (N, D) and their final state to `finished` (N,).
 
     Returns:
-        the number of ended episodes, or -1, with nothing touched, when an action is none.
+        The number of ended episodes; -1, with nothing changed, if an action is invalid.
     """
     if not valid(actions):
         return -1

@@ -1,4 +1,4 @@
-"""The market: prices and observations of all symbols as one read-only block that every account shares."""
+"""The market: prices and observations of all symbols as one read-only block shared by all accounts."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ OPEN, HIGH, LOW, CLOSE = range(4)
 VOLUME, YEARS, TURBULENCE = range(3)
 OBSERVABLE, DELISTED = 1, 2
 YEAR = np.timedelta64(8766, "h")  # 365.25 days
-# A symbol may lack this many of the market's last bars without being taken for delisted.
+# A symbol without this many of the market's last bars does not yet count as delisted.
 OUTAGE_BARS = 5
 T = TypeVar("T", bound=np.generic)
 
@@ -21,10 +21,10 @@ OHLC = ["open", "high", "low", "close"]
 
 
 class Block(NamedTuple):
-    """The arrays as compiled code takes them: whole, whatever part of them a market shows, and never written to.
+    """Arrays for compiled code: always the full arrays, of which a market may show a part; never written to.
 
-    They are left writable because a call passes writable arrays several times faster than read-only ones. What only
-    some rules look at is kept apart from the prices, so that the others run faster.
+    They are flagged writable because Numba passes writable arrays several times faster than read-only ones. Data used
+    by some rules only are separate from the prices, for speed.
     """
 
     prices: NDArray[np.float64]  # (S, B, 4) open, high, low, close; NaN where the symbol has no bar
@@ -36,27 +36,27 @@ class Block(NamedTuple):
 
 
 class Market:
-    """Prices [symbols, bars] and observations [symbols, bars, features] on one clock; immutable.
+    """Prices [symbols, bars] and observations [symbols, bars, features] on a common clock; immutable.
 
     A symbol may be listed late, lack bars (an outage, a halt) and end early: there its prices are NaN and `alive` is
-    false. Nothing is filled in.
+    false. Missing bars are not filled in.
 
-    A symbol is delisted at its last bar when the market runs on for more than `OUTAGE_BARS` bars and for longer than
-    the symbol was ever absent before.
+    A symbol is delisted at its last bar if the market continues for more than `OUTAGE_BARS` bars and for longer than
+    any earlier gap of the symbol.
 
     Attributes:
         symbols: S names, in the order of the first axis.
         timestamps: (B,) datetime64[ns], UTC without zone, increasing.
         open, high, low, close: (S, B) float64, NaN where the symbol has no bar.
-        volume: (S, B) float64 likewise, or None when it is not known of every bar.
+        volume: (S, B) float64 likewise, or None if it is not known for every bar.
         alive: (S, B) bool, whether the symbol has a bar.
         has_later_bar: (S, B) bool, whether the symbol has a bar after this one, in the bars that this market shows.
         delisted: (S, B) bool, whether the symbol is delisted at the bar's close.
         observations: (S, B, F) float32, NaN where missing.
         observation_names: the names of the F columns.
-        observable: (S, B) bool, whether the symbol has a bar and all its observations; only there is anything decided.
+        observable: (S, B) bool, whether the symbol has a bar and all its observations; decisions are made only there.
         turbulence: (B,) float64, or None; NaN where unknown.
-        block: the arrays for compiled code, of which this market is the bars first <= bar < stop.
+        block: the arrays for compiled code; this market shows the bars first <= bar < stop.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Market:
         turbulence: NDArray[np.float64] | None = None,
         volume: NDArray[np.float64] | None = None,
     ) -> None:
-        """Check and take over the arrays.
+        """Check and store the arrays.
 
         Args:
             symbols: S names.
@@ -77,7 +77,7 @@ class Market:
             prices: (S, B, 4) open, high, low and close; NaN where a symbol has no bar.
             observations: (S, B, F); NaN where missing.
             observation_names: F names.
-            turbulence: (B,), what is known of the whole market's turbulence at each close.
+            turbulence: (B,), the whole market's turbulence as known at each close.
             volume: (S, B) shares traded in each bar. The market has no volume unless every bar has a finite one of at
                 least 0.
 
@@ -116,14 +116,15 @@ class Market:
         """Build the block from long tables.
 
         Args:
-            bars: columns `timestamp` (UTC), `symbol`, `open`, `high`, `low`, `close`, and `volume` where it is known;
-                more are ignored.
-            observations: `timestamp`, `symbol` and one float column per observation, in the order to be kept; rows may
-                be missing, where the symbol is then not observable.
-            turbulence: indexed by timestamp; bars without a value have none.
+            bars: columns `timestamp` (UTC), `symbol`, `open`, `high`, `low`, `close`, and `volume` if known; further
+                columns are ignored.
+            observations: `timestamp`, `symbol` and one float column per observation, in the order to be kept; where a
+                row is missing, the symbol is not observable.
+            turbulence: indexed by timestamp; NaN for bars without a value.
 
         Raises:
-            UserError: for a missing column, duplicate keys, observations without a bar, or what `Market` refuses.
+            UserError: for a missing column, duplicate keys, observations without a bar, or arrays that `Market`
+                refuses.
         """
         names = [column for column in observations.columns if column not in KEYS]
         for table, wanted, label in ((bars, KEYS + OHLC, "bars"), (observations, KEYS, "observations")):
@@ -217,14 +218,14 @@ class Market:
         return self.stop - self.first
 
     def between(self, start: Any, end: Any) -> "Market":
-        """The bars with start <= timestamp < end, on the same memory.
+        """The bars with start <= timestamp < end, as a view on the same memory.
 
         Args:
-            start: anything pandas reads as a time; UTC where it names no zone. None for the first bar.
+            start: anything pandas reads as a time; UTC if it has no time zone. None for the first bar.
             end: likewise; None for after the last bar.
 
         Raises:
-            UserError: when no bar lies between.
+            UserError: when there is no bar between them.
         """
         first = 0 if start is None else int(np.searchsorted(self.timestamps, _instant(start)))
         stop = self.n_bars if end is None else int(np.searchsorted(self.timestamps, _instant(end)))
@@ -307,7 +308,7 @@ def _places(
         index = np.minimum(np.searchsorted(known, values), len(known) - 1)
         strange = known[index] != values
         if strange.any():
-            raise UserError(f"market: {label} name the {column} {values[strange][0]}, of which there is no bar")
+            raise UserError(f"market: {label} have the {column} {values[strange][0]}, which has no bar")
         indices.append(index)
     return indices[0], indices[1]
 

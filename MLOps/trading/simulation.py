@@ -1,4 +1,4 @@
-"""A policy over a whole market, as a backtest runs it, and the ledger of what happened."""
+"""Run a policy over a whole market, as in a backtest, and record the ledger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from MLOps.trading.market import Market
 # (observations (n, D), symbol_index, bar) -> actions (n,), or (1, S) for a portfolio; see `simulate`.
 Policy = Callable[[NDArray[np.float32], NDArray[np.intp], int], NDArray[Any]]
 
-# Where no action was asked for.
+# Recorded where the policy was not called.
 NO_ACTION = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """Everything that happened, per bar.
+    """Record of a simulation, per bar.
 
     The first axis is the symbol, except that `cash`, `equity`, `costs` and `rewards` have one row per account: S rows
-    when every symbol has its own account, one row for a portfolio. At bars at which an account does not move, because
-    its symbol has no bar, its state is repeated and nothing is filled, earned or paid.
+    if every symbol has its own account, one row for a portfolio. At bars at which an account does not move, because its
+    symbol has no bar, its state is repeated, and there are no fills, gains or costs.
 
     Attributes:
         symbols: S names.
         timestamps: (B,) datetime64[ns], UTC.
         close: (S, B) the market's closes, NaN where a symbol has no bar.
-        tradable: (S, B) bool, from the first bar at which a decision on the symbol can be asked for to the symbol's
+        tradable: (S, B) bool, true from the first bar at which a decision on the symbol is possible to the symbol's
             last bar in the market, gaps included.
-        actions: (S, B) what the policy decided at the bar's close; where it was not asked, NO_ACTION for the scheme
-            `discrete` and NaN for the others.
+        actions: (S, B) the policy's action at the bar's close; where the policy was not called, NO_ACTION for the
+            scheme `discrete` and NaN for the others.
         order_shares, order_price: (S, B) shares traded by the last decision and their fill price, slippage included; 0
             and NaN where nothing was filled.
-        exit_shares, exit_price: (S, B) the same of stop-loss, take-profit, margin call, delisting and bankruptcy, later
-            in the same bar.
+        exit_shares, exit_price: (S, B) the same for stop-loss, take-profit, margin call, delisting and bankruptcy,
+            later in the same bar.
         position: (S, B) shares held at the bar's close.
-        entry_price: (S, B) average price of what is held, slippage included; 0 where nothing is.
-        holding_bars: (S, B) closes that the position has lived through.
+        entry_price: (S, B) average entry price of the position, slippage included; 0 without a position.
+        holding_bars: (S, B) number of closes since the position was opened.
         cash, equity: (N, B) money at the bar's close; equity = cash + sum of position × last close.
         costs: (N, B) money lost in the bar to commission, fixed fees, slippage and borrowing.
         rewards: (N, B) the reward of the step that ended at the bar's close.
@@ -82,21 +82,21 @@ class Ledger:
 
 
 def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
-    """Let `policy` trade the whole market, from its first bar to its last.
+    """Trade the whole market with `policy`, from its first bar to its last.
 
     With `account: per_symbol` every symbol has its own account with `initial_cash`, which moves over the bars of its
-    symbol; with `portfolio` one account holds all and moves over all bars. At each bar `policy(observations,
-    symbol_index, bar)` is asked for the accounts that can decide: whose symbol is observable at the bar and has a later
-    one, and that are not bankrupt. `symbol_index` says which symbols the rows of `observations` are, `bar` indexes
-    `market.timestamps`; one action per row is expected. A portfolio is asked with one row and the index of all symbols
-    when any symbol can be decided on, and answers with one row of S actions.
+    symbol; with `portfolio` one account holds all symbols and moves over all bars. At each bar `policy(observations,
+    symbol_index, bar)` is called for the accounts that can decide: those that are not bankrupt and whose symbol is
+    observable at the bar and has a later one. `symbol_index` gives the symbol of each row of `observations`, `bar`
+    indexes `market.timestamps`; the policy returns one action per row. For a portfolio the policy is called with one
+    row and the indices of all symbols if any symbol can be decided on, and returns one row of S actions.
 
-    Under the scheme `weights` the answer NaN asks for no order. An account keeps its cash until its symbol is listed,
-    and a position at its last close when its symbol ends without being delisted.
+    Under the scheme `weights`, NaN means no order. An account holds its initial cash until its symbol is listed, and
+    keeps a position at its last close if its symbol ends without being delisted.
 
     Raises:
-        UserError: when the policy answers with the wrong shape, an unknown action or a number outside [-1, 1], or when
-            the market lacks what the rules need.
+        UserError: when the policy returns the wrong shape, an unknown action or a number outside [-1, 1], or when the
+            market lacks data that the rules need.
     """
     portfolio, discrete = config.account == "portfolio", config.scheme == "discrete"
     block, rules = market.block, kernel.rules_of(config)
@@ -131,15 +131,15 @@ def simulate(policy: Policy, market: Market, config: TradingConfig) -> Ledger:
 
 
 def replay(targets: NDArray[np.floating[Any]], market: Market, config: TradingConfig) -> Ledger:
-    """What `simulate` answers under the scheme `weights` for a policy that looks at nothing: one compiled call.
+    """The result of `simulate` under the scheme `weights` for decisions known in advance, in one compiled call.
 
     Args:
-        targets: (S, B) exposure as a fraction of equity, in [-1, 1], to trade to from each bar; NaN for no order. They
-            count at bars at which `simulate` would ask.
+        targets: (S, B) target exposure at each bar as a fraction of equity, in [-1, 1]; NaN for no order. They are used
+            at bars at which `simulate` would call the policy.
 
     Raises:
-        UserError: the scheme is another, the targets have another shape or lie outside [-1, 1], or the market lacks
-            what the rules need.
+        UserError: the scheme is not `weights`, the targets have another shape or lie outside [-1, 1], or the market
+            lacks data that the rules need.
     """
     if config.scheme != "weights":
         raise UserError(f"expected trading.scheme weights to replay targets, found {config.scheme}")
@@ -168,11 +168,11 @@ def replay(targets: NDArray[np.floating[Any]], market: Market, config: TradingCo
 
 
 class _Run(NamedTuple):
-    """Accounts on their way over a market, and every state they were in.
+    """Accounts during a simulation, and the record of their states.
 
     Attributes:
         accounts: (N,) `kernel.ACCOUNT`; holdings: (N, A) `kernel.HOLDING`.
-        decides: (S, B) whether a decision can be asked for at a bar.
+        decides: (S, B) whether a decision on the symbol is possible at a bar.
         goes_on: (N, B) whether the account moves on from a bar.
         history, holding_history, rewards: (N, B), (N, B, A), (N, B), written at the bars visited.
     """
@@ -187,7 +187,7 @@ class _Run(NamedTuple):
 
     @classmethod
     def open(cls, market: Market, config: TradingConfig) -> "_Run":
-        """Fresh accounts at the market's first bar."""
+        """New accounts at the market's first bar."""
         check_market(market, config)
         portfolio = config.account == "portfolio"
         symbols, bars = market.n_symbols, market.n_bars
@@ -210,7 +210,7 @@ class _Run(NamedTuple):
         )
 
     def newest(self) -> NDArray[np.intp]:
-        """(N, B) the last bar that each account visited up to each bar."""
+        """(N, B) the last bar visited by each account, at or before each bar."""
         visited = self.history["steps"] > 0
         visited[:, 0] = True
         return np.maximum.accumulate(np.where(visited, np.arange(visited.shape[1]), 0), axis=1)
@@ -228,7 +228,7 @@ def _ledger(market: Market, decisions: NDArray[Any], run: _Run) -> Ledger:
         return np.take_along_axis(run.history[name], newest, axis=1)
 
     def of_symbol(name: str, between: float | None = None) -> NDArray[Any]:
-        """(S, B) a field of the holdings; at bars that were not visited its last value, or `between`."""
+        """(S, B) a field of the holdings; at bars that were not visited, its last value or `between`."""
         values = np.take_along_axis(run.holding_history[name], newest[..., None], axis=1)
         if between is not None:
             values[~visited] = between
@@ -260,10 +260,10 @@ def _tradable(market: Market) -> NDArray[np.bool_]:
 
 
 def check_market(market: Market, config: TradingConfig) -> None:
-    """Refuse rules that need what the market lacks.
+    """Check that the market has the data that the rules need.
 
     Raises:
-        UserError: for a turbulence stop without turbulence, or a limit of participation without volume.
+        UserError: for a turbulence stop without turbulence, or a participation limit without volume.
     """
     if config.turbulence_stop is not None and market.turbulence is None:
         raise UserError("trading.turbulence_stop is set, but the market has no turbulence; add it or set null")

@@ -1,4 +1,4 @@
-"""N trading environments in one compiled call, in stable-baselines3's form."""
+"""N trading environments stepped in one compiled call, with stable-baselines3's interface."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from MLOps.trading.market import Market
 
 
 class TradingVecEnv(VecEnv):
-    """N accounts, each in an episode of its own; environment i is `TradingEnv` seeded with seed + i, bit for bit.
+    """N accounts, each in its own episode; environment i equals `TradingEnv` seeded with seed + i, bit for bit.
 
-    Observations are (N, D) float32 in the order of `observation_columns`, rewards (N,) float32, dones (N,) bool. What
-    `step` returns is written anew two steps later. The info of an ended episode holds `terminal_observation`,
+    Observations are (N, D) float32 in the order of `observation_columns`, rewards (N,) float32, dones (N,) bool. Arrays
+    returned by `step` are overwritten two steps later. The info of an ended episode holds `terminal_observation`,
     `TimeLimit.truncated` (true unless the account went bankrupt), `episode` with its total reward `r` and length `l`,
     and the account's final `equity` and `costs`; all other infos are empty.
     """
@@ -31,7 +31,7 @@ class TradingVecEnv(VecEnv):
         super().__init__(n_envs, episodes.observation_space, episodes.action_space)
         self.seed(seed)
         shape = (n_envs, *episodes.observation_space.shape)
-        # Two sets by turns: the caller still reads the last observations while the next are written.
+        # Two alternating buffers: the caller still reads the last observations while the next are written.
         self._outputs = [
             (np.zeros(shape, np.float32), np.zeros(n_envs, np.float32), np.zeros(n_envs, np.bool_)) for _ in range(2)
         ]
@@ -76,20 +76,20 @@ class TradingVecEnv(VecEnv):
         if n_done < 0:
             raise UserError(f"expected every action in {self.action_space}, found {self._actions.tolist()}")
         if n_done or self._with_info:
-            self._tell(np.flatnonzero(dones))
+            self._write_infos(np.flatnonzero(dones))
         return observations, rewards, dones, self._infos
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Everything that changes, as named arrays; see `Episodes.get_state`."""
+        """The full state as named arrays; see `Episodes.get_state`."""
         return self._episodes.get_state()
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Go on from `state`; returns the observations there, (N, D)."""
+        """Restore `state` and return its observations, (N, D)."""
         self._episodes.set_state(state)
         return self._observations()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; there are no resources to release."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         if attr_name == "render_mode":
@@ -102,7 +102,7 @@ class TradingVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        raise NotImplementedError("there is no environment by itself; TradingEnv is one")
+        raise NotImplementedError("a TradingVecEnv has no separate environments; use TradingEnv")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         return [False for _ in self._get_indices(indices)]
@@ -113,8 +113,8 @@ class TradingVecEnv(VecEnv):
         self._episodes.observe(observations)
         return observations
 
-    def _tell(self, done: NDArray[np.intp]) -> None:
-        """Write the infos of the episodes that ended, and take away those of the step before."""
+    def _write_infos(self, done: NDArray[np.intp]) -> None:
+        """Write the infos of the episodes that ended, and clear those of the previous step."""
         infos = self._infos
         for i in self._with_info:
             infos[i] = {}

@@ -100,7 +100,7 @@ def test_other_columns_are_left_out_and_named(
 ) -> None:
     bars.assign(vwap=1.0, trades=3).to_csv(tmp_path / "bars.csv", index=False)
     pd.testing.assert_frame_equal(load_bars(config, 0), check_raw_bars(bars, "expected"))
-    assert "columns left out: vwap, trades" in capsys.readouterr().err
+    assert "columns dropped: vwap, trades" in capsys.readouterr().err
 
 
 def test_an_adjusted_close_adjusts_all_prices(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame, Path], object], str]] = {
     ),
     "no time": (
         lambda bars, path: bars.assign(timestamp="yesterday").to_csv(path, index=False),
-        r"timestamp must be dates, times or epoch numbers; 60 cells are none, first row 0 \('yesterday'\)",
+        r"timestamp must hold dates, times or epoch numbers; 60 cells do not, first row 0 \('yesterday'\)",
     ),
     "days first": (
         lambda bars, path: bars.assign(timestamp=bars["timestamp"].dt.strftime("%d/%m/%Y")).to_csv(path, index=False),

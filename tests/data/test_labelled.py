@@ -53,7 +53,7 @@ def test_rows_keep_the_order_of_the_file_whatever_their_ids(
     read_back = read(named, tmp_path)
     assert read_back["a"].tolist() == table["a"].tolist()
     assert read_back["timestamp"].is_monotonic_increasing
-    assert "rows count in the file's order; data.labelled.time can name a column" in capsys.readouterr().out
+    assert "rows are used in the file's order; set data.labelled.time" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("times", ["number", "day"])
@@ -85,13 +85,13 @@ def test_only_named_features_are_read(table: pd.DataFrame, tmp_path: Path) -> No
     ("change", "sentence"),
     [
         (lambda t: t.rename(columns={"target": "targt"}), "no column 'target'.*did you mean 'targt'"),
-        (lambda t: t.assign(id=t["id"].clip(upper=30)), "at row 31 it comes twice"),
-        (lambda t: t.assign(id=t["id"].where(t["id"] != 4)), "at row 4 it is empty"),
+        (lambda t: t.assign(id=t["id"].clip(upper=30)), "it is repeated in .* first row 31"),
+        (lambda t: t.assign(id=t["id"].where(t["id"] != 4)), "it is empty in 1 rows, first row 4"),
         (lambda t: t.assign(a=t["a"].astype("str").where(t["id"] != 7, "much")), "a must hold finite numbers.*'much'"),
         (lambda t: t.assign(b=np.inf), "b must hold finite numbers"),
-        (lambda t: t[["id", "target"]], "expected columns of features"),
-        (lambda t: t.rename(columns={"a": "symbol"}), "symbol is a name that the pipeline gives itself"),
-        (lambda t: t.head(0), "expected rows, found none"),
+        (lambda t: t[["id", "target"]], "expected feature columns"),
+        (lambda t: t.rename(columns={"a": "symbol"}), "the column name symbol is reserved by the pipeline"),
+        (lambda t: t.head(0), "expected at least one row, found none"),
     ],
 )
 def test_what_is_no_labelled_table_is_told(

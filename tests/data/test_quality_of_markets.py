@@ -275,7 +275,7 @@ def test_a_finding_that_is_true_is_accepted_by_name() -> None:
     for name, sentence in (
         ("ded feed", "no finding is called 'ded feed'; did you mean 'dead feed'"),
         ("high or low inside the bar", "cannot be accepted: no later stage can use such bars"),
-        ("copied bar", "cannot be accepted: it stops nothing"),
+        ("copied bar", "cannot be accepted: it does not stop runs"),
     ):
         with pytest.raises(UserError, match=rf"data\.accept_findings: .*{sentence}"):
             assess(bars, clock, accepted=[name])

@@ -1,6 +1,6 @@
-"""Where bars come from: one file a source, one function each, all answering raw bars in contract form.
+"""Data sources: one file and one function per source, each returning raw bars in contract form.
 
-The exception is `labelled`, whose table has a contract of its own: features and targets in the place of prices.
+The exception is `labelled`, whose table has its own contract: features and targets instead of prices.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from MLOps.config.data import DataConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-# The function of each source, of the configuration and a seed. Names, so that only the one in use is imported.
+# The function of each source; it takes the configuration and a seed. Names, so that only the one in use is imported.
 SOURCES: dict[str, str] = {
     "sample": "MLOps.data.sources.sample:read_sample",
     "csv": "MLOps.data.sources.files:read_csv",
@@ -26,17 +26,17 @@ SAMPLE = Path("data/sample/bars.csv.gz")
 
 
 def load_bars(config: DataConfig, seed: int) -> "pd.DataFrame":
-    """Raw bars of the configured source, as it gave them.
+    """Raw bars (or the labelled table) of the configured source.
 
     Raises:
-        UserError: the source cannot be read, or what it gave is no bars, or no labelled table.
+        UserError: the source cannot be read, or its table breaks the contract.
     """
     bars: pd.DataFrame = resolve_name(SOURCES[config.source])(config, seed)
     return bars
 
 
 def source_file(config: DataConfig) -> Path | None:
-    """The file or folder that the configured source reads; None for one that reads no file."""
+    """The file or folder that the configured source reads; None for a source without files."""
     files = {"csv": config.csv.path, "files": config.files.path, "labelled": config.labelled.path}
     if config.source == "sample":
         return SAMPLE

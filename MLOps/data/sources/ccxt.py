@@ -1,4 +1,4 @@
-"""`data.source: ccxt`: bars from a crypto exchange by the optional package ccxt."""
+"""`data.source: ccxt`: bars of a crypto exchange, downloaded with the optional package ccxt."""
 
 from typing import Any
 
@@ -16,25 +16,27 @@ PAGE_BARS = 500
 def read_ccxt(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The bars of `data.ccxt`."""
     try:
-        # An optional package: whoever needs no exchange need not install it.
+        # An optional package, needed by this source only.
         import ccxt
     except ImportError:
-        raise UserError("data.source: ccxt needs ccxt; `pip install -r requirements-sources.txt`") from None
+        raise UserError(
+            "data.source: ccxt needs the package ccxt; run `pip install -r requirements-sources.txt`"
+        ) from None
     name = config.ccxt.exchange
     if name not in ccxt.exchanges:
-        raise UserError(f"data.ccxt.exchange: ccxt knows no {name!r}; {suggest(name, ccxt.exchanges)}")
+        raise UserError(f"data.ccxt.exchange: ccxt has no exchange {name!r}; {suggest(name, ccxt.exchanges)}")
     return download(config, getattr(ccxt, name)({"enableRateLimit": True}))
 
 
 def download(config: DataConfig, exchange: Any) -> pd.DataFrame:
-    """The bars of `data.ccxt` by `exchange`, one of ccxt's."""
+    """Download the bars of `data.ccxt` from `exchange`, a ccxt exchange object."""
     bar_ms = int(exchange.parse_timeframe(config.ccxt.timeframe) * 1000)
     tables = []
     for symbol in config.ccxt.symbols:
         folder = DOWNLOADS / "ccxt" / config.ccxt.exchange / config.ccxt.timeframe
 
         def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:
-            # The bar that is still being made has the values of an unfinished one.
+            # The newest bar is left out while it is unfinished.
             end_ms = min(_ms(last), exchange.milliseconds() - bar_ms + 1)
             rows, since = [], _ms(first)
             while since < end_ms:

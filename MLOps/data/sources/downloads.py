@@ -1,6 +1,6 @@
-"""Downloads that grow: only missing bars are asked for, and what is there gives way to something whole only.
+"""Incremental downloads: only missing bars are requested, and files are replaced atomically.
 
-They lie in data/downloads/, outside any stage's outputs, for DVC deletes those before the stage runs.
+They are stored in data/downloads/, outside all stage outputs, because DVC deletes outputs before a stage runs.
 """
 
 import time
@@ -16,7 +16,7 @@ from MLOps.errors import UserError
 DOWNLOADS = Path("data/downloads")
 ATTEMPTS = 5
 FIRST_WAIT_S = 1.0  # doubled after each failure
-# Bars asked for again at the end of what is there. A split or a dividend since then shows in them.
+# Bars at the end of the stored download that are requested again, to detect a split or a dividend since then.
 OVERLAP_BARS = 5
 SAME_PRICE = 1e-4  # relative; sources round
 
@@ -24,19 +24,19 @@ Fetch = Callable[[pd.Timestamp, pd.Timestamp], pd.DataFrame]
 
 
 def extend(path: Path, fetch: Fetch, start: str, end: str, sleep: Callable[[float], None] = time.sleep) -> pd.DataFrame:
-    """The bars with start <= timestamp < end, from the file at `path` and, as far as it lacks them, from `fetch`.
+    """The bars with start <= timestamp < end, from the file at `path`; missing ones are fetched and stored.
 
     Args:
-        path: one symbol's download, a Parquet file that is made or extended; written whole or not at all.
-        fetch: bars of a span [from, to): `timestamp` in UTC and values, sorted.
+        path: one symbol's download, a Parquet file that is created or extended atomically.
+        fetch: returns the bars of a span [from, to): `timestamp` in UTC and values, sorted.
         start, end: days, in UTC.
         sleep: waits between attempts.
 
     Raises:
-        UserError: the source fails ATTEMPTS times; what was downloaded before is kept.
+        UserError: the source fails ATTEMPTS times; earlier downloads are kept.
     """
     first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
-    # How far a download reached is kept beside its bars: days without a bar are not asked for again.
+    # The downloaded span is stored with the bars, so that days without a bar are not requested again.
     stored = read_table(path) if path.is_file() else None
     if stored is None or stored.attrs["start"] > first.isoformat():
         bars = _tried(fetch, first, last, path, sleep)
@@ -46,7 +46,7 @@ def extend(path: Path, fetch: Fetch, start: str, end: str, sleep: Callable[[floa
         if _agree(stored, fresh):
             bars = pd.concat([stored[stored["timestamp"] < since], fresh], ignore_index=True)
         else:
-            # Prices were adjusted since: the old ones are on another scale.
+            # Prices have been adjusted since, so the stored ones are on another scale.
             bars = _tried(fetch, first, last, path, sleep)
     else:
         return _between(stored, first, last)
@@ -67,12 +67,12 @@ def _tried(
             bars = fetch(first, last)
         except UserError:
             raise
-        # Client libraries raise what they please; whatever it is, the next attempt may do better.
+        # Client libraries raise exceptions of any type, and most failures are temporary.
         except Exception as error:
             if attempt == ATTEMPTS - 1:
                 raise UserError(
                     f"{path.stem}: the download failed {ATTEMPTS} times, last with {type(error).__name__}: "
-                    f"{' '.join(str(error).split())[:200]}; try later, what was downloaded before is kept"
+                    f"{' '.join(str(error).split())[:200]}; try again later, earlier downloads are kept"
                 ) from None
             sleep(FIRST_WAIT_S * 2**attempt)
         else:
@@ -85,7 +85,7 @@ def _tried(
 
 
 def _agree(stored: pd.DataFrame, fresh: pd.DataFrame) -> bool:
-    """Whether the bars that both have are at the same prices."""
+    """Whether the bars in both tables have the same prices."""
     columns = [name for name in (*PRICES, "adj_close") if name in stored.columns]
     both = stored.merge(fresh, on="timestamp", suffixes=("", "_fresh"))
     old, new = both[columns].to_numpy(), both[[f"{name}_fresh" for name in columns]].to_numpy()

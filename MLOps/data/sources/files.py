@@ -1,8 +1,8 @@
-"""`data.source: files`: bars in files of any usual spelling; `csv` is one file that already has the contract's columns.
+"""`data.source: files`: bars in files with any of the usual column names; `csv`: one file with the contract's columns.
 
-One file may hold many symbols, or a folder one file a symbol (its name is the symbol's). Columns that mean nothing here
-are left out, and named. Order carries no meaning. Timestamps may be text, dates, or epoch seconds, milliseconds,
-microseconds or nanoseconds; those without a zone are taken for UTC.
+A single file may hold many symbols; a folder holds one file per symbol, named after it. Unknown columns are dropped and
+listed on standard error. Rows may be in any order. Timestamps may be text, dates, or epoch seconds, milliseconds,
+microseconds or nanoseconds; without a time zone they are read as UTC.
 """
 
 import difflib
@@ -20,8 +20,8 @@ from MLOps.data.bars import ADJUSTED_CLOSE, KEYS, PRICES, VALUES, VOLUME, check_
 from MLOps.data.tables import SUFFIXES, read_table
 from MLOps.errors import UserError
 
-# Spellings as they come once they are in lower case and without punctuation. The first one that a file has is taken, so
-# that exchange dumps with a date beside their epoch time keep the epoch time.
+# Known column names in lower case without punctuation. The first one that a file has is used, so that the epoch time of
+# an exchange dump takes precedence over its date.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "timestamp": ("timestamp", "unix", "unixtimestamp", "opentime", "datetime", "date", "time", "dt", "gmttime", "ts"),
     "symbol": ("symbol", "tic", "ticker", "instrument", "asset", "pair", "secid", "name", "code"),
@@ -47,16 +47,16 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume", "6volume"),
 }
-# A column with "close" in its name that is no spelling above may be an adjusted close, unless it is one of these.
+# An unknown column with "close" in its name may be an adjusted close, unless it contains one of these.
 NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct")
-MISSPELT = 0.8  # similarity from which on a column is taken for a misspelling of one that lacks
-# An epoch number is read by its size: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
+MISSPELT = 0.8  # a column at least this similar to a missing one counts as a misspelling of it
+# The size of an epoch number gives its unit: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
 Columns = Mapping[str, str | None]
 
 
 def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The raw bars under `data.files.path`, a file or a folder, sorted whatever order they came in."""
+    """The raw bars under `data.files.path`, a file or a folder, sorted."""
     path, columns = Path(config.files.path), config.files.columns
     if not path.is_dir():
         return bars_from_file(path, config.on_duplicate, "sort", columns)
@@ -65,12 +65,12 @@ def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
         raise UserError(f"{path}: expected files ending in {', '.join(SUFFIXES)}, found none; set data.files.path")
     tables = [bars_from_file(file, config.on_duplicate, "sort", columns) for file in files]
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
-    # Each file is in order by itself; that two of them hold the same symbol's bars shows only here.
+    # Each file has been checked alone; here duplicates of a symbol's bars across files are found.
     return check_raw_bars(bars, str(path), hint="or give each symbol one file")
 
 
 def read_csv(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The raw bars in the file `data.csv.path`; its order counts, and `data.on_unsorted` says what of a wrong one."""
+    """The raw bars in the file `data.csv.path`; `data.on_unsorted` sets how rows out of order are handled."""
     return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted)
 
 
@@ -86,18 +86,18 @@ def bars_from_file(
 def bars_from_table(
     table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str, columns: Columns | None = None
 ) -> pd.DataFrame:
-    """Raw bars from a table of any usual spelling.
+    """Raw bars from a table with any of the usual column names.
 
     Args:
         table: as read.
-        path: where it is from: it names the symbol when no column does, and every sentence begins with it.
+        path: its file; gives the symbol if no column does, and is the prefix of error messages.
         on_duplicate: "error", or "keep_last" of a symbol's bars at one timestamp.
         on_unsorted: "error", or "sort" by symbol and timestamp.
-        columns: names in the contract by the table's own, None for a column to leave out.
+        columns: maps the table's column names to those of the contract; None drops a column.
 
     Raises:
-        UserError: a column is missing, or looks like one of the contract's and is none of its spellings; a cell is no
-            number or no time; or the rows are no bars.
+        UserError: a column is missing, or resembles a contract column without being a known name of it; a cell is not
+            a number or a time; or the rows break the contract.
     """
     bars = _spelt(table, path, columns or {})
     hint = "or set data.on_duplicate / data.on_unsorted"
@@ -120,7 +120,7 @@ def _plain(name: object) -> str:
 
 
 def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
-    """The columns that are known, under their names in the contract; the others are told."""
+    """The known columns, renamed as in the contract; the others are dropped and listed on standard error."""
     names = [str(name) for name in table.columns]
     table = table.set_axis(names, axis=1)
     for name in columns:
@@ -129,7 +129,7 @@ def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
     chosen = {theirs: ours for theirs, ours in columns.items() if ours is not None}
     free = [name for name in names if name not in columns]
     plain = {_plain(name): name for name in reversed(free)}
-    # Exchanges give volume in several units, the traded one first: "Volume BTC", "Volume USD".
+    # Exchanges list volume in several units, the traded asset's first: "Volume BTC", "Volume USD".
     if volumes := [name for name in free if _plain(name).startswith(VOLUME)]:
         plain.setdefault(VOLUME, volumes[0])
     for name, spellings in SPELLINGS.items():
@@ -138,7 +138,7 @@ def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
     left_out = [name for name in free if name not in chosen and name != "index"]
     _refuse_doubtful(left_out, set(chosen.values()), path)
     if left_out:
-        print(f"{path}: columns left out: {', '.join(left_out)}", file=sys.stderr)
+        print(f"{path}: columns dropped: {', '.join(left_out)}", file=sys.stderr)
     bars = table.loc[:, list(chosen)].rename(columns=chosen)
     if "symbol" not in bars.columns:
         suffix = next(suffix for suffix in sorted(SUFFIXES, key=len) if path.name.lower().endswith(suffix))
@@ -147,12 +147,12 @@ def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _refuse_doubtful(left_out: list[str], found: set[str], path: Path) -> None:
-    """Refuse to leave out what may be a price or a volume: prices that are silently unadjusted make false returns."""
+    """Refuse to drop a possible price or volume column: returns of silently unadjusted prices would be wrong."""
 
     def refuse(name: str, meaning: str) -> None:
         raise UserError(
-            f"{path}: the column {name!r} looks like {meaning} and is none of its known spellings; name it in "
-            f"data.files.columns: {{{name}: {meaning}}}, or leave it out by {{{name}: null}} (data.source: files)"
+            f"{path}: the column {name!r} looks like {meaning} but is not a known name of it; map it with "
+            f"data.files.columns: {{{name}: {meaning}}}, or drop it with {{{name}: null}} (data.source: files)"
         )
 
     for name in left_out:
@@ -174,7 +174,7 @@ def _refuse_doubtful(left_out: list[str], found: set[str], path: Path) -> None:
 
 
 def _without_repeated_headers(bars: pd.DataFrame) -> pd.DataFrame:
-    """Files that were appended to each other carry their header again in the middle."""
+    """Drop rows that repeat the header, as in concatenated files."""
     if bars["open"].dtype.kind in "fiu":
         return bars
     header = bars["open"].astype("str").str.strip().str.lower().isin(SPELLINGS["open"])
@@ -182,7 +182,7 @@ def _without_repeated_headers(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(values: pd.Series, path: Path) -> pd.Series:
-    """Cells as float64; commas between thousands are taken out where the groups of three show that they are that."""
+    """Cells as float64; commas are removed if they separate groups of three digits."""
     if values.dtype.kind in "fiu":
         return values.astype("float64")
     text = values.astype("str").str.strip()
@@ -192,7 +192,7 @@ def _numbers(values: pd.Series, path: Path) -> pd.Series:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(
-            f"{path}: {values.name} must hold numbers; {int(wrong.sum())} cells are none, first row {row} "
+            f"{path}: {values.name} must hold numbers; {int(wrong.sum())} cells do not, first row {row} "
             f"({text.iloc[row]!r}); correct them"
         )
     return numbers.astype("float64")
@@ -205,7 +205,7 @@ def _times(values: pd.Series, path: Path) -> pd.Series:
     text = values.astype("str").str.strip()
     if values.dtype.kind in "iuf" or text.iloc[0].isdigit():
         numbers = pd.to_numeric(values, errors="coerce")
-        # 20240131 is a day, not the 234th of 1970.
+        # 20240131 is a date, not an epoch time on day 234 of 1970.
         days = numbers.between(19000101, 21001231).all()
         if numbers.notna().all() and not days:
             unit = next(unit for limit, unit in EPOCH_UNITS if float(numbers.abs().max()) < limit)
@@ -218,7 +218,7 @@ def _times(values: pd.Series, path: Path) -> pd.Series:
     if times.isna().any():
         row = int(np.argmax(times.isna()))
         raise UserError(
-            f"{path}: timestamp must be dates, times or epoch numbers; {int(times.isna().sum())} cells are none, first "
+            f"{path}: timestamp must hold dates, times or epoch numbers; {int(times.isna().sum())} cells do not, first "
             f"row {row} ({text.iloc[row]!r}); correct them"
         )
     _refuse_ambiguous_days(text, path)
@@ -226,7 +226,7 @@ def _times(values: pd.Series, path: Path) -> pd.Series:
 
 
 def _refuse_ambiguous_days(text: pd.Series, path: Path) -> None:
-    """Months first is how 03/04/2024 is read; where a day above 12 shows that days come first, the rest was misread."""
+    """Refuse dates with the day first: 03/04/2024 is read month first, so a day above 12 there shows a misreading."""
     parts = text.str.extract(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}").astype("float64")
     if (parts[0] > 12).any():
         row = int(np.argmax(parts[0] > 12))

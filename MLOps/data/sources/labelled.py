@@ -1,10 +1,9 @@
-"""`data.source: labelled`: a table of features with a target score, as prediction tournaments give; no prices.
+"""`data.source: labelled`: a table of features with a target score, as in prediction tournaments; no prices.
 
-Rows count as one sequence, in the file's order or in that of `data.labelled.time`. Its place in that order is a row's
-timestamp, one minute a row from 1970 on, so that all that keeps the future from the past for bars does so here: splits,
-purge, folds, windows.
-The contract of the table: `timestamp`, `symbol` (SEQUENCE throughout), the feature columns (float64, NaN where empty),
-and `target` (float64, NaN where it is not known).
+The rows form one sequence, in the file's order or sorted by `data.labelled.time`. A row's timestamp is its position in
+the sequence, one minute per row from 1970 on, so that splits, purging, folds and windows work as they do for bars.
+The contract of the table: `timestamp`, `symbol` (SEQUENCE in every row), the feature columns (float64, NaN if empty),
+and `target` (float64, NaN if unknown).
 """
 
 from pathlib import Path
@@ -22,11 +21,11 @@ SEQUENCE = "rows"
 
 
 def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The table `data.labelled.path` in its contract; says on the console in which order its rows count.
+    """Read the table `data.labelled.path` in contract form; prints the order that its rows are used in.
 
     Raises:
-        UserError: the file cannot be read, a column is missing, an id is empty or comes twice, a time is empty or none,
-            or a cell is no number.
+        UserError: the file cannot be read, a column is missing, an id is empty or repeated, a time is empty or
+            invalid, or a cell is not a number.
     """
     wanted = config.labelled
     path = Path(wanted.path)
@@ -39,16 +38,18 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
     others = {name for _, name in given} | {"index"}
     names = wanted.features or [name for name in columns if name not in others]
     if not names:
-        raise UserError(f"{path}: expected columns of features beside {wanted.id} and {wanted.target}, found none")
+        raise UserError(
+            f"{path}: expected feature columns besides {wanted.id} and {wanted.target}, found none; add some"
+        )
     if clashing := sorted({*KEYS, TARGET} & set(names)):
-        raise UserError(f"{path}: {clashing[0]} is a name that the pipeline gives itself; rename that feature's column")
+        raise UserError(f"{path}: the column name {clashing[0]} is reserved by the pipeline; rename that feature")
     if table.empty:
-        raise UserError(f"{path}: expected rows, found none; give at least one")
+        raise UserError(f"{path}: expected at least one row, found none; add rows")
     _check_ids(table[wanted.id], path)
     if wanted.time is None:
-        print(f"{path}: rows count in the file's order; data.labelled.time can name a column to sort them by")
+        print(f"{path}: rows are used in the file's order; set data.labelled.time to sort them by a column")
     else:
-        print(f"{path}: rows are sorted by {wanted.time}, and keep the file's order where that is equal")
+        print(f"{path}: rows are sorted by {wanted.time}; equal times keep the file's order")
         table = table.iloc[np.argsort(_times(table[wanted.time], path), kind="stable")]
     minutes = np.arange(len(table)).astype("datetime64[m]").astype("datetime64[us]")
     return pd.DataFrame(
@@ -63,17 +64,17 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
 
 def _check_ids(ids: pd.Series, path: Path) -> None:
     empty = ids.isna() | (ids.astype("str").str.strip() == "")
-    for faulty, what in ((empty, "is empty"), (ids.duplicated(), "comes twice")):
+    for faulty, what in ((empty, "is empty"), (ids.duplicated(), "is repeated")):
         if faulty.any():
             row = int(np.argmax(faulty))
             raise UserError(
-                f"{path}: {ids.name} names each row once; at row {row} it {what} ({ids.iloc[row]!r}), as in "
-                f"{int(faulty.sum())} rows; correct or remove them"
+                f"{path}: expected a unique {ids.name} in each row; it {what} in {int(faulty.sum())} rows, first row "
+                f"{row} ({ids.iloc[row]!r}); correct or remove them"
             )
 
 
 def _times(values: pd.Series, path: Path) -> np.ndarray:
-    """What to sort by, (rows,): numbers where all cells are numbers, else times. Other text has no order of time."""
+    """Sort keys, (rows,): numbers if all cells are numbers, else times; other text is refused."""
     numbers = pd.to_numeric(values, errors="coerce")
     if values.dtype.kind != "M" and not numbers.isna().any():
         return numbers.to_numpy()

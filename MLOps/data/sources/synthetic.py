@@ -1,9 +1,9 @@
-"""`data.source: synthetic`: a random walk in which a drift of known size is planted.
+"""`data.source: synthetic`: a random walk with a drift of known size.
 
-Each symbol's log return is `s·edge + volatility·z`, z standard normal, where the sign s = ±1 holds for a regime of
-`regime_bars` bars on average (it flips with probability 1/regime_bars at each bar, a two-state Markov chain as in
-Hamilton, 1989). The sign is shown by the volume, which is higher when the next bar drifts up: what a predictor can
-know at bar t's close is exactly the drift of bar t+1. With `edge_bps: 0` volume tells nothing and nothing can be known.
+Each symbol's log return is `s·edge + volatility·z`, z standard normal. The sign s = ±1 flips with probability
+1/regime_bars at each bar, so that regimes last `regime_bars` bars on average (a two-state Markov chain as in Hamilton,
+1989). Volume signals the sign: it is higher when the next bar drifts up, so the predictable part of bar t+1, seen from
+bar t's close, is exactly its drift. With `edge_bps: 0` volume carries no signal and returns are unpredictable.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ from MLOps.config.data import DataConfig, SyntheticConfig
 from MLOps.data.bars import COLUMNS, check_bars
 
 START = "2000-01-03"
-OVERNIGHT_SHARE = 0.25  # of a bar's variance, between the close and the next open; the rest is traded through
+OVERNIGHT_SHARE = 0.25  # share of a bar's variance between the previous close and its open
 RANGE_STEPS = 8  # steps of the intrabar path that gives high and low
 VOLUME_SHARES = 1e6
-VOLUME_SIGNAL = 0.5  # log volume moves by this much with the coming sign, in units of its own noise
+VOLUME_SIGNAL = 0.5  # shift of log volume with the next bar's sign, in units of its own noise
 
 
 def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
     for number in range(market.symbols):
         flips = generator.random(market.bars) < 1 / market.regime_bars
         sign = np.where((np.cumsum(flips) + generator.integers(2)) % 2 == 0, 1.0, -1.0)
-        # A bar is its overnight jump, then a path of equal steps; the drift lies in the path, where it can be traded.
+        # A bar is an overnight jump and a path of equal steps; the drift is in the path, so it can be traded.
         jump = generator.standard_normal(market.bars) * volatility * np.sqrt(OVERNIGHT_SHARE)
         steps = generator.standard_normal((market.bars, RANGE_STEPS))
         steps = steps * volatility * np.sqrt((1 - OVERNIGHT_SHARE) / RANGE_STEPS) + (sign * edge / RANGE_STEPS)[:, None]
@@ -56,14 +56,14 @@ def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
 
 
 def best_probabilities(bars: pd.DataFrame, market: SyntheticConfig, threshold_delta: float) -> np.ndarray:
-    """Bayes-optimal class probabilities: of fall, stationary and rise of each bar's next return.
+    """Bayes-optimal probabilities of the classes fall, stationary and rise of each bar's next return.
 
-    A forward filter (Rabiner, 1989) follows the hidden sign through what shows it: a bar's volume the coming sign, its
-    open and close the present one. Given the sign, the next log return is normal.
+    A forward filter (Rabiner, 1989) tracks the hidden sign from its observations: a bar's volume depends on the next
+    sign, its open and close on the present one. Given the sign, the next log return is normal.
 
     Args:
-        bars: as `make_synthetic` made them from `market`.
-        threshold_delta: a return beyond it, up or down, is a rise or a fall.
+        bars: made by `make_synthetic` from `market`.
+        threshold_delta: a return above it is a rise, one below its negative a fall.
 
     Returns:
         (bars, 3), in the bars' order.
@@ -87,5 +87,5 @@ def best_probabilities(bars: pd.DataFrame, market: SyntheticConfig, threshold_de
 
 
 def _shifted(probability: float, log_odds: float) -> float:
-    """The probability after evidence."""
+    """The probability after its log odds have been shifted by `log_odds`."""
     return float(expit(logit(probability) + log_odds))

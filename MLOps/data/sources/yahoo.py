@@ -1,4 +1,4 @@
-"""`data.source: yahoo`: daily bars by the optional package yfinance, with their adjusted close."""
+"""`data.source: yahoo`: daily bars with adjusted close, downloaded with the optional package yfinance."""
 
 from typing import Any
 
@@ -23,15 +23,17 @@ COLUMNS = {
 def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The raw bars of `data.yahoo`."""
     try:
-        # An optional package: whoever needs no Yahoo need not install it.
+        # An optional package, needed by this source only.
         import yfinance
     except ImportError:
-        raise UserError("data.source: yahoo needs yfinance; `pip install -r requirements-sources.txt`") from None
+        raise UserError(
+            "data.source: yahoo needs the package yfinance; run `pip install -r requirements-sources.txt`"
+        ) from None
     return download(config, yfinance)
 
 
 def download(config: DataConfig, client: Any) -> pd.DataFrame:
-    """The raw bars of `data.yahoo` by `client`, the module yfinance."""
+    """Download the raw bars of `data.yahoo` with `client`, the module yfinance."""
     tables = []
     for symbol in config.yahoo.symbols:
         path = DOWNLOADS / "yahoo" / f"{symbol}.parquet"
@@ -40,7 +42,7 @@ def download(config: DataConfig, client: Any) -> pd.DataFrame:
             days = (first.date().isoformat(), last.date().isoformat())
             answer = client.Ticker(symbol).history(start=days[0], end=days[1], auto_adjust=False, raise_errors=True)
             bars = answer.rename(columns=COLUMNS)[list(COLUMNS.values())].dropna()
-            # A day is stamped at its midnight in the exchange's zone; in this house at midnight UTC.
+            # Yahoo stamps a day at midnight in the exchange's time zone, the bars contract at midnight UTC.
             stamps = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().tz_localize("UTC")
             return bars.assign(timestamp=stamps.astype("datetime64[us, UTC]")).reset_index(drop=True)
 

@@ -1,1 +1,1 @@
-"""The catalogue's families: one file each, one table of features each."""
+"""Families of features: each file holds one table of features."""

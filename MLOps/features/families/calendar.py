@@ -1,4 +1,4 @@
-"""The bar's own time, in UTC: known before the bar begins."""
+"""Calendar features of the bar's timestamp, in UTC; known before the bar begins."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""A symbol against the recorded universe, and the state of the universe itself.
+"""Comparisons of a symbol with the recorded universe, and statistics of the universe itself.
 
-The market's return is the mean of the universe's log returns.
+The market return is the mean of the universe's log returns.
 """
 
 import numpy as np

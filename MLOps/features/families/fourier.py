@@ -1,4 +1,4 @@
-"""Spectrum of the window of log returns that ends at the bar: where its movement lies, from slow to fast."""
+"""Spectral features of the window of log returns that ends at the bar: shares of power from slow to fast cycles."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ SLOW, MIDDLE, FAST = slice(1, 5), slice(5, 17), slice(17, 33)
 
 
 def _spectrum(b: SymbolBars) -> tuple[np.ndarray, ...]:
-    """Share of the power in each bin (bars, 33), 0 without movement; and the transform itself."""
+    """Share of the power in each bin (bars, 33), 0 if returns are constant; and the transform itself."""
 
     def compute() -> tuple[np.ndarray, ...]:
         windows = every_window(b.log_return, BARS)
         transform = np.fft.rfft(windows - windows.mean(axis=1, keepdims=True), axis=1)
         power = transform.real**2 + transform.imag**2
-        # The mean is taken out but for a rounding.
+        # The mean is removed up to rounding error.
         power[:, 0] = np.where(np.isnan(power[:, 0]), np.nan, 0.0)
         total = power.sum(axis=1, keepdims=True)
         return np.where(total == 0, 0.0, power / np.where(total == 0, 1.0, total)), transform
@@ -37,12 +37,12 @@ def _entropy(b: SymbolBars) -> np.ndarray:
 
 
 def _strongest(b: SymbolBars) -> np.ndarray:
-    """The strongest bin, 1 or more."""
+    """Index of the strongest bin, 1 or more."""
     return 1 + np.argmax(_spectrum(b)[0][:, 1:], axis=1)
 
 
 def _known(b: SymbolBars, values: np.ndarray) -> np.ndarray:
-    """`values` where the window holds no NaN, which argmax would take for the largest."""
+    """`values`, NaN where the window contains NaN, since argmax treats NaN as the largest value."""
     return np.where(np.isnan(_spectrum(b)[0][:, 0]), np.nan, values)
 
 

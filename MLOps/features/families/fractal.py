@@ -1,4 +1,4 @@
-"""Roughness and memory of the path in a window that ends at the bar."""
+"""Roughness and long memory of the path in a window that ends at the bar."""
 
 import numpy as np
 from numba import njit
@@ -11,8 +11,8 @@ from MLOps.features.feature import Feature, SymbolBars
 def hurst_exponent(values: np.ndarray, window: int) -> np.ndarray:
     """Slope of log(R/S) over log(n) for the last `window` values cut in n = 8, 16, … window/2.
 
-    R/S: range of the summed deviations from a piece's mean, over its standard deviation; mean over the pieces. Pieces
-    without movement do not count. Hurst (1951), Mandelbrot & Wallis (1969). `window` is a power of two, 32 or more.
+    R/S: range of the summed deviations from a piece's mean, over its standard deviation; mean over the pieces. Constant
+    pieces do not count. Hurst (1951), Mandelbrot & Wallis (1969). `window` is a power of two, 32 or more.
     """
     result = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
@@ -49,7 +49,7 @@ def hurst_exponent(values: np.ndarray, window: int) -> np.ndarray:
                 sum_xx += x * x
                 sum_xy += x * y
             size *= 2
-        # A path that stands still has no memory to speak of: 0.5, as of a random walk.
+        # A constant path gets 0.5, the value of a random walk.
         result[t] = 0.5
         if points > 1:
             result[t] = (points * sum_xy - sum_x * sum_y) / (points * sum_xx - sum_x * sum_x)
@@ -81,7 +81,7 @@ def higuchi_dimension(values: np.ndarray, window: int, k_max: int) -> np.ndarray
                 sum_xx += x * x
                 sum_xy += x * y
         else:
-            # A straight line has dimension 1, and so has a path that stands still.
+            # A constant path is a straight line, which has dimension 1.
             result[t] = 1.0
             if points > 1:
                 result[t] = (points * sum_xy - sum_x * sum_y) / (points * sum_xx - sum_x * sum_x)
@@ -131,7 +131,7 @@ def variance_ratio(values: np.ndarray, window: int, lag: int) -> np.ndarray:
 
 @njit(cache=CACHE, nogil=True)
 def efficiency_ratio(values: np.ndarray, window: int) -> np.ndarray:
-    """Way made / way gone over the last `window` values, in [0, 1]: Kaufman (1995); 0 for a path that stands still."""
+    """Net change / path length over the last `window` values, in [0, 1]: Kaufman (1995); 0 for a constant path."""
     result = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
         first = t - window + 1
@@ -145,7 +145,7 @@ def efficiency_ratio(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _log_close(b: SymbolBars) -> np.ndarray:
-    """Starting anywhere: only differences of it are looked at."""
+    """Log of the close; only its differences matter."""
     return b.once("log close", lambda: (np.log(b.close),))[0]
 
 
@@ -174,6 +174,8 @@ FEATURES: dict[str, Feature] = {
         "variance of 5-bar / 5 × of 1-bar returns, Lo & MacKinlay (1988)",
     ),
     "efficiency_20": Feature(
-        20, lambda b: efficiency_ratio(_log_close(b), 20), "abs(way made) / way gone by 20 log closes, Kaufman (1995)"
+        20,
+        lambda b: efficiency_ratio(_log_close(b), 20),
+        "abs(net change) / path length of 20 log closes, Kaufman (1995)",
     ),
 }

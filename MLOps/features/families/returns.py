@@ -1,4 +1,4 @@
-"""Returns, the shape of bars and of recent paths, and where the close stands in its range."""
+"""Returns, shapes of bars and of recent paths, and the position of the close in its range."""
 
 import numpy as np
 from numba import njit
@@ -19,7 +19,7 @@ def _gap(b: SymbolBars) -> np.ndarray:
 
 
 def _close_location(b: SymbolBars) -> np.ndarray:
-    """A bar without range closes in its middle."""
+    """0.5 for a bar without range."""
     span = b.high - b.low
     return np.where(span > 0, (b.close - b.low) / np.where(span > 0, span, 1), 0.5 + 0.0 * span)
 
@@ -50,7 +50,7 @@ def _up_share(bars: int) -> Feature:
 
 
 def _mean_over_deviation(bars: int) -> Feature:
-    """0 where returns do not vary."""
+    """0 if returns are constant."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         mean, deviation = rolling_mean(b.log_return, bars), rolling_std(b.log_return, bars)
@@ -77,7 +77,7 @@ def _moment(bars: int, order: int, name: str) -> Feature:
 
 @njit(cache=CACHE, nogil=True)
 def standardised_moment(values: np.ndarray, window: int, order: int) -> np.ndarray:
-    """Mean of the `order`-th power of the last `window` values, standardised (n); 0 where they do not vary."""
+    """Mean of the `order`-th power of the last `window` values, standardised with ddof 0; 0 if they are constant."""
     result = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
         mean = 0.0

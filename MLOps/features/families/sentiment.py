@@ -1,4 +1,4 @@
-"""What was published about the symbol, as of the bar's close (MLOps/data/sentiment.py joins it)."""
+"""Sentiment of the items published about the symbol, as of the bar's close (joined by MLOps/data/sentiment.py)."""
 
 import numpy as np
 

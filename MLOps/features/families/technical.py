@@ -1,8 +1,8 @@
-"""Indicators of technical analysis, by TA-Lib, each begun afresh on a window of its own and made free of price level.
+"""Technical indicators by TA-Lib, each restarted on its own window and normalised to be independent of price level.
 
-Recursive indicators get a window in which their start is all but forgotten. Wilder's smoothing over n bars forgets as
-(1 - 1/n)^bars, an exponential mean over n as (1 - 2/(n + 1))^bars. Left out are TA-Lib's HT_SINE, HT_DCPHASE and
-HT_TRENDMODE: begun afresh they cost thirty times what any other indicator does.
+Windows of recursive indicators are so long that the start value has almost no weight: it decays as (1 - 1/n)^bars in
+Wilder's smoothing over n bars, and as (1 - 2/(n + 1))^bars in an exponential mean over n. TA-Lib's HT_SINE, HT_DCPHASE
+and HT_TRENDMODE are left out: restarted on windows, they cost thirty times as much as any other indicator.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from MLOps.features.feature import Feature, SymbolBars
 from MLOps.features.windows import rolling_mean, rolling_std, wilder_sum
 
 VOLUME = "volume"
-WILDER_SPANS = 6  # after 6 n bars 0.2 % of the start is left in Wilder's smoothing
-EMA_SPANS = 5  # after 5 n bars 0.005 % of the start is left in an exponential mean
+WILDER_SPANS = 6  # after 6 n bars the start value has a weight of 0.2 % in Wilder's smoothing
+EMA_SPANS = 5  # after 5 n bars the start value has a weight of 0.005 % in an exponential mean
 MACD_BARS = 78  # three slow spans
-NO_MOVE = 1e-12  # of a price: what adjusting and adding leave where prices are equal
-TALIB_ZERO = 1e-14  # what TA-Lib takes for 0 in a denominator
+NO_MOVE = 1e-12  # relative to the price: rounding error of adjustment and addition when prices are equal
+TALIB_ZERO = 1e-14  # TA-Lib treats smaller denominators as 0
 
 
 def _scaled(
@@ -27,7 +27,7 @@ def _scaled(
     output: int = 0,
     **options: float,
 ) -> Feature:
-    """An indicator that is free of price level, divided by its usual range."""
+    """An indicator that is independent of price level, divided by its usual range."""
     return Feature(
         window_bars,
         lambda b: b.talib(name, inputs, window_bars, **options)[output] / scale,
@@ -47,7 +47,7 @@ def _to_close(name: str, inputs: str, window_bars: int, formula: str, output: in
 def _close_against(
     name: str, inputs: str, window_bars: int, formula: str, output: int = 0, **options: float
 ) -> Feature:
-    """The log of the close against an indicator that is a price; NaN where that is not positive."""
+    """The log of the close over an indicator that is a price; NaN if the indicator is not positive."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         level = b.talib(name, inputs, window_bars, **options)[output]
@@ -67,10 +67,10 @@ def _per_volume(name: str, inputs: str, window_bars: int, formula: str, **option
 
 
 def money_flow(b: SymbolBars, bars: int) -> np.ndarray:
-    """Share of the money of `bars` bars that flowed in those whose typical price rose, of those where it moved at all.
+    """Share of traded value, in bars whose typical price changed, that belongs to bars with a rising typical price.
 
-    TA-Lib's MFI is 0 where less than one unit of money flowed, and so depends on the units of price and volume. Here it
-    is 0.5 where none did, and a price that moved by a rounding has not moved.
+    TA-Lib's MFI is 0 if the traded value is below 1, and so depends on the units of price and volume. Here it is 0.5 if
+    the traded value is 0, and price changes within rounding error count as none.
     """
     typical = (b.high + b.low + b.close) / 3
     rise = np.full(len(typical), np.nan)
@@ -82,7 +82,7 @@ def money_flow(b: SymbolBars, bars: int) -> np.ndarray:
 
 
 def relative_strength(close: np.ndarray, window: int, period: int) -> np.ndarray:
-    """Wilder's RSI in [0, 100], begun afresh on each window: TA-Lib's RSI at a fraction of its cost."""
+    """Wilder's RSI in [0, 100], restarted on each window: TA-Lib's RSI at a fraction of its cost."""
     move = np.full(len(close), np.nan)
     move[1:] = close[1:] - close[:-1]
     gained = wilder_sum(np.maximum(move, 0), window - 1, period, period)
@@ -91,7 +91,7 @@ def relative_strength(close: np.ndarray, window: int, period: int) -> np.ndarray
 
 
 def directional_index(high: np.ndarray, low: np.ndarray, close: np.ndarray, window: int, period: int) -> np.ndarray:
-    """Wilder's DX in [0, 100], begun afresh on each window: TA-Lib's DX at a fraction of its cost."""
+    """Wilder's DX in [0, 100], restarted on each window: TA-Lib's DX at a fraction of its cost."""
     rise, fall, before = np.full(len(high), np.nan), np.full(len(high), np.nan), np.full(len(high), np.nan)
     rise[1:], fall[1:], before[1:] = high[1:] - high[:-1], low[:-1] - low[1:], close[:-1]
     plus = wilder_sum(np.where((rise > 0) & (rise > fall), rise, 0.0), window - 1, period, period - 1)
@@ -99,13 +99,13 @@ def directional_index(high: np.ndarray, low: np.ndarray, close: np.ndarray, wind
     ranges = np.maximum(np.maximum(high - low, np.abs(high - before)), np.abs(low - before))
     span = wilder_sum(ranges, window - 1, period, period - 1)
     total = plus + minus
-    # The range of the first bar is unknown, which leaves the bars before the first whole window unknown too.
+    # The true range of the first bar is NaN, and so are the values before the first complete window.
     moved = (span > TALIB_ZERO) & (100 * total > TALIB_ZERO * span)
     return np.where(np.isnan(span), np.nan, 100 * _share(np.abs(plus - minus), total, moved))
 
 
 def _share(part: np.ndarray, whole: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where it is not known, NaN where `whole` is."""
+    """part / whole; 0 where `known` is false, NaN where `whole` is NaN."""
     return np.divide(part, whole, out=np.zeros_like(whole), where=known | np.isnan(whole))
 
 
@@ -128,7 +128,7 @@ def _directional_index(bars: int) -> Feature:
 
 
 def _bollinger(bars: int) -> Feature:
-    """0 at the lower band, 1 at the upper; 0.5 where the bands have no width."""
+    """0 at the lower band, 1 at the upper; 0.5 if the bands have no width."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         width = 4 * rolling_std(b.close, bars)
@@ -139,7 +139,7 @@ def _bollinger(bars: int) -> Feature:
 
 
 def _band_width(bars: int) -> Feature:
-    """The width says how far prices have spread, whichever way."""
+    """The spread of recent prices, whatever their direction."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         upper, middle, lower = b.talib("BBANDS", "close", bars, timeperiod=bars)
@@ -149,7 +149,7 @@ def _band_width(bars: int) -> Feature:
 
 
 def _sar(bars: int) -> Feature:
-    """Negative while the stop lies above the close, in a fall."""
+    """Negative while the stop is above the close, as in a downtrend."""
     return _close_against("SAR", "high low", bars, "parabolic stop-and-reverse, Wilder (1978)")
 
 

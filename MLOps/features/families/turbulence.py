@@ -1,4 +1,4 @@
-"""How unusual the universe's returns are, given those before: the same for every symbol at a timestamp."""
+"""Turbulence of the universe's returns relative to preceding ones; the same for every symbol at a timestamp."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from MLOps.features.feature import Feature
 
 
 def _turbulence(bars: int) -> Feature:
-    """A window of n returns before the bar's own: n + 2 closes."""
+    """The window of n returns and the bar's own return take n + 2 closes."""
     return Feature(
         bars + 2,
         lambda b: np.log1p(b.universe.turbulence(bars)),

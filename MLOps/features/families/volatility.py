@@ -1,4 +1,4 @@
-"""Volatility a bar, from closes and from ranges."""
+"""Volatility per bar, from closes and from ranges."""
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def _downside(bars: int) -> Feature:
 
 
 def _bipower(bars: int) -> Feature:
-    """Unlike the variance it is not moved by single jumps."""
+    """Robust to single jumps, unlike the variance."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         size = np.abs(b.log_return)
@@ -84,7 +84,7 @@ def _bipower(bars: int) -> Feature:
 
 
 def _ratio(short: int, long: int) -> Feature:
-    """1 where returns do not vary at all."""
+    """1 if returns are constant."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         below = rolling_std(b.log_return, long)

@@ -1,7 +1,7 @@
-"""Volume against its past, and volume against price; all free of its unit.
+"""Volume relative to its past and to price, independent of its unit.
 
-TA-Lib's volume indicators are in the family `technical`. Features that take logs of volume, or divide by a single one,
-take it as `SymbolBars.traded`, whose floor looks TRADED_BARS bars back.
+TA-Lib's volume indicators are in the family `technical`. Features that take the log of volume, or divide by a single
+volume, use `SymbolBars.traded`, whose floor depends on the last TRADED_BARS bars.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from MLOps.features.feature import TRADED_BARS, Feature, SymbolBars
 from MLOps.features.windows import lagged_log_return, rolling_correlation, rolling_mean, rolling_std
 
 VOLUME = "volume"
-FLOOR_BARS = TRADED_BARS - 1  # that `traded` needs besides the bar itself
-NO_SPREAD = 1e-9  # of logs of volume: what rounding leaves where volume does not vary
+FLOOR_BARS = TRADED_BARS - 1  # bars that `traded` needs besides the bar itself
+NO_SPREAD = 1e-9  # standard deviation of log volume below which volume is constant up to rounding
 
 
 def _to_mean(bars: int) -> Feature:
@@ -37,7 +37,7 @@ def _volatility(bars: int) -> Feature:
 
 
 def _score(bars: int) -> Feature:
-    """0 where volume does not vary."""
+    """0 if volume is constant."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         logs = np.log(b.traded)
@@ -50,7 +50,7 @@ def _score(bars: int) -> Feature:
 
 
 def _illiquidity(bars: int) -> Feature:
-    """Against its own longer past, for the money a bar trades is in the symbol's currency."""
+    """Relative to the symbol's own longer past, because traded value is in the symbol's currency."""
 
     def compute(b: SymbolBars) -> np.ndarray:
         price_moved = np.abs(b.log_return) / (b.traded * b.close)

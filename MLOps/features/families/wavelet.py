@@ -1,7 +1,7 @@
-"""Wavelet features of a window that ends at the bar (PyWavelets): how much of it moves at which scale, and its trend.
+"""Wavelet features of a window that ends at the bar (PyWavelets): shares of energy by scale, and deviation from trend.
 
-A decomposition of the whole history would let every later bar into the coefficients of the earlier ones; each bar has
-a decomposition of its own window instead.
+In a decomposition of the whole history, later bars would influence earlier coefficients; so each bar's window is
+decomposed separately.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ WAVELET = "db2"  # Daubechies (1988), two vanishing moments: the longest whose f
 
 
 def _energy_shares(b: SymbolBars) -> tuple[np.ndarray, ...]:
-    """Shares of the window's energy in the details of levels 1 to LEVELS and in the rest; all 0 without movement."""
+    """Shares of the window's energy in the details of levels 1 to LEVELS and in the rest; all 0 if it is constant."""
 
     def compute() -> tuple[np.ndarray, ...]:
         windows = every_window(b.log_return, BARS)
-        # Undecimated, or a cycle would change scales with its phase; normalised, so that the parts keep the energy.
+        # Undecimated, so that a cycle's scale does not depend on its phase; normalised, so that energy is preserved.
         rest, *details = pywt.swt(windows, WAVELET, level=LEVELS, axis=1, trim_approx=True, norm=True)
         energies = [np.sum(part**2, axis=1) for part in (*reversed(details), rest)]
         total = sum(energies)
@@ -42,7 +42,7 @@ def _entropy(b: SymbolBars) -> np.ndarray:
 
 def _above_trend(b: SymbolBars) -> np.ndarray:
     levels = np.log(b.close)
-    # A logarithm's size is the price level's: only the way within the window counts.
+    # The newest log close is subtracted to remove the price level.
     windows = every_window(levels, BARS) - levels[:, None]
     smooth, *details = pywt.wavedec(windows, WAVELET, mode="symmetric", level=3, axis=1)
     trend = pywt.waverec([smooth, *(np.zeros_like(part) for part in details)], WAVELET, mode="symmetric", axis=1)

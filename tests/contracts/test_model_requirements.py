@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import packages_distributions
 
 from MLOps.experiment_tracking.runs import MODEL_REQUIREMENTS
-from tests.contracts.imports import ROOT, imported_files
+from MLOps.imports import ROOT, imported_files
 
 ENTRIES = ("serving_model", "predictor_model", "agent_model")
 

@@ -24,13 +24,14 @@ MARKET = small_market(100.0, symbols=2, bars=400)
 KILLS = 20
 
 
-def train(folder: Path, pause_s: float, begun: Event) -> None:
+def train(folder: Path, pause_s: float, begun: Event, saved: Event) -> None:
     """Train with a checkpoint and a pause after every batch, so that kills find their mark, and save."""
     begun.set()
     engine.SAVE_SECONDS = 0.0
 
     def slow_save(*state: Any) -> None:
         save_state(*state)
+        saved.set()
         time.sleep(pause_s)
 
     engine.save_state = slow_save  # type: ignore[assignment]
@@ -64,10 +65,11 @@ def test_twenty_kills_change_nothing(uninterrupted: tuple[bytes, bytes], tmp_pat
     chance = random.Random(11)
     kills, steps = 0, []
     while True:
-        begun = context.Event()
-        process = context.Process(target=train, args=(tmp_path, 0.05, begun))
+        begun, saved = context.Event(), context.Event()
+        process = context.Process(target=train, args=(tmp_path, 0.05, begun, saved))
         process.start()
-        begun.wait()
+        # Some are killed while they start or resume, the others some batches on, however slow the machine is.
+        assert (begun if kills % 4 == 0 else saved).wait(timeout=120), "the training neither began nor ended"
         process.join(timeout=chance.uniform(0.0, 0.15) if kills < KILLS else None)
         if process.exitcode is not None:
             break

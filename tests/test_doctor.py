@@ -43,7 +43,7 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], object]:
 def _labelled(folder: Path, path: str) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["data"]["source"], params["data"]["labelled"]["path"] = "labelled", path
-    params["labels"] = {"kind": "target", "classes": 5, "horizon_rows": 1}
+    params["labels"] = {"kind": "target", "n_classes": 5, "horizon_rows": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -1,14 +1,25 @@
-"""params.yaml: what it says is typed, and a mistake in it is told in one sentence with the key."""
+"""params.yaml: sections are typed and read one by one; a mistake is told in one sentence with its key."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from MLOps.config.params import load_params
+from MLOps.config.agreement import check_params
+from MLOps.config.params import SECTIONS, load_params
 from MLOps.errors import UserError
 from tests.project import ROOT
+
+TARGET = {"kind": "target", "n_classes": 5, "horizon_rows": 1}
+
+
+def written(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def altered(tmp_path: Path, **values: Any) -> Path:
@@ -22,13 +33,11 @@ def altered(tmp_path: Path, **values: Any) -> Path:
             del section[last]
         else:
             section[last] = value
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(params))
-    return path
+    return written(tmp_path, params)
 
 
 def test_the_file_of_the_repository_is_valid() -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = check_params(ROOT / "params.yaml")
     assert params.predictors["lstm"].kind == "lstm"
 
 
@@ -36,6 +45,7 @@ def test_the_file_of_the_repository_is_valid() -> None:
     ("values", "words"),
     [
         ({"sead": 1}, ["unknown key 'sead'", "'seed'"]),
+        ({"seed": "7"}, ["seed", "integer", "'7'"]),
         ({"trading__fee_pbs": 1.0}, ["unknown key 'trading.fee_pbs'", "'fee_bps'"]),
         ({"trading__reward": {"scael": 1.0}}, ["unknown key 'trading.reward.scael'", "'scale'"]),
         ({"predictors__lstm__hiden_size": 8}, ["unknown key 'predictors.lstm.hiden_size'", "'hidden_size'"]),
@@ -49,15 +59,70 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"trading__fee_bps": -1.0}, ["trading.fee_bps", "greater than or equal to 0"]),
         ({"splits__train": 0.8}, ["splits", "must be 1", "1.1"]),
         ({"data__source": "yaho"}, ["data.source", "yaho"]),
+        ({"search__spaces": {"lstn": {}}}, ["search.spaces", "unknown predictor 'lstn'", "'lstm'"]),
+        ({"data__source": "labelled"}, ["labels.kind", "data.source is labelled and labels.kind smoothed"]),
+        ({"labels": TARGET}, ["labels.kind", "data.source is sample and labels.kind target"]),
+        (
+            {"labels": TARGET, "data__source": "labelled", "data__sentiment__enabled": True},
+            ["data.sentiment.enabled", "set false"],
+        ),
+        ({"trading__scheme": "weights", "trading__account": "portfolio"}, ["trading.scheme", "set discrete"]),
+        ({"trading__turbulence_stop": 3.0}, ["trading.turbulence_stop", "set null"]),
+        ({"tracking__uri": "http://ann:secret@host"}, ["tracking.uri", "MLFLOW_TRACKING_URI"]),
     ],
 )
 def test_a_mistake_is_told_with_its_key(tmp_path: Path, values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(UserError) as error:
-        load_params(altered(tmp_path, **values))
+        check_params(altered(tmp_path, **values))
     sentence = str(error.value)
     assert "params.yaml" in sentence
     assert "\n" not in sentence
     assert all(word in sentence for word in words), sentence
+    assert "secret" not in sentence
+
+
+@pytest.mark.parametrize("wrong", SECTIONS)
+def test_a_mistake_in_one_section_stops_nobody_who_reads_another(wrong: str, tmp_path: Path) -> None:
+    path = altered(tmp_path, **{wrong: "no section"})
+    whole, params = load_params(ROOT / "params.yaml"), load_params(path)
+    for name in SECTIONS:
+        if name == wrong:
+            with pytest.raises(UserError, match=f"params.yaml: {name}: "):
+                getattr(params, name)
+        else:
+            assert getattr(params, name) == getattr(whole, name)
+    with pytest.raises(UserError, match=f"params.yaml: {wrong}: "):
+        check_params(path)
+
+
+def test_a_section_is_missed_by_its_reader_alone(tmp_path: Path) -> None:
+    path = altered(tmp_path, gate=None)
+    assert load_params(path).splits == load_params(ROOT / "params.yaml").splits
+    for read in (lambda: load_params(path).gate, lambda: check_params(path)):
+        with pytest.raises(UserError, match="the key 'gate' is missing; add it"):
+            read()
+
+
+def test_a_misspelt_section_is_told_before_any_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown key 'splitz'; did you mean 'splits'\?"):
+        load_params(altered(tmp_path, splitz={}))
+    with pytest.raises(UserError, match="unknown key 'wholly other'; known here: agents, backtest, "):
+        load_params(altered(tmp_path, **{"wholly other": {}}))
+    with pytest.raises(UserError, match=r"expected sections seed, threads, .* found 'text'"):
+        load_params(written(tmp_path, "text"))
+    with pytest.raises(AttributeError, match="no section 'splitz'"):
+        _ = load_params(ROOT / "params.yaml").splitz  # type: ignore[attr-defined]
+
+
+def test_reading_a_section_imports_no_other(tmp_path: Path) -> None:
+    """So that a stage depends on the code of the sections that it reads alone."""
+    code = (
+        "import sys; from MLOps.config.params import load_params; load_params().gate; "
+        "print(*(name for name in sys.modules if name.startswith('MLOps.config.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    own = {f"MLOps.config.{name}" for name in ("params", "schema", "types", "gate")}
+    assert set(done.stdout.split()) == own
 
 
 def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:

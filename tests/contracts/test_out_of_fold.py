@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,8 @@ from MLOps.config.splits import SplitConfig
 from MLOps.data.sources.sample import bundled_bars
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import CLASSES, make_labels
-from MLOps.predictors.contract import Forecast, Targets
+from MLOps.predictors.contract import Forecast
+from MLOps.predictors.learning import LearningData, learning_data
 from MLOps.predictors.signals import FULL_MODEL, train_with_signals
 from MLOps.predictors.windows import Windows
 from tests.project import Project
@@ -32,13 +32,11 @@ class Memoriser:
     chose: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
 
     @classmethod
-    def fit(
-        cls, config: Any, windows: Windows, targets: Targets, rows: np.ndarray, selection_rows: np.ndarray, *rest: Any
-    ) -> "Memoriser":
-        Memoriser.chose.append((rows, selection_rows))
-        return cls(rows)
+    def fit(cls, config: Any, data: LearningData, *rest: Any) -> "Memoriser":
+        Memoriser.chose.append((data.fitting, data.selection))
+        return cls(data.fitting)
 
-    def refit(self, windows: Windows, targets: Targets, rows: np.ndarray, seed: int, checkpoints: Path) -> "Memoriser":
+    def refit(self, data: LearningData, rows: np.ndarray, seed: int, checkpoints: Path) -> "Memoriser":
         return Memoriser(rows)
 
     def predict(self, windows: np.ndarray) -> Forecast:
@@ -46,6 +44,12 @@ class Memoriser:
         Memoriser.asked.append((self.rows, windows[:, -1, 0].astype(int)))
         n = len(windows)
         return Forecast(np.full((n, 3), 1 / 3, np.float32), np.zeros(n, np.float32), np.ones(n, np.float32))
+
+    def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        return {}
+
+    def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
+        return {}
 
     def save(self, folder: Path) -> None: ...
 
@@ -61,19 +65,8 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()
     Memoriser.chose.clear()
-    _, signals = train_with_signals(
-        Memoriser,
-        SimpleNamespace(lookback_bars=1),
-        features,
-        labels,
-        CLASSES,
-        ("row",),
-        splits,
-        CONFIG,
-        0,
-        lambda *_: None,
-        Path("unused"),
-    )
+    data = learning_data(1, features, labels, CLASSES, ("row",), splits)
+    _, signals = train_with_signals(Memoriser, None, data, CONFIG, 0, lambda *_: None, Path("unused"))
     times = np.sort(bars["timestamp"].unique())
     starts = labels["timestamp"].to_numpy()
     ends = labels["label_end"].fillna(labels["timestamp"]).to_numpy()

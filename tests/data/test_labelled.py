@@ -18,7 +18,7 @@ from MLOps.errors import UserError
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import UNKNOWN, class_names, make_labels
 
-FIVE = TargetLabelConfig(kind="target", classes=5, horizon_rows=2)
+FIVE = TargetLabelConfig(kind="target", n_classes=5, horizon_rows=2)
 ROWS = 40
 
 
@@ -115,7 +115,7 @@ def test_labels_are_the_scores_and_look_as_far_ahead_as_is_said(table: pd.DataFr
 
 def test_scores_that_are_no_binary_fractions_are_classes_too(table: pd.DataFrame, tmp_path: Path) -> None:
     thirds = read(table.assign(target=np.linspace(-1, 1, 4)[table["id"] % 4].round(7)), tmp_path)
-    labels = make_labels(thirds, replace(FIVE, classes=4))
+    labels = make_labels(thirds, replace(FIVE, n_classes=4))
     assert labels["label"][:-2].tolist() == [row % 4 for row in range(ROWS - 2)]
 
 

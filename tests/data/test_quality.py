@@ -10,8 +10,9 @@ from MLOps.data.bars import PRICES, VALUES
 from MLOps.data.clock import Clock
 from MLOps.data.quality import Finding, QualityReport, assess
 from MLOps.data.quality_report import as_html, as_markdown
+from MLOps.data.sources import SAMPLE
 from MLOps.data.sources.files import bars_from_file
-from MLOps.data.sources.sample import PATH, bundled_bars
+from MLOps.data.sources.sample import bundled_bars
 from MLOps.errors import UserError
 
 ROWS = (120, 300, 301, 777)  # of a table of two symbols with 500 bars each
@@ -166,7 +167,7 @@ def test_at_least_twenty_kinds_are_injected() -> None:
 @pytest.mark.parametrize("calendar", ["XNYS", "auto", None])
 @pytest.mark.parametrize("raw", [True, False])
 def test_the_clean_sample_has_one_finding_which_is_true(raw: bool, calendar: str | None) -> None:
-    report = judged(bars_from_file(PATH) if raw else bundled_bars(), calendar)
+    report = judged(bars_from_file(SAMPLE) if raw else bundled_bars(), calendar)
     # Apple's profit warning: the stock halved overnight.
     assert [(f.check, f.rows) for f in report.findings if f.severity != "info"] == [
         ("split-like jump", ("AAPL 2000-09-29T00:00:00+00:00",))

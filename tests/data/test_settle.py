@@ -9,15 +9,16 @@ from MLOps.data.adjust import ROUNDING, adjust
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES, check_bars
 from MLOps.data.quality import missing_bars
 from MLOps.data.settle import TRADED_BARS, require_history, settle
+from MLOps.data.sources import SAMPLE
 from MLOps.data.sources.files import bars_from_file
-from MLOps.data.sources.sample import PATH, bundled_bars
+from MLOps.data.sources.sample import bundled_bars
 from MLOps.data.splits import MIN_BARS, split
 from MLOps.errors import UserError
 from tests.data.markets import daily_stocks, five_minutes_with_outages, thirty_stocks
 
 
 def test_the_sample_is_settled_into_adjusted_bars() -> None:
-    bars, findings = settle(bars_from_file(PATH), "trade_without", 113, "raw")
+    bars, findings = settle(bars_from_file(SAMPLE), "trade_without", 113, "raw")
     pd.testing.assert_frame_equal(bars, bundled_bars())
     assert findings == []
 

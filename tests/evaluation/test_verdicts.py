@@ -26,12 +26,12 @@ from MLOps.errors import UserError
 from MLOps.evaluation.verdicts import Verdict, horizon_bars, judge
 from MLOps.features.labels import UNKNOWN, class_names, make_labels
 from MLOps.features.pipeline import FeaturePipeline
-from MLOps.predictors import PREDICTORS
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.closed_form import ClosedFormPredictor
-from MLOps.predictors.contract import Forecast, OnEpoch, Targets, forecast
-from MLOps.predictors.signals import learning_data, signal_table
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.contract import Forecast, OnEpoch, forecast
+from MLOps.predictors.learning import LearningData, learning_data
+from MLOps.predictors.logistic import LogisticPredictor
+from MLOps.predictors.signals import signal_table
 from MLOps.statistics.dependent_mean import required_bars
 from MLOps.statistics.forecasts import log_losses
 from MLOps.training.search import Search
@@ -87,12 +87,12 @@ def test_ignorance_passes_at_the_nominal_rate_on_unlike_data(kind: str) -> None:
         assert count <= most(markets)
 
 
-@pytest.mark.parametrize("class_count", [2, 3, 4, 5])
-def test_the_parts_sum_to_the_whole_and_two_classes_have_no_magnitude(class_count: int) -> None:
-    config = ScoreLabelConfig(kind="score", horizon_bars=2, classes=class_count, volatility_bars=20)
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 5])
+def test_the_parts_sum_to_the_whole_and_two_classes_have_no_magnitude(n_classes: int) -> None:
+    config = ScoreLabelConfig(kind="score", horizon_bars=2, n_classes=n_classes, volatility_bars=20)
     verdict = ignorant_verdict(random_walk(3, 400, 1), config, 1, tilt=0.5)
     assert verdict.direction.gain + verdict.magnitude.gain == pytest.approx(verdict.gain_over("class_prior"))
-    if class_count == 2:
+    if n_classes == 2:
         assert verdict.magnitude.gain == pytest.approx(0, abs=1e-6) and "magnitude" not in verdict.knows
 
 
@@ -110,7 +110,7 @@ def test_a_span_too_short_for_the_horizon_says_so_and_passes_nobody() -> None:
     [
         (smoothed(5), None, 5),
         (NextReturnLabelConfig(kind="next_return", threshold_delta=0.005), None, 1),
-        (ScoreLabelConfig(kind="score", horizon_bars=12, classes=5, volatility_bars=20), None, 12),
+        (ScoreLabelConfig(kind="score", horizon_bars=12, n_classes=5, volatility_bars=20), None, 12),
         (smoothed(5), "hourly, one symbol", 5),
         (smoothed(5), "five minutes with outages", 5),
         (smoothed(5), "thirty symbols, some listed late or ended early", 5),
@@ -165,10 +165,8 @@ def logistic_verdict(
     pipeline = FeaturePipeline.fit(names, bars[splits.train.rows(bars["timestamp"])])
     features = pipeline.compute(bars)
     data = learning_data(1, features, labels, classes, pipeline.names, splits)
-    settings = LogisticConfig(kind="logistic", lookback_bars=1, regularisation_c=0.01)
-    solved = PREDICTORS["logistic"].fit(
-        settings, data.windows, data.targets, data.train, data.selection, 0, lambda *_: None, Path("unused")
-    )
+    settings = LogisticConfig(kind="logistic", lookback_bars=1, l2_penalty=100.0)
+    solved = LogisticPredictor(settings, LogisticPredictor.solve(settings, data, data.train, 0))
     rows = np.flatnonzero(data.windows.whole & splits.validation.rows(labels["timestamp"]))
     signals = signal_table(labels.iloc[rows], forecast(solved, data.windows, rows), classes)
     return judge("logistic", signals, labels, splits, CONFIG)
@@ -227,31 +225,19 @@ class Guess(ClosedFormPredictor):
     """The class prior, tilted by random weights of the features, which know nothing."""
 
     @classmethod
-    def solve(
-        cls, config: GuessConfig, windows: Windows, targets: Targets, rows: np.ndarray, seed: int
-    ) -> dict[str, np.ndarray]:
-        shape = (len(windows.names), targets.class_count)
+    def solve(cls, config: GuessConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        shape = (len(data.windows.names), data.targets.n_classes)
         weights = np.random.default_rng([seed, config.draw]).normal(0, TILT / np.sqrt(shape[0]), shape)
-        return {"prior": class_prior(targets.classes[rows], targets.class_count), "weights": weights}
+        return {"prior": class_prior(data.targets.labels[rows], data.targets.n_classes), "weights": weights}
 
     @classmethod
-    def fit(
-        cls,
-        config: GuessConfig,
-        windows: Windows,
-        targets: Targets,
-        rows: np.ndarray,
-        selection_rows: np.ndarray,
-        seed: int,
-        on_epoch: OnEpoch,
-        checkpoints: Path,
-    ) -> "Guess":
+    def fit(cls, config: GuessConfig, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path) -> "Guess":
         tried = {}
         for number in range(GUESSES):
             own = GuessConfig(draw=GUESSES * config.draw + number)
-            guess = cls(own, cls.solve(own, windows, targets, rows, seed))
-            given = guess.predict(windows.ending_at(selection_rows)).probabilities
-            tried[float(log_losses(given, targets.classes[selection_rows]).mean())] = guess
+            guess = cls(own, cls.solve(own, data, data.fitting, seed))
+            given = guess.predict(data.windows.ending_at(data.selection)).probabilities
+            tried[float(log_losses(given, data.targets.labels[data.selection]).mean())] = guess
         on_epoch(1, {"selection_loss": min(tried)})
         return tried[min(tried)]
 
@@ -274,17 +260,18 @@ def passes_after_search(seed: int, trials: int, folder: Path, chosen_on: str) ->
     splits = split(bars["timestamp"], SPLITS)
     classes = class_names(smoothed(1))
     data = learning_data(1, features, labels, classes, names, splits)
-    rows = {"selection": data.selection, "validation": np.flatnonzero(splits.validation.labelled(labels))}[chosen_on]
+    if chosen_on == "validation":
+        data = replace(data, selection=np.flatnonzero(splits.validation.labelled(labels)))
 
     def fit(values: dict[str, Any], on_epoch: OnEpoch) -> Guess:
-        return Guess.fit(GuessConfig(**values), data.windows, data.targets, data.fitting, rows, seed, on_epoch, folder)
+        return Guess.fit(GuessConfig(**values), data, seed, on_epoch, folder)
 
     def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
         fit(values, on_epoch)
 
-    search = Search(f"{chosen_on} {seed}", {"draw": SearchRange(low=0, high=10**6)}, folder / "search.db")
+    search = Search(f"{chosen_on} {seed}", {"draw": SearchRange(low=0, high=10**6)}, folder / "search.db", seed)
     search.run(trials, train, lambda trial: None)
-    chosen = fit(search.best(), lambda *_: None).refit(data.windows, data.targets, data.train, seed, folder)
+    chosen = fit(search.best(), lambda *_: None).refit(data, data.train, seed, folder)
     signals = signal_table(labels, forecast(chosen, data.windows, np.arange(len(labels))), classes)
     return judge("guess", signals, labels, splits, CONFIG).passed
 

@@ -11,8 +11,8 @@ import talib
 import yaml
 
 from MLOps.data.bars import PRICES
+from MLOps.data.sources import SAMPLE
 from MLOps.data.sources.files import bars_from_file
-from MLOps.data.sources.sample import PATH
 from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, FAMILIES, as_markdown, chosen
 from MLOps.features.families.fractal import higuchi_dimension, hurst_exponent, katz_dimension, variance_ratio
@@ -108,7 +108,7 @@ def test_what_needs_volume_is_declared(early: pd.DataFrame) -> None:
 
 def test_money_flow_is_that_of_talib_where_talib_has_one(ibm: SymbolBars) -> None:
     # Prices as they were quoted: adjusted ones that are equal differ by roundings, which TA-Lib takes for moves.
-    raw = bars_from_file(PATH)
+    raw = bars_from_file(SAMPLE)
     quoted = symbol_bars(raw, rows_by_symbol(raw))["IBM"]
     expected = talib.MFI(quoted.high, quoted.low, quoted.close, quoted.volume, 14) / 100
     np.testing.assert_allclose(CATALOGUE["mfi_14"].compute(quoted)[14:], expected[14:], rtol=1e-9)

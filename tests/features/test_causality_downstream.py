@@ -17,7 +17,9 @@ from MLOps.features.causality import draw_cutoffs, find_leaks
 from MLOps.features.labels import CLASSES, make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.scaler import Scaler
-from MLOps.predictors import PREDICTORS, Predictor
+from MLOps.predictors.contract import Predictor
+from MLOps.predictors.kinds import predictor_class
+from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import signal_table, train_with_signals
 from MLOps.predictors.windows import Windows
 
@@ -60,18 +62,9 @@ def fit(bars: pd.DataFrame, checkpoints: Path) -> Fitted:
     pipeline = FeaturePipeline.fit(params.features.names, bars[training])
     features, labels = pipeline.compute(bars), make_labels(bars, params.labels)
     config = params.predictors[NAME]
+    data = learning_data(config.lookback_bars, features, labels, CLASSES, pipeline.names, splits)
     predictor, _ = train_with_signals(
-        PREDICTORS[config.kind],
-        config,
-        features,
-        labels,
-        CLASSES,
-        pipeline.names,
-        splits,
-        params.splits,
-        0,
-        lambda *_: None,
-        checkpoints,
+        predictor_class(config.kind), config, data, params.splits, 0, lambda *_: None, checkpoints
     )
     observed = params.agents["ppo"].observe
     return Fitted(

@@ -19,7 +19,7 @@ from MLOps.features.labels import UNKNOWN, class_names, make_labels
 KINDS: dict[str, LabelConfig] = {
     "smoothed": SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01),
     "next_return": NextReturnLabelConfig(kind="next_return", threshold_delta=0.005),
-    "score": ScoreLabelConfig(kind="score", horizon_bars=10, classes=5, volatility_bars=20),
+    "score": ScoreLabelConfig(kind="score", horizon_bars=10, n_classes=5, volatility_bars=20),
     "triple_barrier": TripleBarrierLabelConfig(
         kind="triple_barrier", horizon_bars=10, volatility_bars=20, upper_volatilities=1.0, lower_volatilities=0.7
     ),

@@ -12,8 +12,10 @@ from MLOps.config.data import SyntheticConfig
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
-from MLOps.predictors import PREDICTORS, Predictor
-from MLOps.predictors.contract import Targets
+from MLOps.data.splits import Span, Splits
+from MLOps.predictors.contract import Predictor
+from MLOps.predictors.kinds import predictor_class
+from MLOps.predictors.learning import LearningData, Targets
 from MLOps.predictors.windows import Windows
 from tests.project import ROOT
 
@@ -47,11 +49,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
 BASELINES: dict[str, dict[str, Any]] = {
     "class_prior": {"kind": "class_prior"},
     "persistence": {"kind": "persistence", "feature": "return_1"},
-    "logistic": {"kind": "logistic", "lookback_bars": 3, "regularisation_c": 1.0},
-    "ridge": {"kind": "ridge", "lookback_bars": 3, "regularisation_alpha": 1.0},
+    "logistic": {"kind": "logistic", "lookback_bars": 3, "l2_penalty": 1.0},
+    "ridge": {"kind": "ridge", "lookback_bars": 3, "l2_penalty": 1.0},
     "gradient_boosting": {
         "kind": "gradient_boosting", "lookback_bars": 3, "max_iter": 12, "learning_rate": 0.2, "max_leaf_nodes": 8,
-        "min_samples_leaf": 20, "l2_regularization": 0.0,
+        "min_samples_leaf": 20, "l2_penalty": 0.0,
     },
 }  # fmt: skip
 
@@ -68,6 +70,29 @@ class SmallMarket:
 
     def rows(self, span: str, windows: Windows) -> np.ndarray:
         return np.flatnonzero(getattr(self, span) & windows.whole)
+
+    def data(self, lookback_bars: int) -> LearningData:
+        """Learning from the rows of `train`, choosing on those of `validation`."""
+        windows = Windows(self.features, FEATURES, lookback_bars)
+        train = self.rows("train", windows)
+        times = self.features["timestamp"]
+        after = pd.Timedelta(microseconds=1)
+        learnt, judged = (Span(times[rows].min(), times[rows].max() + after) for rows in (self.train, self.validation))
+        labels = self.features[["timestamp", "symbol"]].assign(
+            label=self.targets.labels,
+            forward_return=self.targets.returns,
+            label_end=times.groupby(self.features["symbol"]).shift(-1),
+        )
+        return LearningData(
+            windows=windows,
+            targets=self.targets,
+            train=train,
+            fitting=train,
+            selection=self.rows("validation", windows),
+            labels=labels,
+            class_names=tuple(f"class_{number}" for number in range(self.targets.n_classes)),
+            splits=Splits(train=learnt, fitting=learnt, selection=judged, validation=judged, test=judged),
+        )
 
 
 def small_market(edge_bps: float, seed: int = 3, symbols: int = 4, bars: int = 1500) -> SmallMarket:
@@ -98,12 +123,12 @@ def small_market(edge_bps: float, seed: int = 3, symbols: int = 4, bars: int = 1
     )
 
 
-def with_classes(market: SmallMarket, class_count: int) -> SmallMarket:
+def with_classes(market: SmallMarket, n_classes: int) -> SmallMarket:
     """The same market, its returns cut into so many classes of about equal frequency; `best` keeps its three."""
     returns = market.targets.returns
-    cuts = np.nanquantile(returns, np.arange(1, class_count) / class_count)
+    cuts = np.nanquantile(returns, np.arange(1, n_classes) / n_classes)
     classes = np.where(np.isnan(returns), -1, np.digitize(returns, cuts))
-    return replace(market, targets=Targets(classes, returns, market.targets.timestamps, class_count))
+    return replace(market, targets=Targets(classes, returns, market.targets.timestamps, n_classes))
 
 
 def fit(values: dict[str, Any], market: SmallMarket, folder: Path, seed: int = 7, **changes: Any) -> Predictor:
@@ -111,8 +136,5 @@ def fit(values: dict[str, Any], market: SmallMarket, folder: Path, seed: int = 7
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     config = parse_predictor({**values, **changes}, "test")
-    windows = Windows(market.features, FEATURES, config.lookback_bars)
-    return PREDICTORS[config.kind].fit(
-        config, windows, market.targets, market.rows("train", windows), market.rows("validation", windows), seed,
-        lambda epoch, metrics: None, folder,
-    )  # fmt: skip
+    data = market.data(config.lookback_bars)
+    return predictor_class(config.kind).fit(config, data, seed, lambda epoch, metrics: None, folder)

@@ -29,7 +29,7 @@ def trained(name: str, folder: Path, epochs: int) -> NetworkPredictor:
 def windows_of(predictor: NetworkPredictor) -> tuple[np.ndarray, np.ndarray]:
     windows = Windows(MARKET.features, FEATURES, predictor.lookback_bars)
     rows = MARKET.rows("validation", windows)[:300]
-    return windows.ending_at(rows), MARKET.targets.classes[rows]
+    return windows.ending_at(rows), MARKET.targets.labels[rows]
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "hybrid"])

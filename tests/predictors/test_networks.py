@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from MLOps.config.predictors import parse_predictor
-from MLOps.predictors import Predictor
 from MLOps.predictors.baselines import class_prior
-from MLOps.predictors.contract import forecast
+from MLOps.predictors.contract import Predictor, forecast
 from MLOps.predictors.networks import NETWORKS as KINDS
+from MLOps.predictors.training import network_class
 from MLOps.predictors.windows import Windows
 from MLOps.statistics.forecasts import log_losses
 from tests.predictors.markets import FEATURES, NETWORKS, SmallMarket, fit, small_market
@@ -28,8 +28,8 @@ def losses(predictor: Predictor, market: SmallMarket) -> tuple[np.ndarray, np.nd
     """On validation, of the class prior, of the predictor and of the best possible forecast."""
     windows = Windows(market.features, FEATURES, predictor.lookback_bars)
     rows = market.rows("validation", windows)
-    classes = market.targets.classes[rows]
-    prior = class_prior(market.targets.classes[market.rows("train", windows)], 3)
+    classes = market.targets.labels[rows]
+    prior = class_prior(market.targets.labels[market.rows("train", windows)], 3)
     return (
         log_losses(np.tile(prior, (len(rows), 1)), classes),
         log_losses(forecast(predictor, windows, rows).probabilities, classes),
@@ -56,7 +56,7 @@ def network(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     config = parse_predictor(NETWORKS[name], "test")
     # In float64 no summation order can blur whether an output depends on an input.
-    return KINDS[config.kind](4, 3, config).double().eval()
+    return network_class(config.kind)(4, 3, config).double().eval()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -100,4 +100,4 @@ def test_heads_answer_what_the_loss_weights_ask_for(name: str) -> None:
     for weights, outputs in {(1.0, 0.0): 5, (0.0, 1.0): 1, (0.6, 0.4): 6}.items():
         values = {**NETWORKS[name], "class_loss_weight": weights[0], "return_loss_weight": weights[1]}
         config = parse_predictor(values, "test")
-        assert KINDS[name](4, 5, config)(torch.randn(2, 8, 4)).shape == (2, 1, outputs)
+        assert network_class(name)(4, 5, config)(torch.randn(2, 8, 4)).shape == (2, 1, outputs)

@@ -18,12 +18,14 @@ from MLOps.artifacts import content_hash
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
 from MLOps.features.labels import CLASSES
-from MLOps.predictors import PREDICTORS, Predictor, load_predictor
+from MLOps.predictors import PREDICTORS
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.closed_form import ClosedFormPredictor, flattened
-from MLOps.predictors.contract import forecast
+from MLOps.predictors.contract import Predictor, forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.predictors.signals import learning_data, probability_columns, signal_table
+from MLOps.predictors.kinds import load_predictor
+from MLOps.predictors.learning import learning_data
+from MLOps.predictors.signals import probability_columns, signal_table
 from MLOps.predictors.windows import Windows
 from MLOps.statistics.forecasts import log_losses
 from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, SmallMarket, fit, small_market, with_classes
@@ -106,28 +108,29 @@ def test_a_later_bar_changes_no_forecast(name: str, fitted: Any) -> None:
 @pytest.mark.parametrize("name", ["persistence", "logistic", "ridge", "gradient_boosting"])
 def test_baselines_that_read_features_can_learn(name: str, fitted: Any) -> None:
     windows, rows = validation(fitted(name))
-    classes = market().targets.classes[rows]
+    classes = market().targets.labels[rows]
     own = log_losses(forecast(fitted(name), windows, rows).probabilities, classes).mean()
     prior = log_losses(forecast(fitted("class_prior"), windows, rows).probabilities, classes).mean()
     assert own < prior
 
 
-@pytest.mark.parametrize("class_count", [2, 3, 5])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("name", EVERY)
-def test_any_number_of_classes_is_forecast_and_learnt(name: str, class_count: int, tmp_path: Path) -> None:
-    market_of = with_classes(market(), class_count)
+def test_any_number_of_classes_is_forecast_and_learnt(name: str, n_classes: int, tmp_path: Path) -> None:
+    market_of = with_classes(market(), n_classes)
     predictor = fit(EVERY[name], market_of, tmp_path / "checkpoints")
     windows, rows = validation(predictor)
-    again = predictor.refit(windows, market_of.targets, market_of.rows("train", windows), 7, tmp_path / "checkpoints")
+    data = market_of.data(predictor.lookback_bars)
+    again = predictor.refit(data, data.train, 7, tmp_path / "checkpoints")
     again.save(tmp_path / "model")
     given, alone = forecast(predictor, windows, rows), load_predictor(tmp_path / "model")
-    assert given.probabilities.shape == (len(rows), class_count)
+    assert given.probabilities.shape == (len(rows), n_classes)
     np.testing.assert_allclose(given.probabilities.sum(axis=1), 1, atol=1e-6)
     one = alone.predict(windows.ending_at(rows[:1]))
     np.testing.assert_array_equal(one.probabilities, forecast(again, windows, rows).probabilities[:1])
     if name in ("persistence", "logistic", "ridge", "gradient_boosting"):
-        classes = market_of.targets.classes[rows]
-        prior = class_prior(market_of.targets.classes[market_of.rows("train", windows)], class_count)
+        classes = market_of.targets.labels[rows]
+        prior = class_prior(market_of.targets.labels[market_of.rows("train", windows)], n_classes)
         assert log_losses(given.probabilities, classes).mean() < -np.log(prior[classes]).mean()
 
 
@@ -144,7 +147,7 @@ def test_two_classes_are_forecast_as_scikit_learn_does(tmp_path: Path) -> None:
         assert isinstance(own, ClosedFormPredictor)
         windows, rows = validation(own)
         train = two.rows("train", windows)
-        model = fitted.fit(flattened(windows.ending_at(train), own.arrays), two.targets.classes[train])
+        model = fitted.fit(flattened(windows.ending_at(train), own.arrays), two.targets.labels[train])
         theirs = model.predict_proba(flattened(windows.ending_at(rows), own.arrays))
         np.testing.assert_allclose(forecast(own, windows, rows).probabilities, theirs, atol=1e-7)
 
@@ -157,7 +160,7 @@ def test_boosted_trees_answer_as_scikit_learn_does(fitted: Any) -> None:
     model = HistGradientBoostingClassifier(
         max_iter=own.config.max_iter, learning_rate=values["learning_rate"], max_leaf_nodes=values["max_leaf_nodes"],
         min_samples_leaf=values["min_samples_leaf"], l2_regularization=0.0, early_stopping=False, random_state=7,
-    ).fit(flattened(windows.ending_at(train), own.arrays), market().targets.classes[train])  # fmt: skip
+    ).fit(flattened(windows.ending_at(train), own.arrays), market().targets.labels[train])  # fmt: skip
     theirs = model.predict_proba(flattened(windows.ending_at(rows), own.arrays))
     np.testing.assert_allclose(forecast(own, windows, rows).probabilities, theirs, atol=1e-7)
 
@@ -186,7 +189,7 @@ def test_persistence_names_a_feature_that_is_there(tmp_path: Path) -> None:
 def test_a_class_that_never_occurs_in_training_is_named() -> None:
     features = market().features
     labels = features[["timestamp", "symbol"]].assign(
-        label=np.where(market().targets.classes == 2, 1, market().targets.classes),
+        label=np.where(market().targets.labels == 2, 1, market().targets.labels),
         forward_return=market().targets.returns,
         label_end=features["timestamp"],
     )
@@ -199,16 +202,16 @@ def test_a_class_that_never_occurs_in_training_is_named() -> None:
         learning_data(8, features, labels, CLASSES, FEATURES, splits)
 
 
-@pytest.mark.parametrize("class_count", [2, 3, 5])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("kind", ["mean", "weighted", "stacking"])
-def test_an_ensemble_has_as_many_classes_as_its_members(kind: str, class_count: int, tmp_path: Path) -> None:
-    market_of, names = with_classes(market(), class_count), ("logistic", "gradient_boosting")
-    classes = tuple(f"class_{c}" for c in range(class_count))
+def test_an_ensemble_has_as_many_classes_as_its_members(kind: str, n_classes: int, tmp_path: Path) -> None:
+    market_of, names = with_classes(market(), n_classes), ("logistic", "gradient_boosting")
+    classes = tuple(f"class_{c}" for c in range(n_classes))
     windows = Windows(market_of.features, FEATURES, 3)
     rows = market_of.rows("validation", windows)
     keys = market_of.features.iloc[rows].reset_index(drop=True)
     labels = keys[["timestamp", "symbol"]].assign(
-        label=market_of.targets.classes[rows], forward_return=market_of.targets.returns[rows]
+        label=market_of.targets.labels[rows], forward_return=market_of.targets.returns[rows]
     )
     signals = {
         name: signal_table(
@@ -216,14 +219,14 @@ def test_an_ensemble_has_as_many_classes_as_its_members(kind: str, class_count: 
         ).assign(fold=np.int8(0))
         for name in names
     }  # fmt: skip
-    prior = np.full(class_count, 1 / class_count)
+    prior = np.full(n_classes, 1 / n_classes)
     ensemble = Ensemble.fit(kind, classes, dict.fromkeys(names, 0.1), signals, labels, prior)
     combined = Ensemble.from_dict(ensemble.to_dict()).combine(labels, signals)
     own = combined.loc[combined["predictor"] == ENSEMBLE]
     probabilities = own[probability_columns(own)].to_numpy(float)
-    assert probabilities.shape == (len(rows), class_count)
+    assert probabilities.shape == (len(rows), n_classes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert log_losses(probabilities, labels["label"].to_numpy()).mean() < np.log(class_count)
+    assert log_losses(probabilities, labels["label"].to_numpy()).mean() < np.log(n_classes)
 
 
 def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -231,7 +234,7 @@ def tables(fitted: Any, names: list[str]) -> tuple[dict[str, pd.DataFrame], pd.D
     _, rows = validation(fitted("lstm"))
     keys = market().features.iloc[rows].reset_index(drop=True)
     labels = keys[["timestamp", "symbol"]].assign(
-        label=market().targets.classes[rows], forward_return=market().targets.returns[rows]
+        label=market().targets.labels[rows], forward_return=market().targets.returns[rows]
     )
     signals = {}
     for name in names:

@@ -13,7 +13,8 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import Splits, split
 from MLOps.features.labels import CLASSES, UNKNOWN, make_labels
-from MLOps.predictors import PREDICTORS
+from MLOps.predictors.kinds import predictor_class
+from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
 from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, THRESHOLD
 
@@ -47,10 +48,10 @@ def trained(
 ) -> tuple[str, pd.DataFrame]:
     """The content hash of the trained predictor, and the signals of its training span."""
     config = parse_predictor(values, "test")
+    data = learning_data(config.lookback_bars, features, labels, CLASSES, FEATURES, splits)
     predictor, signals = train_with_signals(
-        PREDICTORS[config.kind], config, features, labels, CLASSES, FEATURES, splits, SPLITS, 7, lambda *_: None,
-        folder / "checkpoints",
-    )  # fmt: skip
+        predictor_class(config.kind), config, data, SPLITS, 7, lambda *_: None, folder / "checkpoints"
+    )
     predictor.save(folder / "model")
     return content_hash(folder / "model"), signals[splits.train.rows(signals["timestamp"])].reset_index(drop=True)
 

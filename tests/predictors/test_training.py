@@ -11,23 +11,24 @@ import torch
 
 from MLOps.config.predictors import AugmentationConfig, parse_predictor
 from MLOps.errors import UserError
-from MLOps.predictors import training as engine
+from MLOps.predictors import batch_size
 from MLOps.predictors.augmentation import augment
+from MLOps.predictors.batch_size import MIN_UPDATES, saved_bytes
 from MLOps.predictors.network import NetworkPredictor
-from MLOps.predictors.training import Training, recompute_activations, saved_bytes, schedule
+from MLOps.predictors.schedule import metric_names
+from MLOps.predictors.training import Training, recompute_activations
 from MLOps.predictors.windows import Windows
 from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
 
 MARKET = small_market(100.0, symbols=2, bars=400)
-MONITOR = "selection_sharpe_per_bar"
 QUICK = {**NETWORKS["lstm"], "hidden_size": 4, "max_epochs": 3, "batch_size": 64}
 
 
 def training(**changes: Any) -> Training:
     torch.set_num_threads(1)
     config = parse_predictor(changes if "kind" in changes else {**QUICK, **changes}, "test")
-    windows = Windows(MARKET.features, FEATURES, config.lookback_bars)
-    return Training(config, windows, MARKET.targets, MARKET.rows("train", windows), 7, config.batch_size)
+    data = MARKET.data(config.lookback_bars)
+    return Training(config, data, data.train, 7, config.batch_size)
 
 
 def weights(predictor: Any) -> dict[str, torch.Tensor]:
@@ -73,46 +74,19 @@ def test_what_fills_a_sequence_up_teaches_nothing() -> None:
 def test_every_task_is_learnt(task: tuple[float, float], tmp_path: Path) -> None:
     history: list[dict[str, float]] = []
     config = parse_predictor({**QUICK, "class_loss_weight": task[0], "return_loss_weight": task[1]}, "test")
-    windows = Windows(MARKET.features, FEATURES, config.lookback_bars)
-    train, validation = MARKET.rows("train", windows), MARKET.rows("validation", windows)
-    NetworkPredictor.fit(
-        config, windows, MARKET.targets, train, validation, 7, lambda _, m: history.append(dict(m)), tmp_path
-    )
+    data = MARKET.data(config.lookback_bars)
+    NetworkPredictor.fit(config, data, 7, lambda _, m: history.append(dict(m)), tmp_path)
     assert list(history[0]) == ["train_loss", "gradient_norm", "learning_rate"] + [
         name for name in history[0] if name.startswith("selection_")
     ]
-    assert set(history[0]) == set(engine.metric_names(config))
+    assert set(history[0]) == set(metric_names(config))
     assert history[-1]["selection_loss"] < history[0]["selection_loss"]
-
-
-def test_schedules_go_by_their_formulas() -> None:
-    def rates(name: str, losses: list[float]) -> list[float | None]:
-        config = parse_predictor(
-            {**QUICK, "schedule": name, "schedule_epochs": 2, "max_epochs": 6, "patience_epochs": 99}, "test"
-        )
-        history = [{"selection_loss": loss} for loss in losses]
-        return [schedule(config, history[:n]) for n in range(len(losses) + 1)]
-
-    falling = [1.0 - 0.1 * n for n in range(6)]
-    assert rates("constant", falling) == [0.01] * 6 + [None]
-    cosine = [0.005 * (1 + np.cos(np.pi * n / 6)) for n in range(6)]
-    assert rates("cosine", falling)[:-1] == pytest.approx(cosine)
-    assert rates("warm_restarts", falling)[:-1] == pytest.approx([0.01, 0.005] * 3)
-    assert rates("plateau", [1.0, 1.1, 1.1, 1.1, 1.1]) == pytest.approx([0.01, 0.01, 0.01, 0.005, 0.005, 0.0025])
-
-
-def test_training_stops_when_patience_ends_and_keeps_the_best_epoch() -> None:
-    config = parse_predictor({**QUICK, "patience_epochs": 2, "max_epochs": 99, "monitor": MONITOR}, "test")
-    history = [{MONITOR: value} for value in (0.1, 0.3, 0.2, 0.3)]
-    assert engine.best_epoch(history, config.monitor) == 2
-    assert schedule(config, history[:3]) is not None
-    assert schedule(config, history) is None
 
 
 def test_refit_repeats_what_fit_chose(tmp_path: Path) -> None:
     own = fit(QUICK, MARKET, tmp_path, schedule="cosine", patience_epochs=99)
-    windows = Windows(MARKET.features, FEATURES, own.lookback_bars)
-    again = own.refit(windows, MARKET.targets, MARKET.rows("train", windows), 7, tmp_path)
+    data = MARKET.data(own.lookback_bars)
+    again = own.refit(data, data.train, 7, tmp_path)
     assert equal(own, again)
 
 
@@ -156,12 +130,12 @@ def test_recomputed_activations_save_memory_and_change_nothing(name: str) -> Non
 def test_a_batch_of_automatic_size_is_a_power_of_two_that_leaves_updates() -> None:
     size = training(batch_size=0).batch_size
     assert size & (size - 1) == 0
-    assert size <= len(training().rows) / engine.MIN_UPDATES < 2 * size
+    assert size <= len(training().rows) / MIN_UPDATES < 2 * size
 
 
 def test_a_batch_of_automatic_size_fits_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     per_label = saved_bytes(training().network, torch.zeros(8, 8, 2)) / 8
-    monkeypatch.setattr(engine.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 40 * per_label}))
+    monkeypatch.setattr(batch_size.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 40 * per_label}))
     assert training(batch_size=0).batch_size == 8  # of 10 that half of it holds, there and back
 
 
@@ -202,8 +176,8 @@ def test_bad_settings_are_told_in_a_sentence(changes: dict[str, Any], words: str
     values = {key: value for key, value in QUICK.items() if changes.get("kind") != "hybrid" or key != "layers"}
     with pytest.raises(UserError, match=words):
         config = parse_predictor({**values, **changes}, "predictors.own")
-        windows = Windows(MARKET.features, FEATURES, config.lookback_bars)
-        Training(config, windows, MARKET.targets, MARKET.rows("train", windows), 7, 64)
+        data = MARKET.data(config.lookback_bars)
+        Training(config, data, data.train, 7, 64)
 
 
 def test_a_feature_that_is_never_finite_is_named() -> None:

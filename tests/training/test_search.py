@@ -9,8 +9,7 @@ import pytest
 from MLOps.config.schema import parse
 from MLOps.config.search import SearchConfig, SearchRange
 from MLOps.errors import UserError
-from MLOps.predictors.contract import OnEpoch
-from MLOps.training.search import Finished, Search
+from MLOps.training.search import Finished, OnEpoch, Search
 
 SPACE = {
     "learning_rate": SearchRange(low=0.001, high=0.1, log=True),
@@ -28,7 +27,8 @@ def pretend(values: dict[str, Any], on_epoch: OnEpoch) -> None:
 
 
 def searched(folder: Path, trials: int, train: Any = pretend) -> tuple[Search, list[Finished]]:
-    search, told = Search("study", SPACE, folder / "search.db"), []  # type: ignore[var-annotated]
+    told: list[Finished] = []
+    search = Search("study", SPACE, folder / "search.db", seed=7)
     search.run(trials, train, told.append)
     return search, told
 

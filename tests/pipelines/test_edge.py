@@ -8,8 +8,12 @@ import pytest
 
 from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
-from MLOps.model_registry.versions import Registry
-from MLOps.pipelines.promote import refusals_beside_champion
+from MLOps.data.splits import Splits
+from MLOps.evaluation.report import BacktestReport
+from MLOps.model_registry.versions import BUNDLE_TAG, Registry
+from MLOps.operations.champion import measured_sharpe
+from MLOps.operations.promotion import promote
+from MLOps.pipelines import paths
 from tests.project import Project
 
 QUICK = {
@@ -46,7 +50,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
 ) -> None:
     project = synthetic(tmp_path, edge_bps=40.0)
     project.repro()
-    backtest = read_json(tmp_path / "reports/backtest.json")
+    backtest = read_json(tmp_path / "reports/backtest/report.json")
     assert backtest["excess"]["buy_and_hold"]["lower"] > 0
     assert backtest["metrics"]["agent"]["costs"] > 0
     tags, first, champion = standing(project)
@@ -55,7 +59,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
 
     # A poorer candidate: the champion, traded again over the same span, has the Sharpe ratio of its own backtest.
     project.update({"agents.ppo.total_timesteps": 8192})
-    assert project.repro() == ["train_agent@ppo", "backtest", "promote"]
+    assert project.repro() == ["prepare", "train_agent@ppo", "backtest", "promote"]
     tags, second, champion = standing(project)
     assert second == first + 1
     assert champion == first
@@ -69,9 +73,17 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     params = load_params()
     registry = Registry(project.client(), "trading-agent")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    bars = pd.read_parquet("data/processed/bars.parquet")
-    bars[bars["symbol"] != "SYN00"].to_parquet("data/processed/bars.parquet")
-    (reason,) = refusals_beside_champion(registry, str(second), backtest, params)
+    bars = pd.read_parquet(paths.BARS)
+    bars[bars["symbol"] != "SYN00"].to_parquet(paths.BARS)
+    test = Splits.from_dict(read_json(paths.SPLITS)).test
+    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+
+    def sharpe_of(version: str) -> float:
+        return measured_sharpe(registry, version, paths.BARS, test, params.trading, bars_per_year)
+
+    identity = registry.tags(str(second))[BUNDLE_TAG]
+    decision = promote(registry, str(second), identity, BacktestReport.from_dict(backtest), params.gate, sharpe_of)
+    (reason,) = decision.reasons
     assert "cannot be traded" in reason
     assert "SYN00 missing" in reason
 

@@ -45,7 +45,7 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
 
 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
-    own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "regularisation_c": 0.01}})
+    own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "l2_penalty": 100.0}})
     ran = own.repro()
     # Its look-back may have been the longest, so the bars are judged again; they are the same.
     assert ran[:4] == ["validate_data", "tune@second", "train_predictor@second", "validate_predictors"]

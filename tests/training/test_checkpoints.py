@@ -13,38 +13,36 @@ import torch._dynamo  # noqa: F401  the first optimiser imports it, which would 
 
 from MLOps.artifacts import content_hash
 from MLOps.config.predictors import parse_predictor
-from MLOps.predictors import checkpoints as module
 from MLOps.predictors import training as engine
 from MLOps.predictors.network import NetworkPredictor
-from MLOps.predictors.windows import Windows
-from MLOps.training.checkpoints import Checkpoints
-from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
+from MLOps.predictors.training_state import save_state
+from MLOps.training.checkpoints import KEPT, Checkpoints
+from tests.predictors.markets import NETWORKS, fit, small_market
 
 CONFIG = {**NETWORKS["lstm"], "hidden_size": 4, "layers": 2, "batch_size": 64, "max_epochs": 6, "patience_epochs": 99}
 MARKET = small_market(100.0, symbols=2, bars=400)
 KILLS = 20
 
 
-def train(folder: Path, pause_s: float, begun: Event) -> None:
+def train(folder: Path, pause_s: float, begun: Event, saved: Event) -> None:
     """Train with a checkpoint and a pause after every batch, so that kills find their mark, and save."""
     begun.set()
     engine.SAVE_SECONDS = 0.0
-    save = engine.Training._save
 
-    def slow_save(self: engine.Training) -> None:
-        save(self)
+    def slow_save(*state: Any) -> None:
+        save_state(*state)
+        saved.set()
         time.sleep(pause_s)
 
-    engine.Training._save = slow_save  # type: ignore[method-assign]
+    engine.save_state = slow_save  # type: ignore[assignment]
     train_and_refit(folder)
 
 
 def train_and_refit(folder: Path) -> None:
     """What a stage does: the model of all training rows, and one of some of them, as a fold's is."""
     predictor = fit(CONFIG, MARKET, folder / "checkpoints")
-    windows = Windows(MARKET.features, FEATURES, predictor.lookback_bars)
-    rows = MARKET.rows("train", windows)[100:]
-    fold = predictor.refit(windows, MARKET.targets, rows, 8, folder / "checkpoints")
+    data = MARKET.data(predictor.lookback_bars)
+    fold = predictor.refit(data, data.train[100:], 8, folder / "checkpoints")
     fold.save(folder / "fold")
     predictor.save(folder / "model")
 
@@ -63,14 +61,15 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, byte
 def test_twenty_kills_change_nothing(uninterrupted: tuple[bytes, bytes], tmp_path: Path) -> None:
     # A server with everything imported forks the trainings, so that a kill costs no new start of Python.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.predictors.test_checkpoints"])
+    context.set_forkserver_preload(["tests.training.test_checkpoints"])
     chance = random.Random(11)
     kills, steps = 0, []
     while True:
-        begun = context.Event()
-        process = context.Process(target=train, args=(tmp_path, 0.05, begun))
+        begun, saved = context.Event(), context.Event()
+        process = context.Process(target=train, args=(tmp_path, 0.05, begun, saved))
         process.start()
-        begun.wait()
+        # Some are killed while they start or resume, the others some batches on, however slow the machine is.
+        assert (begun if kills % 4 == 0 else saved).wait(timeout=120), "the training neither began nor ended"
         process.join(timeout=chance.uniform(0.0, 0.15) if kills < KILLS else None)
         if process.exitcode is not None:
             break
@@ -93,17 +92,16 @@ class KilledError(Exception):
 def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, saves: int) -> Checkpoints:
     """Stop the training after so many checkpoints; where they lie."""
     left = [saves]
-    save = engine.Training._save
 
-    def count(self: engine.Training) -> None:
-        save(self)
+    def count(*state: Any) -> None:
+        save_state(*state)
         left[0] -= 1
         if not left[0]:
             raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "SAVE_SECONDS", 0.0)
-        patch.setattr(engine.Training, "_save", count)
+        patch.setattr(engine, "save_state", count)
         with pytest.raises(KilledError):
             fit(CONFIG, MARKET, folder / "checkpoints")
     return Checkpoints(next((folder / "checkpoints").iterdir()))
@@ -122,25 +120,24 @@ def test_every_part_of_a_checkpoint_is_needed(
 ) -> None:
     """What is left out starts as in a new training; then the result or what was logged must differ."""
     log: list[dict[str, float]] = []
+    # No epoch after the fourth is better, so that the best weights can come from the checkpoint alone.
+    monkeypatch.setattr(engine, "best_epoch", lambda history, monitor: min(len(history), 4))
     # In the midst of the last epoch but one: a best epoch, moments and half an epoch's sums are behind.
     checkpoints = interrupted(tmp_path, monkeypatch, 4 * (batches_an_epoch() + 1) + 3)
     state = checkpoints.newest()
     assert state is not None
-    arrays, facts = state
-    assert facts["batch"] > 0 and len(facts["history"]) == 4
+    arrays, metadata = state
+    assert metadata["batch"] > 0 and len(metadata["history"]) == 4
     fresh = engine.Training(**arguments())
     if part in ("network", "best"):
         arrays |= {f"{part}.{name}": array for name, array in fresh.weights().items()}
     elif part == "optimiser":
         arrays = {name: array for name, array in arrays.items() if not name.startswith("optimiser.")}
     elif part == "history":
-        facts["history"] = []
+        metadata["history"] = []
     elif part != "nothing":
-        facts[part] = 0
-    checkpoints.save(10**9, arrays, facts)
-    # Nothing after the kill is better, so that the best weights can come from the checkpoint alone.
-    if part == "best":
-        monkeypatch.setattr(engine, "is_better", lambda metric, new, old: False)
+        metadata[part] = 0
+    checkpoints.save(10**9, arrays, metadata)
     predictor = fit_logging(tmp_path / "checkpoints", log)
     predictor.save(tmp_path / "model")
     whole: list[dict[str, float]] = []
@@ -152,18 +149,15 @@ def test_every_part_of_a_checkpoint_is_needed(
 
 def arguments() -> dict[str, Any]:
     config = parse_predictor(CONFIG, "test")
-    windows = Windows(MARKET.features, FEATURES, config.lookback_bars)
-    rows = MARKET.rows("train", windows)
-    return {"config": config, "windows": windows, "targets": MARKET.targets, "rows": rows, "seed": 7, "batch_size": 64}
+    data = MARKET.data(config.lookback_bars)
+    return {"config": config, "data": data, "rows": data.fitting, "seed": 7, "batch_size": 64}
 
 
 def fit_logging(folder: Path, log: list[dict[str, float]]) -> NetworkPredictor:
     given = arguments()
-    validation = MARKET.rows("validation", given["windows"])
     return NetworkPredictor.fit(
-        given["config"], given["windows"], given["targets"], given["rows"], validation, 7,
-        lambda _, metrics: log.append(dict(metrics)), folder,
-    )  # fmt: skip
+        given["config"], given["data"], given["seed"], lambda _, metrics: log.append(dict(metrics)), folder
+    )
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
@@ -195,14 +189,14 @@ def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in range(5):
         checkpoints.save(step, {"a": np.full(3, step)}, {"step": step})
-    assert len(list(tmp_path.iterdir())) == module.KEPT
+    assert len(list(tmp_path.iterdir())) == KEPT
     state = checkpoints.newest()
     assert state is not None and state[1] == {"step": 4} and (state[0]["a"] == 4).all()
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fit(CONFIG, MARKET, tmp_path)
-    monkeypatch.setattr(engine.Training, "_update", lambda *_: pytest.fail("an update"))
+    monkeypatch.setattr(engine, "augment", lambda *_: pytest.fail("an update"))
     first.save(tmp_path / "a")
     fit(CONFIG, MARKET, tmp_path).save(tmp_path / "b")
     assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")

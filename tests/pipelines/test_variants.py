@@ -26,7 +26,7 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
     project.update(
         {
             "data.source": "labelled",
-            "labels": {"kind": "target", "classes": 5, "horizon_rows": 1},
+            "labels": {"kind": "target", "n_classes": 5, "horizon_rows": 1},
             "splits.folds": 3,
             **{f"predictors.lstm.{key}": value for key, value in LSTM.items()},
         }
@@ -59,7 +59,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
             "data.sentiment.enabled": True,
             "features.names": ["return_1", "return_5", "volatility_20", "sentiment"],
             "agents.ppo.observe": ["return_1"],
-            "labels": {"kind": "score", "classes": 5, "horizon_bars": 3, "volatility_bars": 20},
+            "labels": {"kind": "score", "n_classes": 5, "horizon_bars": 3, "volatility_bars": 20},
             "agents.ppo.total_timesteps": 4096,
             "agents.ppo.evaluate_every_steps": 4096,
             "agents.ppo.environments": 8,

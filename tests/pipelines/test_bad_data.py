@@ -15,7 +15,7 @@ from MLOps.config.params import load_params
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES
 from MLOps.data.splits import Splits
 from MLOps.pipelines import features, ingest, paths, validate_data
-from MLOps.predictors.signals import learning_data
+from MLOps.predictors.learning import learning_data
 from MLOps.trading import Market
 from tests.data.markets import daily_stocks, hourly_crypto, thirty_stocks
 from tests.project import Project

@@ -7,6 +7,9 @@ from pydantic import Field
 from MLOps.config.schema import section
 from MLOps.config.types import Positive, PositiveNumber, Share
 
+CLASSES = ("fall", "stationary", "rise")
+UNKNOWN = -1  # the label of a row whose outcome the data does not hold
+
 ClassCount = Annotated[int, Field(ge=2, le=11)]
 
 
@@ -64,3 +67,11 @@ LabelConfig = Annotated[
     SmoothedLabelConfig | NextReturnLabelConfig | ScoreLabelConfig | TripleBarrierLabelConfig | TargetLabelConfig,
     Field(discriminator="kind"),
 ]
+
+
+def class_names(config: LabelConfig) -> tuple[str, ...]:
+    """The names of classes 0, 1, …: CLASSES, or for scores of other than three classes their values in [-1, 1]."""
+    n_classes = getattr(config, "n_classes", len(CLASSES))
+    if n_classes == len(CLASSES):
+        return CLASSES
+    return tuple(f"score_{2 * number / (n_classes - 1) - 1:.2g}" for number in range(n_classes))

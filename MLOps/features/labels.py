@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.labels import (
+    UNKNOWN,
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
@@ -16,16 +17,6 @@ from MLOps.config.labels import (
 from MLOps.data.bars import KEYS, TARGET
 from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
-
-CLASSES = ("fall", "stationary", "rise")
-UNKNOWN = -1  # the class of a row whose label needs bars that do not exist yet
-
-
-def class_names(config: LabelConfig) -> tuple[str, ...]:
-    """Names of the classes 0, 1, …: CLASSES, or the values in [-1, 1] for scores with other than three classes."""
-    if isinstance(config, ScoreLabelConfig | TargetLabelConfig) and config.n_classes != len(CLASSES):
-        return tuple(f"score_{value:.2g}" for value in np.linspace(-1, 1, config.n_classes))
-    return CLASSES
 
 
 def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:

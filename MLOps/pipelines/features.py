@@ -1,9 +1,10 @@
 """Splits, features and labels."""
 
 from MLOps.artifacts import read_table, write_json, write_table
+from MLOps.config.labels import class_names
 from MLOps.data.splits import split
 from MLOps.features.given import GivenFeatures
-from MLOps.features.labels import class_names, make_labels
+from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import numpy as np
 
 from MLOps.artifacts import read_json, read_table, whole_folder, write_json, write_table
+from MLOps.config.labels import class_names
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.deployment.predictor_logging import log_predictor
 from MLOps.evaluation.forecasts import forecast_metrics
-from MLOps.features.labels import class_names
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from MLOps.artifacts import read_json, read_table, value_hash, write_json
+from MLOps.config.labels import class_names
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
-from MLOps.features.labels import class_names
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage

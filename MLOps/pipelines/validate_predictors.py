@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.config.labels import class_names
 from MLOps.data.splits import Splits
 from MLOps.evaluation import plots
 from MLOps.evaluation.forecasts import classification_metrics, confusion, implied_metrics
 from MLOps.evaluation.verdicts import PARTS, Verdict, check_signals, judge, probe
-from MLOps.features.labels import class_names
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 from MLOps.predictors.baselines import class_prior

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from MLOps.features.labels import UNKNOWN
+from MLOps.config.labels import UNKNOWN
 
 
 def class_prior(train_labels: np.ndarray, n_classes: int) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_json
-from MLOps.config.labels import SmoothedLabelConfig
+from MLOps.config.labels import CLASSES, SmoothedLabelConfig
 from MLOps.config.splits import SplitConfig
 from MLOps.data.sources.sample import bundled_bars
 from MLOps.data.splits import Splits, split
-from MLOps.features.labels import CLASSES, make_labels
+from MLOps.features.labels import make_labels
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.learning import LearningData, learning_data
 from MLOps.predictors.signals import FULL_MODEL, train_with_signals

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from MLOps.config.data import DataConfig
-from MLOps.config.labels import TargetLabelConfig
+from MLOps.config.labels import UNKNOWN, TargetLabelConfig, class_names
 from MLOps.config.params import load_params
 from MLOps.data.bars import TARGET
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.sources.labelled import read_labelled
 from MLOps.errors import UserError
 from MLOps.features.given import GivenFeatures
-from MLOps.features.labels import UNKNOWN, class_names, make_labels
+from MLOps.features.labels import make_labels
 
 FIVE = TargetLabelConfig(kind="target", n_classes=5, horizon_rows=2)
 ROWS = 40

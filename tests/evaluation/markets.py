@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
+from MLOps.config.labels import UNKNOWN
 from MLOps.config.splits import SplitConfig
 from MLOps.config.validation import ValidationConfig
 from MLOps.data.splits import Splits
-from MLOps.features.labels import UNKNOWN
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.signals import signal_table

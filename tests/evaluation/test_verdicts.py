@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from MLOps.config.labels import (
+    UNKNOWN,
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
     SmoothedLabelConfig,
     TripleBarrierLabelConfig,
+    class_names,
 )
 from MLOps.config.params import load_params
 from MLOps.config.predictors import LogisticConfig
@@ -24,7 +26,7 @@ from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import split
 from MLOps.errors import UserError
 from MLOps.evaluation.verdicts import Verdict, horizon_bars, judge
-from MLOps.features.labels import UNKNOWN, class_names, make_labels
+from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.closed_form import ClosedFormPredictor
@@ -65,7 +67,7 @@ def test_ignorance_passes_at_the_nominal_rate_whatever_the_horizon(horizon: int)
     bars = max(400, 2 * (required_bars(horizon) + horizon + 10))
     verdicts = [ignorant_verdict(random_walk(1, bars, seed), smoothed(horizon), seed) for seed in range(markets)]
     assert all(verdict.horizon_bars == horizon and verdict.direction.lower is not None for verdict in verdicts)
-    for count in (sum(v.passed for v in verdicts), *(sum(part in v.knows for v in verdicts) for part in PARTS)):
+    for count in (sum(v.passed for v in verdicts), *(sum(part in v.skilled_in for v in verdicts) for part in PARTS)):
         assert count <= most(markets)
 
 
@@ -83,7 +85,7 @@ def test_ignorance_passes_at_the_nominal_rate_on_unlike_data(kind: str) -> None:
     markets = 20
     verdicts = [ignorant_verdict(unlike(kind, seed), smoothed(5), seed) for seed in range(markets)]
     assert all(verdict.direction.lower is not None for verdict in verdicts)
-    for count in (sum(v.passed for v in verdicts), *(sum(part in v.knows for v in verdicts) for part in PARTS)):
+    for count in (sum(v.passed for v in verdicts), *(sum(part in v.skilled_in for v in verdicts) for part in PARTS)):
         assert count <= most(markets)
 
 
@@ -93,12 +95,12 @@ def test_the_parts_sum_to_the_whole_and_two_classes_have_no_magnitude(n_classes:
     verdict = ignorant_verdict(random_walk(3, 400, 1), config, 1, tilt=0.5)
     assert verdict.direction.gain + verdict.magnitude.gain == pytest.approx(verdict.gain_over("class_prior"))
     if n_classes == 2:
-        assert verdict.magnitude.gain == pytest.approx(0, abs=1e-6) and "magnitude" not in verdict.knows
+        assert verdict.magnitude.gain == pytest.approx(0, abs=1e-6) and "magnitude" not in verdict.skilled_in
 
 
 def test_a_span_too_short_for_the_horizon_says_so_and_passes_nobody() -> None:
     verdict = ignorant_verdict(random_walk(4, 1500, 1), smoothed(65), 1)
-    assert not verdict.passed and verdict.knows == ()
+    assert not verdict.passed and verdict.skilled_in == ()
     assert [comparison.lower for comparison in verdict.comparisons] == [None, None]
     (reason,) = verdict.reasons
     assert f"labels that look 65 bars ahead need {12 * 65} judged bars, it has {verdict.bars};" in reason
@@ -144,7 +146,7 @@ def test_the_class_prior_itself_neither_passes_nor_knows() -> None:
     """Its probabilities rounded to float32 differ from the baseline's in the eighth digit, which is no knowledge."""
     for seed in range(12):
         verdict = ignorant_verdict(random_walk(2, 400, seed), smoothed(5), seed, tilt=0.0)
-        assert not verdict.passed and verdict.knows == ()
+        assert not verdict.passed and verdict.skilled_in == ()
         assert abs(verdict.gain_over("class_prior")) < 1e-6
 
 
@@ -180,11 +182,11 @@ NEXT = NextReturnLabelConfig(kind="next_return", threshold_delta=0.008)
 def test_a_volatility_forecaster_passes_and_knows_no_direction() -> None:
     markets = 8
     verdicts = [logistic_verdict(garch(4, 1200, seed), NEXT, VOLATILITY_FEATURES) for seed in range(markets)]
-    assert sum(v.passed and "magnitude" in v.knows for v in verdicts) >= markets // 2
-    assert sum("direction" in v.knows for v in verdicts) <= most(markets)
-    alone = [v for v in verdicts if v.knows == ("magnitude",) and v.passed]
+    assert sum(v.passed and "magnitude" in v.skilled_in for v in verdicts) >= markets // 2
+    assert sum("direction" in v.skilled_in for v in verdicts) <= most(markets)
+    alone = [v for v in verdicts if v.skilled_in == ("magnitude",) and v.passed]
     for verdict in alone:
-        assert verdict.conclusion == "passed: knows magnitude, not direction"
+        assert verdict.conclusion == "passed: skill in magnitude, none in direction"
         assert verdict.is_useful(("direction", "magnitude")) and verdict.is_useful(("magnitude",))
         assert not verdict.is_useful(("direction",))
 
@@ -192,20 +194,24 @@ def test_a_volatility_forecaster_passes_and_knows_no_direction() -> None:
 def test_a_planted_direction_is_known_as_such() -> None:
     markets = 4
     verdicts = [logistic_verdict(shown_direction(4, 1200, seed), NEXT, VOLUME_FEATURES) for seed in range(markets)]
-    assert all(v.passed and "direction" in v.knows for v in verdicts)
-    assert sum("magnitude" in v.knows for v in verdicts) <= most(markets)
+    assert all(v.passed and "direction" in v.skilled_in for v in verdicts)
+    assert sum("magnitude" in v.skilled_in for v in verdicts) <= most(markets)
     for verdict in verdicts:
-        assert verdict.conclusion.startswith("passed: knows direction")
+        assert verdict.conclusion.startswith("passed: skill in direction")
         assert verdict.is_useful(("direction",)) and verdict.is_useful(("direction", "magnitude"))
 
 
 def test_who_fails_is_of_no_use_whatever_it_knows() -> None:
     known = logistic_verdict(shown_direction(4, 1200, 0), NEXT, VOLUME_FEATURES)
     failed = replace(known, reasons=("no",))
-    assert failed.knows == known.knows and not failed.is_useful(("direction",)) and failed.conclusion == "failed: no"
+    assert (
+        failed.skilled_in == known.skilled_in
+        and not failed.is_useful(("direction",))
+        and failed.conclusion == "failed: no"
+    )
     vague = replace(known, direction=replace(known.direction, lower=-0.1), magnitude=known.direction)
     assert replace(vague, magnitude=vague.direction).conclusion == (
-        "passed: knows something, but neither direction nor magnitude for certain"
+        "passed: skill in neither direction nor magnitude alone is significant"
     )
 
 
@@ -304,7 +310,7 @@ def test_a_logistic_on_the_catalogue_knows_no_null_market(
     tables = [market(symbols, bars, seed) for seed in range(markets)]
     for horizon in horizons:
         verdicts = [logistic_verdict(table, smoothed(horizon), tuple(names), DEFAULT_SPLITS) for table in tables]
-        assert sum("direction" in v.knows for v in verdicts) <= most(markets), horizon
+        assert sum("direction" in v.skilled_in for v in verdicts) <= most(markets), horizon
         if market is random_walk:
             assert sum(v.passed for v in verdicts) <= most(markets), horizon
-            assert sum("magnitude" in v.knows for v in verdicts) <= most(markets), horizon
+            assert sum("magnitude" in v.skilled_in for v in verdicts) <= most(markets), horizon

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from MLOps.config.labels import UNKNOWN
 from MLOps.config.validation import ValidationConfig
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
 from MLOps.evaluation.verdicts import judge, probe
-from MLOps.features.labels import UNKNOWN
 from MLOps.predictors.contract import Forecast, Predictor
 from MLOps.predictors.signals import signal_table
 
@@ -63,7 +63,7 @@ def test_the_gain_by_hand() -> None:
     # A move of either side: 0.8 against 2/3. Its side, given a move: 0.6 of 0.8 against a half.
     assert verdict.magnitude.gain == pytest.approx(np.log(0.8 * 3 / 2), abs=1e-6)
     assert verdict.direction.gain == pytest.approx(np.log(0.75 * 2), abs=1e-6)
-    assert verdict.passed and verdict.knows == ("direction", "magnitude")
+    assert verdict.passed and verdict.skilled_in == ("direction", "magnitude")
 
 
 def test_each_baseline_by_hand_and_bars_weigh_alike() -> None:
@@ -88,7 +88,7 @@ def test_each_baseline_by_hand_and_bars_weigh_alike() -> None:
         assert comparison.lower is not None and comparison.upper is not None
         assert comparison.lower < comparison.gain < comparison.upper
     assert verdict.passed
-    assert verdict.magnitude.gain == pytest.approx(0, abs=1e-6) and verdict.knows == ("direction",)
+    assert verdict.magnitude.gain == pytest.approx(0, abs=1e-6) and verdict.skilled_in == ("direction",)
 
 
 def test_who_is_worse_than_a_baseline_fails_with_its_numbers() -> None:
@@ -96,7 +96,7 @@ def test_who_is_worse_than_a_baseline_fails_with_its_numbers() -> None:
     labels = pd.concat([table(range(60), np.arange(60) % 2), table(range(61, 100), days % 2)])
     wrong = signals_of(labels, np.where((days % 2 == 0)[:, None], [0.4, 0.6], [0.6, 0.4]))
     verdict = judge("own", wrong, labels, SPLITS, CONFIG)
-    assert not verdict.passed and verdict.knows == ()
+    assert not verdict.passed and verdict.skilled_in == ()
     gain = f"{np.log(0.4 / 0.5):.4f}"
     assert verdict.reasons == tuple(
         f"its log loss is not below that of {baseline} with 90% confidence: gain {gain} nats, interval {gain} to {gain}"

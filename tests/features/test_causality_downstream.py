@@ -10,11 +10,12 @@ import pytest
 
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import content_hash
+from MLOps.config.labels import CLASSES
 from MLOps.config.params import load_params
 from MLOps.data.bars import KEYS, VALUES
 from MLOps.data.splits import Splits, split
 from MLOps.features.causality import draw_cutoffs, find_leaks
-from MLOps.features.labels import CLASSES, make_labels
+from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.contract import Predictor

@@ -5,16 +5,18 @@ import pandas as pd
 import pytest
 
 from MLOps.config.labels import (
+    UNKNOWN,
     LabelConfig,
     NextReturnLabelConfig,
     ScoreLabelConfig,
     SmoothedLabelConfig,
     TripleBarrierLabelConfig,
+    class_names,
 )
 from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import purged_folds, split
 from MLOps.features.causality import draw_cutoffs, find_leaks
-from MLOps.features.labels import UNKNOWN, class_names, make_labels
+from MLOps.features.labels import make_labels
 
 KINDS: dict[str, LabelConfig] = {
     "smoothed": SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01),

@@ -24,24 +24,24 @@ def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) ->
         assert verdict["horizon_bars"] == 5 and verdict["bars"] > 400
         for part in ("direction", "magnitude"):
             assert verdict[part]["lower"] < verdict[part]["gain"] < verdict[part]["upper"]
-            assert (part in verdict["knows"]) == (verdict[part]["lower"] > 1e-6)
+            assert (part in verdict["skilled_in"]) == (verdict[part]["lower"] > 1e-6)
             assert run.data.metrics[f"{name}_{part}_gain"] == pytest.approx(verdict[part]["gain"])
-            assert run.data.metrics[f"{name}_knows_{part}"] == (part in verdict["knows"])
+            assert run.data.metrics[f"{name}_skill_in_{part}"] == (part in verdict["skilled_in"])
         assert f"{name} {verdict['conclusion']}" in page
     shown = Path(client.download_artifacts(run.info.run_id, "report/verdicts.json"))
     assert read_json(shown) == read_json(finished.folder / "reports/verdicts.json")
 
 
-def test_who_knows_magnitude_alone_is_left_out_where_direction_is_asked_for(own: Project) -> None:
+def test_skill_in_magnitude_alone_is_left_out_where_direction_is_asked_for(own: Project) -> None:
     verdicts = read_json(own.folder / "reports/verdicts.json")["verdicts"]
-    silent = [v["predictor"] for v in verdicts if v["passed"] and "direction" not in v["knows"]]
+    silent = [v["predictor"] for v in verdicts if v["passed"] and "direction" not in v["skilled_in"]]
     assert silent, "the sample's predictors know how far prices move"
     own.set(validation__use=["direction"])
     output = own.run("dvc", "repro", "validate_predictors").stdout
     members = read_json(own.folder / "reports/verdicts.json")["ensemble"]["members"]
-    assert members == [v["predictor"] for v in verdicts if v["passed"] and "direction" in v["knows"]]
+    assert members == [v["predictor"] for v in verdicts if v["passed"] and "direction" in v["skilled_in"]]
     for name in silent:
-        assert f"{name}: passed: knows magnitude, not direction; left out: validation.use is direction" in output
+        assert f"{name}: passed: skill in magnitude, none in direction; left out: validation.use is direction" in output
 
 
 def test_a_span_too_short_is_told_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from MLOps.features.labels import UNKNOWN
+from MLOps.config.labels import UNKNOWN
 from MLOps.predictors.baselines import class_prior, persist, persistence
 
 

@@ -15,9 +15,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from MLOps.artifacts import content_hash
+from MLOps.config.labels import CLASSES
 from MLOps.data.splits import Span, Splits
 from MLOps.errors import UserError
-from MLOps.features.labels import CLASSES
 from MLOps.predictors import PREDICTORS
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.closed_form import ClosedFormPredictor, flattened

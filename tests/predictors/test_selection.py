@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from MLOps.artifacts import content_hash
-from MLOps.config.labels import NextReturnLabelConfig
+from MLOps.config.labels import CLASSES, UNKNOWN, NextReturnLabelConfig
 from MLOps.config.predictors import parse_predictor
 from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import Splits, split
-from MLOps.features.labels import CLASSES, UNKNOWN, make_labels
+from MLOps.features.labels import make_labels
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals

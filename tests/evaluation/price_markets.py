@@ -6,8 +6,11 @@ import pandas as pd
 from MLOps.trading import Market
 
 
-def market_of(closes: np.ndarray, days: int = 1) -> Market:
-    """Symbols (S, B) that open where they closed before; NaN where a symbol has no bar; one constant to observe."""
+def market_of(closes: np.ndarray, days: int = 1, observed: np.ndarray | None = None) -> Market:
+    """Symbols (S, B) that open where they closed before; NaN where a symbol has no bar.
+
+    To observe there are the columns of `observed` (S, B, columns), or one constant.
+    """
     closes = np.atleast_2d(closes)
     before = np.concatenate([closes[:, :1], closes[:, :-1]], axis=1)
     opened = np.where(np.isnan(before) | np.isnan(closes), closes, before)
@@ -15,7 +18,10 @@ def market_of(closes: np.ndarray, days: int = 1) -> Market:
     symbols, bars = closes.shape
     timestamps = pd.date_range("2020-01-01", periods=bars, freq=f"{days}D").to_numpy()
     names = tuple(f"S{number:02d}" for number in range(symbols))
-    return Market(names, timestamps, prices, np.zeros((symbols, bars, 1), np.float32), ("constant",))
+    if observed is None:
+        return Market(names, timestamps, prices, np.zeros((symbols, bars, 1), np.float32), ("constant",))
+    columns = tuple(f"column_{number}" for number in range(observed.shape[2]))
+    return Market(names, timestamps, prices, observed.astype(np.float32), columns)
 
 
 def random_walk(seed: int, symbols: int, bars: int, drift: float = 0.0, volatility: float = 0.01) -> np.ndarray:

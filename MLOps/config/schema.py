@@ -35,7 +35,7 @@ def parse(kind: type[T], values: Any, where: str, key: str = "") -> T:
     """
     try:
         # Strict JSON lets a list fill a tuple, while a string still fills no number.
-        return TypeAdapter(kind).validate_json(json.dumps(values, default=str))
+        return TypeAdapter(kind).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise UserError(_sentence(kind, error, where, key)) from None
 

@@ -111,7 +111,7 @@ def test_a_misspelt_section_is_told_before_any_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected sections seed, threads, .* found 'text'"):
         load_params(written(tmp_path, "text"))
     with pytest.raises(AttributeError, match="no section 'splitz'"):
-        _ = load_params(ROOT / "params.yaml").splitz  # type: ignore[attr-defined]
+        _ = load_params(ROOT / "params.yaml").splitz
 
 
 def test_reading_a_section_imports_no_other(tmp_path: Path) -> None:

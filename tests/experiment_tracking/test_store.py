@@ -47,7 +47,7 @@ CONNECT = """
 import resource, sys
 if len(sys.argv) > 1:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from MLOps.config.params import TrackingConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.store import connect
 print("connecting", flush=True)
 client, experiment = connect(TrackingConfig(uri="sqlite:///mlflow.db", experiment="t", registered_model="m"))

@@ -79,7 +79,7 @@ def test_what_is_served_is_what_was_backtested(
     version = project.client().get_model_version_by_alias("trading-agent", "candidate")
     model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
     bars = pd.read_parquet("data/processed/bars.parquet")
-    ledger = pd.read_parquet("data/processed/ledgers.parquet")
+    ledger = pd.read_parquet("reports/backtest/ledgers.parquet")
     ledger = ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
     newest = sorted(ledger["timestamp"].unique())[-SERVED_BARS:]
     # And the last bar of each symbol, whenever its life ended.

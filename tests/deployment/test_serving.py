@@ -49,7 +49,7 @@ def bars(finished: Project) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def ledger(finished: Project) -> pd.DataFrame:
     """The agent's ledger of the backtest, where it was asked for a decision."""
-    ledger = pd.read_parquet(finished.folder / "data/processed/ledgers.parquet")
+    ledger = pd.read_parquet(finished.folder / "reports/backtest/ledgers.parquet")
     return ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
 
 
@@ -312,9 +312,9 @@ def test_requirements_are_exact(model_folder: Path) -> None:
 
 
 def test_an_altered_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
-    facts = read_json(bundle / "facts.json")
-    names = [p.name for p in bundle.iterdir() if p.name not in {MANIFEST, "facts.json"}]
-    identity = build_bundle(tmp_path / "copy", {name: bundle / name for name in names}, facts)
+    metadata = read_json(bundle / "metadata.json")
+    names = [p.name for p in bundle.iterdir() if p.name not in {MANIFEST, "metadata.json"}]
+    identity = build_bundle(tmp_path / "copy", {name: bundle / name for name in names}, metadata)
     assert identity == verify_bundle(bundle), "the same content has the same identity"
     weights = tmp_path / "copy" / "agent" / "policy.safetensors"
     content = bytearray(weights.read_bytes())
@@ -344,6 +344,6 @@ def test_a_bundle_traded_again_gives_its_own_backtest(finished: Project, bundle:
     splits = Splits.from_dict(read_json(finished.folder / "data/processed/splits.json"))
     params = load_params(finished.folder / "params.yaml")
     ledger = TradingModel.load(bundle).backtest(bars, splits.test, params.trading)
-    figures = read_json(finished.folder / "reports/backtest.json")["metrics"]["agent"]
+    metrics = read_json(finished.folder / "reports/backtest/report.json")["metrics"]["agent"]
     clock = read_json(finished.folder / "data/processed/clock.json")
-    assert performance(ledger, clock["bars_per_year"]) == figures
+    assert performance(ledger, clock["bars_per_year"]) == metrics

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,29 +21,43 @@ from MLOps.features.families.technical import FEATURES as TECHNICAL
 from MLOps.features.families.technical import directional_index, relative_strength
 from MLOps.features.feature import SymbolBars
 from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol, symbol_bars
+from MLOps.features.talib_windows import windowed_talib
 from MLOps.features.universe import SHRINKAGE
+
+
+def bars_of_ibm(sample: pd.DataFrame) -> SymbolBars:
+    """600 bars, of which nothing was computed yet."""
+    rows = rows_by_symbol(sample)
+    rows["IBM"] = rows["IBM"][:600]
+    return symbol_bars(sample, rows, ("AAPL", "IBM", "MSFT"))["IBM"]
 
 
 @pytest.fixture(scope="module")
 def ibm(sample: pd.DataFrame) -> SymbolBars:
-    rows = rows_by_symbol(sample)
-    rows["IBM"] = rows["IBM"][:600]
-    return symbol_bars(sample, rows, ("AAPL", "IBM", "MSFT"))["IBM"]
+    return bars_of_ibm(sample)
 
 
 def value(name: str, bars: SymbolBars) -> np.ndarray:
     return CATALOGUE[name].compute(bars)[CATALOGUE[name].warmup_bars - 1 :]
 
 
-def test_technical_features_are_the_bits_of_talib_begun_afresh_on_each_window(ibm: SymbolBars) -> None:
+def test_technical_features_are_the_bits_of_talib_begun_afresh_on_each_window(
+    sample: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars, calls = bars_of_ibm(sample), []
+
+    def recorded(name: str, series: tuple[np.ndarray, ...], window: int, options: dict[str, float]) -> Any:
+        values = windowed_talib(name, series, window, options)
+        calls.append((name, series, window, options, values))
+        return values
+
+    monkeypatch.setattr("MLOps.features.feature.windowed_talib", recorded)
     for feature in TECHNICAL.values():
-        feature.compute(ibm)
-    calls = {key: values for key, values in ibm._kept.items() if isinstance(key, tuple)}
-    assert len({key[0] for key in calls}) >= 40
-    for (name, inputs, window, *options), values in calls.items():
+        feature.compute(bars)
+    assert len({name for name, *_ in calls}) >= 40
+    for name, series, window, options, values in calls:
         for t in range(window, 600, 29):
-            arrays = [getattr(ibm, array)[t - window : t] for array in inputs.split()]
-            expected = getattr(talib, name)(*arrays, **dict(options))
+            expected = getattr(talib, name)(*(array[t - window : t] for array in series), **options)
             expected = expected if isinstance(expected, tuple) else (expected,)
             assert [output[-1] for output in expected] == [output[t - 1] for output in values], (name, t)
 

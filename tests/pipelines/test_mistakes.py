@@ -94,8 +94,17 @@ def test_one_wrong_bar_stops_the_pipeline_whatever_the_score(project: Project) -
 def test_an_unknown_key(project: Project) -> None:
     path = project.folder / "params.yaml"
     path.write_text(path.read_text().replace("quality_threshold", "quality_treshold"))
-    told = sentence(project, "ingest")
-    assert "unknown key 'data.quality_treshold'; did you mean 'quality_threshold'?" in told
+    for stage in ("prepare", "ingest"):
+        told = sentence(project, stage)
+        assert "unknown key 'data.quality_treshold'; did you mean 'quality_threshold'?" in told
+
+
+def test_a_mistake_in_the_last_section_is_told_before_the_first_stage(project: Project) -> None:
+    project.update({"gate.min_sharp": 0.5})
+    done = project.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "prepare: params.yaml: unknown key 'gate.min_sharp'; did you mean 'min_sharpe'?" in done.stderr
+    assert project.outputs() == {}
 
 
 def test_a_missing_input_names_the_way_to_it(project: Project) -> None:
@@ -123,9 +132,10 @@ def test_a_store_that_cannot_be_reached(project: Project, uri: str) -> None:
 
 def test_credentials_stay_out_of_the_file(project: Project) -> None:
     project.update({"tracking.uri": "http://ann:secret@127.0.0.1:9"})
-    told = sentence(project, "ingest")
+    told = sentence(project, "prepare")
     assert "MLFLOW_TRACKING_URI" in told
     assert "secret" not in told
+    assert project.outputs() == {}
 
 
 def test_a_mistake_at_the_very_end_fails_the_run(project: Project) -> None:
@@ -133,7 +143,7 @@ def test_a_mistake_at_the_very_end_fails_the_run(project: Project) -> None:
     (project.folder / "reports/metrics").symlink_to("/proc")
     told = sentence(project, "ingest")
     (project.folder / "reports/metrics").unlink()
-    assert "reports/metrics/ingest.json: cannot be written" in told
+    assert "reports/metrics/ingest/metrics.json: cannot be written" in told
     assert project.client().search_runs(["1"])[0].info.status == "FAILED"
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.project import Project
 
 ALL_STAGES = [
+    "prepare",
     "ingest",
     "validate_data",
     "features",
@@ -21,6 +22,9 @@ ALL_STAGES = [
     "backtest",
     "promote",
 ]
+ALWAYS = ["prepare", "promote"]
+# Those that compute something leave a record and a run; with no trials to run, `tune` passes parameters through.
+COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith("tune@")]
 
 
 def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> None:
@@ -31,9 +35,9 @@ def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> Non
     assert [name for name in before if before[name] != after[name]] == []
 
 
-def test_a_second_run_only_looks_at_the_registry(own: Project) -> None:
+def test_a_second_run_only_looks_at_what_is_used_and_at_the_registry(own: Project) -> None:
     runs_before = len(own.client().search_runs(["1"]))
-    assert own.repro() == ["promote"]
+    assert own.repro() == ALWAYS
     versions = own.client().search_model_versions("name = 'trading-agent'")
     assert [v.version for v in versions] == [1]
     assert len(own.client().search_runs(["1"])) == runs_before, "a promotion that changes nothing is no run"
@@ -41,34 +45,36 @@ def test_a_second_run_only_looks_at_the_registry(own: Project) -> None:
 
 def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
     own.set(agents__ppo__gamma=0.9)
-    assert own.repro() == ["train_agent@ppo", "backtest", "promote"]
+    assert own.repro() == ["prepare", "train_agent@ppo", "backtest", "promote"]
 
 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
     own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "l2_penalty": 100.0}})
     ran = own.repro()
     # Its look-back may have been the longest, so the bars are judged again; they are the same.
-    assert ran[:4] == ["validate_data", "tune@second", "train_predictor@second", "validate_predictors"]
+    assert ran[:5] == ["prepare", "validate_data", "tune@second", "train_predictor@second", "validate_predictors"]
     assert [stage for stage in ran if "@" in stage][2:] == ["train_agent@ppo"]
 
 
 def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     before = own.outputs()
     own.set(data__bars_per_year=240)
-    assert own.repro() == ["validate_data", "validate_predictors", "backtest", "promote"]
+    assert own.repro() == ["prepare", "validate_data", "validate_predictors", "backtest", "promote"]
     after = own.outputs()
     trained = [name for name in before if name.startswith(("models/", "reports/metrics/train_", "data/processed/sig"))]
     assert [name for name in trained if before[name] != after[name]] == []
-    then, now = (json.loads(files["reports/backtest.json"])["metrics"]["agent"]["sharpe"] for files in (before, after))
+    then, now = (
+        json.loads(files["reports/backtest/report.json"])["metrics"]["agent"]["sharpe"] for files in (before, after)
+    )
     assert now == pytest.approx(then * (240 / 252) ** 0.5)
     # And what the training stages report is told of a bar.
-    figures = json.loads(after["reports/metrics/train_agent/ppo.json"])
-    assert {"validation_sharpe_per_bar", "validation_turnover_per_bar"} <= set(figures)
-    assert not {"validation_sharpe", "validation_cagr", "validation_volatility"} & set(figures)
-    figures = json.loads(after["reports/metrics/train_predictor/lstm.json"])
-    assert {"validation_implied_sharpe_per_bar", "validation_implied_max_drawdown"} <= set(figures)
-    assert "validation_implied_sharpe" not in figures
-    assert "lstm_implied_sharpe" in json.loads(after["reports/metrics/validate_predictors.json"])
+    metrics = json.loads(after["reports/metrics/train_agent/ppo/metrics.json"])
+    assert {"validation_sharpe_per_bar", "validation_turnover_per_bar"} <= set(metrics)
+    assert not {"validation_sharpe", "validation_cagr", "validation_volatility"} & set(metrics)
+    metrics = json.loads(after["reports/metrics/train_predictor/lstm/metrics.json"])
+    assert {"validation_implied_sharpe_per_bar", "validation_implied_max_drawdown"} <= set(metrics)
+    assert "validation_implied_sharpe" not in metrics
+    assert "lstm_implied_sharpe" in json.loads(after["reports/metrics/validate_predictors/metrics.json"])
 
 
 def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path: Path) -> None:
@@ -76,10 +82,10 @@ def test_a_restored_cache_ends_with_a_complete_store(finished: Project, tmp_path
     finished.git("clone", "--quiet", str(finished.folder), str(clone.folder))
     shutil.copytree(finished.folder / ".dvc" / "cache", clone.folder / ".dvc" / "cache")
     clone.run("dvc", "checkout")
-    assert clone.repro() == ["promote"]
+    assert clone.repro() == ALWAYS
     runs = clone.client().search_runs(["1"], "tags.restored = 'true'")
     restored = {run.data.tags["mlflow.runName"]: run for run in runs}
-    assert set(restored) == {stage.replace("@", "/") for stage in ALL_STAGES if stage != "promote"}
+    assert set(restored) == {stage.replace("@", "/") for stage in COMPUTING}
     original = {
         run.data.tags["mlflow.runName"]: run for run in finished.client().search_runs(["1"], "tags.restored = 'false'")
     }
@@ -100,27 +106,19 @@ def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:
     assert parents[0].data.tags["mlflow.runName"].startswith("dvc repro")
     children = [run for run in runs if "repro" not in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
-    names = [stage.replace("@", "/") for stage in ALL_STAGES]
+    names = [stage.replace("@", "/") for stage in [*COMPUTING, "promote"]]
     assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(names)
     for run in children:
         assert run.info.status == "FINISHED"
         assert {"stage", "commit", "content_hash", "params_hash"} <= set(run.data.tags)
 
 
-def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished: Project) -> None:
+def test_a_run_shows_parameters_steps_configuration_and_inputs(finished: Project) -> None:
     client = finished.client()
     (run,) = client.search_runs(["1"], "tags.stage = 'train_predictor' and tags.variant = 'lstm'")
     assert run.data.params["predictor.hidden_size"] == "8"
     history = client.get_metric_history(run.info.run_id, "selection_loss")
     assert [point.step for point in history] == [1, 2]
-    assert {f.path for f in client.list_artifacts(run.info.run_id, "report")} == {
-        "report/attribution.png",
-        "report/calibration.png",
-        "report/confusion.png",
-        "report/importance_bars.png",
-        "report/importance_features.png",
-        "report/training.png",
-    }
     assert {f.path.rpartition("/")[2] for f in client.list_artifacts(run.info.run_id, "configuration")} == {
         "params.yaml",
         "dvc.yaml",
@@ -129,3 +127,17 @@ def test_a_run_shows_parameters_steps_figures_configuration_and_inputs(finished:
     assert run.inputs is not None and run.outputs is not None
     assert "features.parquet" in {given.dataset.name for given in run.inputs.dataset_inputs}
     assert [model.model_id for model in run.outputs.model_outputs], "the predictor is logged as a model"
+
+
+def test_plots_are_in_the_runs_of_those_who_judge(finished: Project) -> None:
+    def plots(stage: str, folder: str) -> set[str]:
+        (run,) = finished.client().search_runs(["1"], f"tags.stage = '{stage}'")
+        return {f.path.rpartition("/")[2] for f in finished.client().list_artifacts(run.info.run_id, folder)}
+
+    trained_and_judged = {"calibration.png", "confusion.png", "training.png"}
+    explained = {"attribution.png", "importance_bars.png", "importance_features.png"}
+    assert plots("validate_predictors", "report/lstm") == trained_and_judged | explained
+    assert plots("validate_predictors", "report/logistic") == trained_and_judged
+    assert plots("validate_predictors", "report") == {"calibration.png", "verdicts.json", "lstm", "logistic"}
+    assert plots("backtest", "report") == {"equity.png", "ppo"}
+    assert plots("backtest", "report/ppo") == {"training.png"}

@@ -522,8 +522,8 @@ def go_bankrupt(account, holdings):
 
 @compiled
 def reward_of(account, equity_before, peak_before, costs_before, rules):
-    """Reward of the last bar, from r = equity / equity_before - 1, c = costs of the bar / equity_before, d = increase of
-    the drawdown 1 - equity / peak (0 if it did not increase), and the running Sharpe ratio S:
+    """Reward of the last bar, from r = equity / equity_before - 1, c = costs of the bar / equity_before, d = increase
+    of the drawdown 1 - equity / peak (0 if it did not increase), and the running Sharpe ratio S:
 
     - pnl:                 scale × (r - cost_penalty × c - drawdown_penalty × d) + sharpe_bonus × S
     - weighted:            scale × (return_weight × r - cost_weight × c - drawdown_weight × d) + sharpe_weight × S

@@ -1,4 +1,4 @@
-"""Files and folders that are replaced atomically, in bytes that depend on their content alone; and their hashes."""
+"""Write files and folders atomically, with bytes that depend on their content alone; read and hash them."""
 
 import hashlib
 import json
@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from MLOps.errors import UserError
 
-# What writes no table and no array is spared their libraries.
+# Imported lazily, so that stages without tables and arrays do not load these libraries.
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# What a killed process may leave of a file or folder; DVC (.dvcignore) and the hashes below do not see it.
+# Temporary files and folders that a killed process may leave; ignored by DVC (.dvcignore) and the hashes below.
 PARTIAL = ".partial-"
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+    """A temporary path in the folder of `path` that replaces it if the block succeeds, and is deleted if it fails.
 
     Raises:
-        UserError: the folder of `path` cannot be written.
+        UserError: the folder of `path` is not writable.
     """
     with _writable(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
@@ -42,14 +42,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Like `whole_file`, for a folder; what stood at `path` before is replaced."""
+    """Like `whole_file`, for a folder; an existing `path` is replaced."""
     with _writable(path):
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
     try:
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
-            # Aside first, so that there is never half of it.
+            # Rename the old folder first, so that `path` is never partial.
             aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
             path.replace(aside / path.name)
             temporary.replace(path)
@@ -67,12 +67,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` with sorted keys; NaN and infinity, which JSON does not know, are refused with ValueError."""
+    """Write `values` with sorted keys; raises ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The values in the JSON file at `path`; a UserError says what stands in the way."""
+    """The values in the JSON file at `path`; raises UserError if it is missing or unreadable."""
     try:
         return json.loads(_existing(path).read_text())
     except ValueError as error:
@@ -80,13 +80,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a Parquet file; its index is not kept."""
+    """Write a Parquet file without the table's index."""
     with whole_file(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """The table in the Parquet file at `path`; a UserError says what stands in the way."""
+    """The table in the Parquet file at `path`; raises UserError if it is missing or unreadable."""
     import pandas as pd
 
     try:
@@ -96,7 +96,7 @@ def read_table(path: Path) -> "pd.DataFrame":
 
 
 def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:
-    """Write named arrays as safetensors: data only, the same bytes for the same arrays."""
+    """Write named arrays as safetensors: pure data, the same bytes for the same arrays."""
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -112,10 +112,10 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's relative names and bytes in order of name.
+    """SHA-256 of a file's bytes, or of a folder's relative file names and bytes in order of name.
 
     Raises:
-        UserError: there is nothing at `path`.
+        UserError: `path` does not exist.
     """
     digest = hashlib.sha256()
     if path.is_dir():
@@ -135,7 +135,7 @@ def value_hash(values: Any) -> str:
 
 @contextmanager
 def _writable(path: Path) -> Iterator[None]:
-    """Make the folder of `path`; what the system refuses inside the block is told in words."""
+    """Create the folder of `path`, and convert an OSError in the block to a UserError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -146,5 +146,5 @@ def _writable(path: Path) -> Iterator[None]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; an earlier stage makes it: run `dvc repro`")
+        raise UserError(f"{path}: no such file; an earlier stage writes it: run `dvc repro`")
     return path

@@ -1,4 +1,4 @@
-"""The doctor: what the pipeline needs of a machine, and for each thing that is missing what to do about it."""
+"""Check that a machine has everything the pipeline needs, with advice for everything that is missing."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ SOURCE_PACKAGES = {"yahoo": "yfinance", "ccxt": "ccxt"}
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: `status` is "ok", "warning" (it may run) or "failed" (it will not); `fix` mends it."""
+    """Result of a check: `status` is "ok", "warning" (may run) or "failed" (will not run); `fix` is the advice."""
 
     name: str
     status: str
@@ -40,18 +40,18 @@ class Check:
 
 
 def diagnose() -> list[Check]:
-    """Look at everything, in the order in which a run needs it."""
+    """Run all checks, in the order in which a run needs them."""
     checks = [_python(), _packages(Path("requirements.txt")), _disk(), _memory(), _accelerator()]
     try:
         params = check_params()
     except UserError as error:
-        return [*checks, Check("params.yaml", "failed", str(error), "correct it; what follows depends on it")]
-    checks.append(Check("params.yaml", "ok", "every key known and well typed"))
+        return [*checks, Check("params.yaml", "failed", str(error), "correct it; the remaining checks depend on it")]
+    checks.append(Check("params.yaml", "ok", "all keys known and of the right type"))
     return [*checks, _dataset(params), _source_packages(params), _network(params), _permission(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
-    """A line a check, and under it what to do."""
+    """One line per check, followed by its advice."""
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
@@ -72,7 +72,7 @@ def _python() -> Check:
 
 
 def _packages(requirements: Path) -> Check:
-    """Those that requirements.txt pins, at the versions that it pins."""
+    """Check the packages and versions pinned in requirements.txt."""
     if not requirements.is_file():
         return Check("packages", "failed", f"no {requirements}", "run from the folder that holds it")
     pinned = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", requirements.read_text(), flags=re.MULTILINE)
@@ -102,7 +102,7 @@ def _disk() -> Check:
 
 def _memory() -> Check:
     total_gb = psutil.virtual_memory().total / 1e9
-    fix = f"{MEMORY_GB:.0f} GB are recommended: take fewer symbols, features or environments"
+    fix = f"{MEMORY_GB:.0f} GB are recommended: use fewer symbols, features or environments"
     return _check("memory", total_gb >= MEMORY_GB, f"{total_gb:.0f} GB", fix, "warning")
 
 
@@ -149,11 +149,14 @@ def _network(params: Params) -> Check:
     try:
         socket.create_connection((host, 443), timeout=NETWORK_TIMEOUT_S).close()
     except OSError as error:
-        # What was downloaded before may do, and an exchange may live elsewhere: a warning.
+        # Only a warning: earlier downloads may suffice, and an exchange may have another host.
         return Check(
-            "network", "warning", f"{host} does not answer: {error}", "connect, or use what data/downloads/ holds"
+            "network",
+            "warning",
+            f"{host} does not respond: {error}",
+            "connect, or use the downloads in data/downloads/",
         )
-    return Check("network", "ok", f"{host} answers")
+    return Check("network", "ok", f"{host} responds")
 
 
 def _permission() -> Check:

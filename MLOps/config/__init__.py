@@ -1,1 +1,1 @@
-"""params.yaml as frozen dataclasses, a file a section."""
+"""params.yaml as frozen dataclasses, one file per section."""

@@ -1,4 +1,4 @@
-"""The section `agents:` of params.yaml: one class for each algorithm, and what all of them share."""
+"""The section `agents:` of params.yaml: one class per algorithm and a base class of shared parameters."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ Discount = Annotated[float, Field(gt=0, le=1)]
 
 @section
 class _ActorCriticConfig:
-    """Parameters of on-policy actor-critic algorithms, named as in stable-baselines3 where it has them.
+    """Parameters of on-policy actor-critic algorithms, named as in stable-baselines3 where it has the same ones.
 
     Attributes:
         observe: features of the bar that the agent observes, besides the forecasts and its account.
-        environments: copies of the market that are stepped side by side.
+        environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
     """
 
@@ -59,7 +59,7 @@ AgentConfigs = Annotated[dict[str, AgentConfig], Field(min_length=1)]
 
 
 def parse_agent(values: Any, where: str) -> Any:
-    """The section of one agent, of the class that its `kind` names.
+    """Parse the section of one agent into the class of its `kind`.
 
     Raises:
         UserError: naming `where` and the first key that is unknown, missing or of the wrong type.

@@ -1,4 +1,4 @@
-"""Whether params.yaml is right as a whole: every section by itself, and the sections with each other."""
+"""Check all of params.yaml: every section, and that the sections agree with each other."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from MLOps.errors import UserError
 
 
 def check_params(path: Path = Path("params.yaml")) -> Params:
-    """params.yaml, with every section read.
+    """Read every section of params.yaml.
 
     Raises:
-        UserError: a key is unknown, missing or ill-typed, or two sections contradict each other.
+        UserError: a key is unknown, missing or of the wrong type, or two sections contradict each other.
     """
     params = load_params(path)
     for name in SECTIONS:
@@ -29,15 +29,17 @@ def _mistakes(params: Params) -> list[str]:
     ]
     if (params.data.source == "labelled") != (params.labels.kind == "target"):
         mistakes.append(
-            f"labels.kind: data.source is {params.data.source} and labels.kind {params.labels.kind}; "
-            "the source labelled and the kind target go together, for neither works without the other"
+            f"labels.kind: the source labelled requires the kind target and the reverse, found data.source "
+            f"{params.data.source} and labels.kind {params.labels.kind}; change one of them"
         )
     if params.data.source == "labelled" and params.data.sentiment.enabled:
-        mistakes.append("data.sentiment.enabled: a labelled table has no bars to join sentiment to; set false")
+        mistakes.append(
+            "data.sentiment.enabled: sentiment cannot be joined to a labelled table, which has no bars; set false"
+        )
     if params.trading.scheme != "discrete":
-        mistakes.append("trading.scheme: the pipeline's agents trade with the nine discrete actions: set discrete")
+        mistakes.append("trading.scheme: the pipeline's agents trade with discrete actions only; set discrete")
     if params.trading.turbulence_stop is not None:
-        mistakes.append("trading.turbulence_stop: no stage gives the market its turbulence: set null")
+        mistakes.append("trading.turbulence_stop: no stage computes the market's turbulence; set null")
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
-        mistakes.append("tracking.uri: credentials would reach the log: set MLFLOW_TRACKING_URI instead")
+        mistakes.append("tracking.uri: credentials would be written to the log; set MLFLOW_TRACKING_URI instead")
     return mistakes

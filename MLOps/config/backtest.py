@@ -1,4 +1,4 @@
-"""The section `backtest:` of params.yaml: what the agent is compared with, and how."""
+"""The section `backtest:` of params.yaml: the strategies that the agent is compared with, and the statistics."""
 
 from typing import Annotated
 

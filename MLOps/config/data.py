@@ -1,4 +1,4 @@
-"""The section `data:` of params.yaml: where bars come from, and how they are judged and settled."""
+"""The section `data:` of params.yaml: the source of bars, quality checks and preparation."""
 
 from dataclasses import field
 from typing import Annotated, Literal
@@ -13,16 +13,16 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 @section
 class CsvConfig:
-    """`data.source: csv`: one file in the columns of the bars contract."""
+    """`data.source: csv`: one file with the columns of the bars contract."""
 
     path: str
 
 
 @section
 class FilesConfig:
-    """`data.source: files`: a file, or a folder with one file a symbol, in any of the usual spellings.
+    """`data.source: files`: a file, or a folder with one file per symbol, with any of the usual column names.
 
-    `columns` maps unusual names of the file to those of the bars contract; null leaves a column out.
+    `columns` maps other column names to those of the bars contract; null drops a column.
     """
 
     path: str
@@ -33,7 +33,7 @@ class FilesConfig:
 
 @section
 class YahooConfig:
-    """`data.source: yahoo`: daily bars of the days start <= day < end."""
+    """`data.source: yahoo`: daily bars with start <= day < end."""
 
     symbols: Names
     start: Day
@@ -42,7 +42,7 @@ class YahooConfig:
 
 @section
 class CcxtConfig:
-    """`data.source: ccxt`: bars of an exchange that ccxt knows, start <= time < end; `timeframe` as in ccxt: 1h, 1d."""
+    """`data.source: ccxt`: bars of an exchange in ccxt, start <= time < end; `timeframe` as in ccxt: 1h, 1d."""
 
     exchange: str
     symbols: Names
@@ -53,9 +53,10 @@ class CcxtConfig:
 
 @section
 class SyntheticConfig:
-    """`data.source: synthetic`: a random walk in which a planted edge of known size may be hidden.
+    """`data.source: synthetic`: a random walk with a predictable drift of known size.
 
-    `edge_bps` is the mean log return of a bar whose sign the previous bars announce; 0 is a pure random walk.
+    `edge_bps` is the size of the drift per bar, in log return, whose sign previous bars predict; 0 is a pure random
+    walk.
     """
 
     symbols: Positive
@@ -67,8 +68,10 @@ class SyntheticConfig:
 
 @section
 class LabelledConfig:
-    """`data.source: labelled`: a table with a column of ids, one of target scores, and features: those named, or with
-    null every other column. Rows keep the file's order, or are sorted by the column `time`."""
+    """`data.source: labelled`: a table with a column of ids, one of target scores, and feature columns.
+
+    `features: null` takes all other columns. Rows keep the file's order, or are sorted by the column `time`.
+    """
 
     path: str
     id: str
@@ -79,12 +82,12 @@ class LabelledConfig:
 
 @section
 class SentimentConfig:
-    """What was published about the symbols, joined to the bars as of their close.
+    """Sentiment of published items, joined to the bars as of their close.
 
-    `path` is a CSV file with `published` (a time with its zone, or in UTC), `symbol`, and `score` in [-1, 1] or
-    `headline`, which is then scored. What is published counts as known `publication_delay_minutes` later. With
-    `close_minutes: auto` a bar closes when the calendar and the bars' spacing say so; a number of minutes from a bar's
-    timestamp to its close may not be later than that.
+    `path` is a CSV file with `published` (a time with time zone, or in UTC), `symbol`, and `score` in [-1, 1] or
+    `headline`, which is then scored. An item is known `publication_delay_minutes` after its publication. With
+    `close_minutes: auto` the close of a bar follows from the calendar and the bars' spacing; a number of minutes from a
+    bar's timestamp to its close must not be later than that.
     """
 
     enabled: bool
@@ -95,15 +98,15 @@ class SentimentConfig:
 
 @section
 class DataConfig:
-    """Where bars come from, and how they are judged and settled.
+    """Source of bars, quality checks and preparation.
 
     Attributes:
-        calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto takes the one that fits, null the timestamps
-            at which any symbol has a bar.
-        bars_per_year: what ratios are annualised by; auto takes it from the calendar and the bars' spacing.
-        on_missing: what to do where a symbol lacks a bar that others have: stop, drop the timestamp for all symbols, or
-            trade the symbol without it.
-        accept_findings: findings of severity error, by name, that are true of the market and shall not stop the run.
+        calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto chooses the one that fits, null uses the
+            timestamps at which any symbol has a bar.
+        bars_per_year: annualises ratios; auto derives it from the calendar and the bars' spacing.
+        on_missing: if a symbol lacks a bar that others have: stop, drop the timestamp for all symbols, or trade the
+            symbol without it.
+        accept_findings: names of findings of severity error that are true of the market and must not stop the run.
     """
 
     source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]

@@ -6,6 +6,6 @@ from MLOps.config.types import Names
 
 @section
 class FeatureConfig:
-    """`names` picks features, and families, of MLOps/features/catalogue.py, in order."""
+    """`names` selects features and families of MLOps/features/catalogue.py, in order."""
 
     names: Names

@@ -1,4 +1,4 @@
-"""The section `gate:` of params.yaml: what a candidate must show before it becomes champion."""
+"""The section `gate:` of params.yaml: requirements for a candidate to become champion."""
 
 from typing import Annotated
 
@@ -10,9 +10,9 @@ from MLOps.config.types import Count, Share
 
 @section
 class GateConfig:
-    """The checks before the alias `champion` moves; all must hold, and every refusal is told with its reason.
+    """Limits of the checks before the alias `champion` moves; all must pass, and every refusal is reported.
 
-    `random_quantile`: of the total returns that the agent's own trades earn at random times.
+    `random_quantile`: quantile of the total returns of the agent's own trades at random times.
     """
 
     min_span_days: Count

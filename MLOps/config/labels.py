@@ -1,4 +1,4 @@
-"""The section `labels:` of params.yaml: what is forecast, a class for each kind of label."""
+"""The section `labels:` of params.yaml: the forecast target, one class per kind of label."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ ClassCount = Annotated[int, Field(ge=2, le=11)]
 
 @section
 class SmoothedLabelConfig:
-    """Fall, Stationary or Rise: the mean of the next `smoothing_k` closes against the close, ± `threshold_delta`."""
+    """Fall, Stationary or Rise: mean of the next `smoothing_k` closes relative to the close, ± `threshold_delta`."""
 
     kind: Literal["smoothed"]
     smoothing_k: Positive
@@ -24,7 +24,7 @@ class SmoothedLabelConfig:
 
 @section
 class NextReturnLabelConfig:
-    """The next bar's return: the target of a regression, and its class by ± `threshold_delta`."""
+    """The next bar's return as a regression target, and its class by ± `threshold_delta`."""
 
     kind: Literal["next_return"]
     threshold_delta: Share
@@ -32,7 +32,7 @@ class NextReturnLabelConfig:
 
 @section
 class ScoreLabelConfig:
-    """The return over `horizon_bars` in units of volatility, in `n_classes` classes of like frequency."""
+    """The return over `horizon_bars` in units of volatility, in `n_classes` classes of about equal frequency."""
 
     kind: Literal["score"]
     horizon_bars: Positive
@@ -42,7 +42,7 @@ class ScoreLabelConfig:
 
 @section
 class TripleBarrierLabelConfig:
-    """Which barrier the closes of `horizon_bars` bars touch first; barriers in units of volatility over them."""
+    """The barrier that the next `horizon_bars` closes reach first; barriers in units of volatility over the horizon."""
 
     kind: Literal["triple_barrier"]
     horizon_bars: Positive
@@ -55,7 +55,7 @@ class TripleBarrierLabelConfig:
 class TargetLabelConfig:
     """The target of a labelled table: one of `n_classes` scores, evenly spaced from -1 to 1.
 
-    A target looks `horizon_rows` rows ahead, those that the splits purge; it is known from the last of them on.
+    A target looks `horizon_rows` rows ahead, which the splits purge; it is known from the last of them on.
     """
 
     kind: Literal["target"]

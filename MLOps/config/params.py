@@ -1,4 +1,4 @@
-"""Reading of params.yaml, a section at a time: who reads one section depends on no other."""
+"""Read params.yaml one section at a time, so that a stage depends only on the sections it reads."""
 
 from pathlib import Path
 from pkgutil import resolve_name
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from MLOps.config.trading import TradingConfig
     from MLOps.config.validation import ValidationConfig
 
-# The type of each section. Names, so that only those that are read are imported.
+# The type of each section. Names, so that only the sections that are read are imported.
 SECTIONS = {
     "seed": "MLOps.config.types:Count",
     "threads": "MLOps.config.types:Positive",
@@ -45,10 +45,10 @@ SECTIONS = {
 class Params:
     """params.yaml as typed, frozen sections. A section is checked when it is first read; `check_params` checks all.
 
-    `predictors` and `agents` are named variants: naming one more trains one more.
+    `predictors` and `agents` map names to configurations; each entry is trained.
 
     Raises:
-        UserError: on reading a section of which a key is unknown, missing or ill-typed.
+        UserError: on reading a section in which a key is unknown, missing or of the wrong type.
     """
 
     seed: int
@@ -83,7 +83,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read params.yaml.
 
     Raises:
-        UserError: the file is missing or no YAML, or has a section that is not in SECTIONS.
+        UserError: the file is missing or not YAML, or has a section that is not in SECTIONS.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file in {path.resolve().parent}; run from the folder that holds it")

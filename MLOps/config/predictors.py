@@ -1,4 +1,4 @@
-"""The section `predictors:` of params.yaml: one class for each kind of predictor, and what all networks share."""
+"""The section `predictors:` of params.yaml: one class per kind of predictor and a base class of all networks."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,14 +22,15 @@ class AugmentationConfig:
 
 @section
 class NetworkConfig:
-    """What the training engine is told, whichever network it trains.
+    """Training parameters shared by all networks.
 
-    `class_loss_weight` and `return_loss_weight` make the task: classification (1, 0), regression (0, 1) or both, as
-    (0.6, 0.4). `batch_size` counts labels an update, in either mode; 0 takes as many as memory holds. In the mode
-    `sequence` each forward pass learns from `sequence_bars` labels in a row. `schedule_epochs` are the epochs until a
-    warm restart, or without improvement until a plateau halves the rate. `monitor` names the logged metric that
-    chooses how many epochs to train. `uncertainty_samples` networks thinned by dropout give the uncertainty; with 0 it
-    is the forecast's entropy. `explain_windows` validation windows are explained in figures.
+    `class_loss_weight` and `return_loss_weight` set the task: classification (1, 0), regression (0, 1) or both, as
+    (0.6, 0.4). `batch_size` is the number of labels per update, in either mode; 0 chooses the largest that fits in
+    memory. In the mode `sequence` each forward pass trains on `sequence_bars` consecutive labels. `schedule_epochs` is
+    the number of epochs until a warm restart, or without improvement until a plateau halves the learning rate.
+    `monitor` names the logged metric that decides the number of epochs. The uncertainty comes from
+    `uncertainty_samples` Monte-Carlo dropout samples; with 0 it is the forecast's entropy. `explain_windows` is the
+    number of validation windows explained in plots.
     """
 
     reads_both_ways: ClassVar[bool] = False
@@ -63,11 +64,11 @@ class NetworkConfig:
     @model_validator(mode="after")
     def _settings_agree(self) -> "NetworkConfig":
         if self.class_loss_weight + self.return_loss_weight == 0:
-            raise ValueError("class_loss_weight and return_loss_weight are both 0; give one of them weight")
+            raise ValueError("class_loss_weight and return_loss_weight are both 0; set at least one above 0")
         if self.mode == "sequence" and self.reads_both_ways:
-            raise ValueError("mode sequence needs a network whose state runs forward only; use mode: windows")
+            raise ValueError("mode sequence needs a unidirectional recurrent network; use mode: windows")
         if self.uncertainty_samples and not self.dropout:
-            raise ValueError("uncertainty_samples need dropout to sample from; set dropout above 0")
+            raise ValueError("uncertainty_samples need dropout; set dropout above 0")
         return self
 
 
@@ -89,7 +90,7 @@ class BiLSTMConfig(NetworkConfig):
 
 @section
 class DLSTMConfig(NetworkConfig):
-    """`trend_bars`: the span of the moving average that splits the trend from the remainder."""
+    """`trend_bars`: length of the moving average that separates the trend from the remainder."""
 
     kind: Literal["dlstm"]
     hidden_size: Positive
@@ -99,7 +100,7 @@ class DLSTMConfig(NetworkConfig):
 
 @section
 class _ConvolutionalConfig(NetworkConfig):
-    """`filters[i]` channels of width `kernels[i]`; `heads` of attention divide the width that they attend over."""
+    """`filters[i]` channels with kernel width `kernels[i]`; `heads` is the number of attention heads."""
 
     reads_both_ways: ClassVar[bool] = True
 
@@ -122,14 +123,14 @@ class _ConvolutionalConfig(NetworkConfig):
 
 @section
 class CNNLSTMConfig(_ConvolutionalConfig):
-    """Convolutions one after the other."""
+    """Sequential convolutions."""
 
     kind: Literal["cnn_lstm"]
 
 
 @section
 class HybridConfig(_ConvolutionalConfig):
-    """Convolutions side by side."""
+    """Parallel convolutions."""
 
     kind: Literal["hybrid"]
 
@@ -143,7 +144,7 @@ class ClassPriorConfig:
 
 @section
 class PersistenceConfig:
-    """`feature` tells the newest move, as return_5 does where labels look five bars ahead."""
+    """`feature` is the newest known move, for example return_5 if labels look five bars ahead."""
 
     lookback_bars: ClassVar[int] = 1
 
@@ -167,8 +168,8 @@ class RidgeConfig:
 
 @section
 class GradientBoostingConfig:
-    """Names as in scikit-learn's HistGradientBoostingClassifier; the selection span chooses how many rounds of
-    `max_iter` to grow."""
+    """Parameters of scikit-learn's HistGradientBoostingClassifier; the selection span decides how many rounds, at most
+    `max_iter`, are kept."""
 
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive
@@ -196,7 +197,7 @@ PredictorConfigs = Annotated[dict[str, PredictorConfig], Field(min_length=1)]
 
 
 def parse_predictor(values: Any, where: str) -> Any:
-    """The section of one predictor, of the class that its `kind` names.
+    """Parse the section of one predictor into the class of its `kind`.
 
     Raises:
         UserError: naming `where` and the first key that is unknown, missing or of the wrong type.

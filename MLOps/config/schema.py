@@ -1,4 +1,4 @@
-"""How a section of params.yaml becomes a frozen dataclass, and how a mistake in it is told."""
+"""Parse sections of params.yaml into frozen dataclasses, with one-sentence error messages."""
 
 import dataclasses
 import difflib
@@ -24,24 +24,24 @@ def section(cls: type[T]) -> type[T]:
 
 
 def parse(kind: type[T], values: Any, where: str, key: str = "") -> T:
-    """Check `values`, as YAML gave them, against the section `kind`.
+    """Parse `values`, as read from YAML, into the section type `kind`.
 
     Args:
         where: the file, for messages.
-        key: of the section in that file; "" for the whole file.
+        key: the section's key in that file; "" for the whole file.
 
     Raises:
         UserError: naming `where` and the first key that is unknown, missing or of the wrong type.
     """
     try:
-        # Strict JSON lets a list fill a tuple, while a string still fills no number.
+        # In strict mode pydantic's JSON parser accepts a list for a tuple, but no string for a number.
         return TypeAdapter(kind).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise UserError(_sentence(kind, error, where, key)) from None
 
 
 def suggest(word: str, known: typing.Iterable[str]) -> str:
-    """The half sentence that helps a misspelt `word` along: the near match, or all that is known."""
+    """The end of a message on an unknown `word`: the closest known word, or all known words."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
@@ -49,7 +49,7 @@ def suggest(word: str, known: typing.Iterable[str]) -> str:
 
 def _sentence(kind: type, error: ValidationError, where: str, section_key: str) -> str:
     details = error.errors(include_url=False)
-    # A misspelt key is told before the key that its misspelling leaves missing.
+    # A misspelt key is reported before the key that is therefore missing.
     first = next((d for d in details if d["type"] == "unexpected_keyword_argument"), details[0])
     path, known = _written_path(kind, [str(part) for part in first["loc"]])
     key = ".".join([section_key, *path] if section_key else path)
@@ -57,19 +57,19 @@ def _sentence(kind: type, error: ValidationError, where: str, section_key: str) 
         return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
     if first["type"] == "missing":
         return f"{where}: the key {key!r} is missing; add it"
-    # A value that may be of several types is told once for each of them.
+    # pydantic reports a union once for each member.
     rules = [d["msg"] for d in details if _written_path(kind, [str(part) for part in d["loc"]])[0] == path]
     message = " or ".join(rule.removeprefix("Value error, ").removeprefix("Input ") for rule in rules)
-    if first["type"] == "value_error":  # of a rule over several keys, which says itself what to do
+    if first["type"] == "value_error":  # a rule over several keys, whose message already says what to do
         return f"{where}: {key + ': ' if key else ''}{message}"
     return f"{where}: {key}: {message}, found {first['input']!r}; correct it"
 
 
 def _written_path(kind: Any, loc: list[str]) -> tuple[list[str], list[str]]:
-    """The keys of `loc` that the user wrote, and those known beside the last of them.
+    """The keys of `loc` that occur in the file, and the known keys at the level of the last one.
 
-    pydantic also names the member of a union (`predictors.lstm.<kind>.hidden_size`, `data.bars_per_year.float`), which
-    nobody wrote.
+    pydantic's path also contains the member of a union (`predictors.lstm.<kind>.hidden_size`,
+    `data.bars_per_year.float`), which is not in the file.
     """
     path, known = [], []
     for part in loc:

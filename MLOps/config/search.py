@@ -1,4 +1,4 @@
-"""The section `search:` of params.yaml: which parameters of predictors are searched, and where."""
+"""The section `search:` of params.yaml: the predictor parameters to search, and their ranges."""
 
 from pydantic import model_validator
 
@@ -8,8 +8,8 @@ from MLOps.config.types import Count, Positive
 
 @section
 class SearchRange:
-    """From `low` to `high` (whole numbers where both are written as such), evenly or on a `log` scale; or one of
-    `choices`; or, with `lengths`, a list of so many of them: the fewest and the most."""
+    """Values from `low` to `high` (integers if both are), on a linear or `log` scale; or one of `choices`; or, with
+    `lengths` (minimum, maximum), a list of that many choices."""
 
     low: int | float | None = None
     high: int | float | None = None
@@ -24,15 +24,15 @@ class SearchRange:
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"low is {self.low} and high {self.high}; swap them")
         if self.lengths and (not self.choices or self.lengths[0] > self.lengths[1]):
-            raise ValueError("lengths are the fewest and the most of choices")
+            raise ValueError("lengths must be the minimum and maximum number of choices")
         return self
 
 
 @section
 class SearchConfig:
-    """`trials` of each predictor that `spaces` names; with 0, parameters pass through as they are.
+    """`trials` per predictor in `spaces`; with 0, parameters are used unchanged.
 
-    All lists of one space are searched with one length, drawn once a trial.
+    All lists in one space have the same length, drawn once per trial.
     """
 
     trials: Count
@@ -42,5 +42,7 @@ class SearchConfig:
     def _lists_agree(self) -> "SearchConfig":
         for name, space in self.spaces.items():
             if len({bounds.lengths for bounds in space.values() if bounds.lengths}) > 1:
-                raise ValueError(f"the lists of {name} must have the same lengths, for they are drawn together")
+                raise ValueError(
+                    f"the lists of {name} must have the same lengths, because a trial draws one length for all"
+                )
         return self

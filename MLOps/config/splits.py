@@ -1,4 +1,4 @@
-"""The section `splits:` of params.yaml: how the timeline is cut."""
+"""The section `splits:` of params.yaml: train, validation and test shares, embargo and folds."""
 
 from typing import Annotated
 
@@ -10,10 +10,10 @@ from MLOps.config.types import Count, Share
 
 @section
 class SplitConfig:
-    """Shares of the timeline, in order; `embargo_bars` are left out after each cut, besides the purge.
+    """Shares of the timeline, in order; `embargo_bars` are left out between spans, in addition to the purge.
 
-    `selection` is the share of the training span, its last bars, on which predictors choose epochs, rounds and searched
-    parameters. `folds` cut the training span for out-of-fold forecasts.
+    `selection` is the share of the training span, at its end, on which predictors choose epochs, rounds and searched
+    parameters. `folds` is the number of parts of the training span for out-of-fold forecasts.
     """
 
     train: Share

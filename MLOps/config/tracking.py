@@ -5,7 +5,7 @@ from MLOps.config.schema import section
 
 @section
 class TrackingConfig:
-    """Where runs and models are kept; MLFLOW_TRACKING_URI overrides `uri`. `tensorboard` writes event files besides."""
+    """The MLflow store; MLFLOW_TRACKING_URI overrides `uri`. `tensorboard` writes event files in addition."""
 
     uri: str
     experiment: str

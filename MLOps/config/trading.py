@@ -1,4 +1,4 @@
-"""The section `trading:` of params.yaml: the rules by which every account trades and is rewarded."""
+"""The section `trading:` of params.yaml: trading rules and rewards of every account."""
 
 import math
 from typing import Annotated, Literal
@@ -8,19 +8,19 @@ from pydantic import Field
 from MLOps.config.schema import section
 from MLOps.config.types import NonNegative, PositiveNumber
 
-# The kinds of account that each scheme works with.
+# The kinds of account that each scheme supports.
 ACCOUNTS = {"discrete": ("per_symbol",), "shares": ("portfolio",), "weights": ("per_symbol", "portfolio")}
 
 
 @section
 class RewardConfig:
-    """The reward of one step; formulas and sources stand in `MLOps.trading.kernel`."""
+    """The reward of one step; `MLOps.trading.kernel` gives formulas and sources."""
 
     scheme: Literal["pnl", "weighted", "differential_sharpe"] = "pnl"
-    # Returns are fractions near 0.01; the scale brings them to the order of one.
+    # Returns are fractions of about 0.01; the scale brings them to the order of 1.
     scale: PositiveNumber = 100.0
     clip: PositiveNumber = 10.0
-    # Scheme `pnl`: what is taken off, or added to, the scaled return.
+    # Scheme `pnl`: penalties and bonus relative to the scaled return.
     cost_penalty: NonNegative = 0.0
     drawdown_penalty: NonNegative = 0.0
     sharpe_bonus: NonNegative = 0.0
@@ -29,24 +29,24 @@ class RewardConfig:
     return_weight: NonNegative = 0.3
     drawdown_weight: NonNegative = 0.3
     cost_weight: NonNegative = 0.1
-    # Memory of the running moments of returns behind every Sharpe ratio; the adaptation rate is 1 / sharpe_bars.
+    # Memory of the running moments of returns for Sharpe ratios; the adaptation rate is 1 / sharpe_bars.
     sharpe_bars: Annotated[int, Field(ge=2)] = 60
 
 
 @section
 class TradingConfig:
-    """The rules of the market: costs, limits, orders and episodes, the same in training, backtest and serving.
+    """Trading rules: costs, limits, orders and episodes, the same in training, backtest and serving.
 
-    Fractions are of one (0.05 is five per cent), basis points of one ten-thousandth, money in the currency of the bars.
+    0.05 as a fraction is 5 %; a basis point is 0.0001; money is in the currency of the bars.
     """
 
     initial_cash: PositiveNumber = 100_000.0
-    # What an action says. discrete: one of nine orders; shares: a number of shares; weights: a fraction of the equity.
+    # Meaning of an action. discrete: one of nine orders; shares: a number of shares; weights: a fraction of equity.
     scheme: Literal["discrete", "shares", "weights"] = "discrete"
     # per_symbol: one account for each symbol; portfolio: one account that holds all symbols.
     account: Literal["per_symbol", "portfolio"] = "per_symbol"
-    # next_open: what is decided at a bar's close fills at the next bar's open. close: fills at the very close that was
-    # observed, which no one can do and which flatters; it exists to compare with systems that assume it.
+    # next_open: an order decided at a bar's close fills at the next bar's open. close: it fills at the observed close,
+    # which is unrealistic and biased upwards; for comparison with systems that assume it.
     fill: Literal["next_open", "close"] = "next_open"
     fee_bps: Annotated[float, Field(ge=0, lt=10_000)] = 10.0
     # Money per filled order.
@@ -55,27 +55,27 @@ class TradingConfig:
     # Charged on the value of short positions for the time between two bars, weekends and gaps included.
     borrow_bps_per_year: NonNegative = 300.0
     allow_short: bool = False
-    # Short positions are bought back when the equity falls to this fraction of their value. FINRA Rule 4210 asks for
-    # 30 % of a short stock.
+    # Short positions are bought back when equity falls to this fraction of their value. FINRA Rule 4210 requires 30 %
+    # for a short stock.
     maintenance_margin: Annotated[float, Field(ge=0, lt=1)] = 0.3
     # Orders are rounded down to multiples of this many shares; 0 trades fractions of a share.
     lot_size: NonNegative = 0.0
-    # Largest exposure of one symbol, as a fraction of the account's equity; an account has no credit, so at most 1.
+    # Largest exposure to one symbol, as a fraction of the account's equity; at most 1, because there is no leverage.
     max_position: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Largest order, as a fraction of the volume of the bar in which it fills; null for no limit.
     max_participation: Annotated[float, Field(gt=0, le=1)] | None = None
-    # Fraction of its last close that a position loses when its symbol is delisted, long or short. Bars do not tell why
-    # a symbol ends; 30 % is the mean loss at delistings for poor performance (Shumway 1997, "The delisting bias in CRSP
-    # data", Journal of Finance 52).
+    # Loss of a position, long or short, when its symbol is delisted, as a fraction of its last close. Bars do not show
+    # why a symbol ends; 30 % is the mean loss at delistings for poor performance (Shumway 1997, "The delisting bias in
+    # CRSP data", Journal of Finance 52).
     delisting_loss: Annotated[float, Field(ge=0, le=1)] = 0.3
     # Scheme `shares`: an action of 1 buys this many shares (FinRL's hmax).
     max_order_shares: Annotated[int, Field(ge=1)] = 100
-    # Distance from the average entry price at which a position is closed, as a fraction of it; null for none.
+    # A position is closed at this distance from its average entry price, as a fraction of it; null for none.
     stop_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
     take_profit: PositiveNumber | None = None
     # All positions are closed, and none opened, at bars whose turbulence is at or above this; null for never.
     turbulence_stop: PositiveNumber | None = None
-    # Length of a training episode with random start; null runs each episode to the end of the market.
+    # Length of a training episode; starts are random. null runs each episode to the end of the market.
     episode_bars: Annotated[int, Field(ge=1)] | None = 252
     reward: RewardConfig = RewardConfig()
 

@@ -1,4 +1,4 @@
-"""The section `validation:` of params.yaml: when a predictor is good enough to be observed."""
+"""The section `validation:` of params.yaml: requirements for a predictor to be observed by agents."""
 
 from typing import Annotated, Literal
 
@@ -10,10 +10,10 @@ from MLOps.config.types import Share
 
 @section
 class ValidationConfig:
-    """A predictor passes when it beats each baseline's log loss, at this confidence of a two-sided interval.
+    """A predictor passes if its log loss beats each baseline's at this confidence of a two-sided interval.
 
-    `use` says what a predictor that passes must know to be a member of the ensemble that agents observe: `direction` or
-    `magnitude`; with both, passing is enough. `ensemble` says how the members become one; see `Ensemble.fit`.
+    `use` is what a passing predictor must forecast to join the ensemble that agents observe: `direction` or
+    `magnitude`; with both, passing is enough. `ensemble` is how the members are combined; see `Ensemble.fit`.
     """
 
     confidence: Share

@@ -1,1 +1,1 @@
-"""Runs, metrics and figures in MLflow."""
+"""Runs, metrics and plots in MLflow."""

@@ -1,7 +1,7 @@
-"""The record of a stage: all that its MLflow run shows, as files that DVC keeps beside the stage's outputs.
+"""The record of a stage: everything in its MLflow run, as files that DVC stores with the stage's outputs.
 
-A stage that DVC restores from its cache executes nothing and logs nothing. Its record, restored with it, is what its
-run is then written from; so the store can be completed anywhere, and a live run shows the same.
+A stage that DVC restores from its cache does not execute and logs nothing; its run is written from the restored record,
+with the same content as a run logged live.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ class Record:
 
     @property
     def content_hash(self) -> str:
-        """What identifies the computation and its result; the same wherever and whenever it was made."""
+        """Identifies the computation and its result, independent of time and machine."""
         return value_hash({**asdict(self), "folder": None})
 
     @property
@@ -37,7 +37,7 @@ class Record:
         return value_hash(self.params)
 
     def artifacts(self) -> list[Path]:
-        """The files that the run shows: plots and reports, without the record itself."""
+        """The files to log with the run: plots and reports, without the record itself."""
         return sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != RECORD)
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""One MLflow run for each stage that computes, under one parent run for each `dvc repro`."""
+"""One MLflow run per executed stage, under one parent run per `dvc repro`."""
 
 import json
 import logging
@@ -24,10 +24,10 @@ from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.experiment_tracking.store import connect
 from MLOps.experiment_tracking.tensorboard import Board
 
-FLUSH_SECONDS = 2.0  # metrics are sent this often, so that a run can be watched and the store is not worn
-BATCH = 900  # MLflow takes at most 1 000 metrics and 100 parameters a call
+FLUSH_SECONDS = 2.0  # interval between batches of metrics: a run can be watched live without overloading the store
+BATCH = 900  # MLflow accepts at most 1 000 metrics and 100 parameters per call
 PARAM_BATCH = 90
-DIRTY = "-dirty"  # marks a commit that the working tree differs from
+DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
@@ -55,7 +55,7 @@ class Runs:
         self.client, self.experiment_id = connect(config)
 
     def start(self, record: Record, restored: bool = False) -> "Run":
-        """Begin the run of `record`'s stage; `restored` marks one written after the fact."""
+        """Begin the run of `record`'s stage; `restored` marks a run that is written from a restored record."""
         self._end_killed(record.stage)
         commit = _commit()
         tags = {
@@ -78,11 +78,11 @@ class Runs:
         return Run(self.client, run.info.run_id, parent, board)
 
     def find(self, record: Record) -> str | None:
-        """The id of the finished run with this record's content, if the store has one."""
+        """The id of the finished run with this record's content; None if the store has none."""
         return self._find(f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'")
 
     def restore(self, record: Record, log_model: Callable[[Record, "Run"], None]) -> None:
-        """Write the run of a stage that did not execute here, from its record; `log_model` adds what it trained."""
+        """Write the run of a stage that did not execute here from its record; `log_model` logs its trained model."""
         run = self.start(record, restored=True)
         for step, metrics in record.history:
             run.log(step, metrics)
@@ -108,7 +108,7 @@ class Runs:
             self.client.log_batch(run_id, params=params[i : i + PARAM_BATCH])
 
     def _parent(self, commit: str) -> str | None:
-        """The parent run of the `dvc` command that this process works for; None outside one."""
+        """The parent run of the `dvc` command that started this process; None outside a `dvc` command."""
         dvc = _dvc_ancestor()
         if dvc is None:
             return None
@@ -134,7 +134,7 @@ class Run:
         self._flushed_at = time.monotonic()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics of one step; sent in batches."""
+        """Log the metrics of one step; sent in batches."""
         now = int(time.time() * 1000)
         self._pending += [Metric(name, value, now, step) for name, value in metrics.items()]
         if self._board:
@@ -143,7 +143,7 @@ class Run:
             self._flush()
 
     def nest(self, name: str, params: Mapping[str, Any], steps: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Write a finished run below this one, as a trial of a search is: its parameters, and its metrics by step."""
+        """Write a finished child run, such as a trial of a search: its parameters, and its metrics by step."""
         tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": "trial"}
         experiment_id = self._client.get_run(self.run_id).info.experiment_id
         below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id, parent=None)
@@ -154,8 +154,8 @@ class Run:
         self._client.set_terminated(below.run_id)
 
     def watch_system(self) -> None:
-        """Log the machine's load and memory until the run ends. They go to this run alone: a record holds no clocks."""
-        # MLflow reads the run back after each sample, which a store under heavy use would feel at shorter intervals.
+        """Log the machine's load and memory until the run ends; they are not part of the record."""
+        # MLflow reads the run back after each sample, so shorter intervals would load the store.
         self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=5)
         logging.getLogger(system_metrics_monitor.__name__).setLevel(logging.WARNING)
         self._monitor.start()
@@ -168,7 +168,7 @@ class Run:
         Returns:
             The model's URI.
         """
-        from mlflow import pyfunc  # a second, for the stages that have a model to log
+        from mlflow import pyfunc  # imported here because it takes a second and few stages log a model
 
         with mlflow.start_run(run_id=self.run_id):
             info = pyfunc.log_model(
@@ -183,7 +183,7 @@ class Run:
         return str(info.model_uri)
 
     def finish(self, record: Record) -> None:
-        """Send what is left of `record` (final metrics, inputs, artifacts, content hash) and end the run well."""
+        """Log the rest of `record` (final metrics, inputs, artifacts, content hash) and end the run as FINISHED."""
         self.log(0, record.metrics)
         self._stop_watching()
         self._flush()
@@ -194,7 +194,7 @@ class Run:
         self._client.log_artifact(self.run_id, "params.yaml", "configuration")
         self._client.log_artifact(self.run_id, "dvc.yaml", "configuration")
         self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
-        # The content hash comes last: only a run that holds everything is ever found by it.
+        # The content hash comes last, so that only complete runs are found by it.
         self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
         self._end("FINISHED")
 
@@ -207,7 +207,7 @@ class Run:
     def _end(self, status: str) -> None:
         self._client.set_terminated(self.run_id, status)
         if self._parent is not None:
-            # Nothing tells a stage that it is the last, so the parent ends anew with each.
+            # A stage does not know whether it is the last, so each one ends the parent run again.
             self._client.set_terminated(self._parent, status)
 
     def _stop_watching(self) -> None:
@@ -239,7 +239,7 @@ def _is_alive(pid_and_start: str) -> bool:
 def _dataset(path: str, digest: str) -> DatasetInput:
     dataset = Dataset(
         name=Path(path).name,
-        # MLflow shows at most 36 characters.
+        # MLflow allows at most 36 characters.
         digest=digest[:36],
         source_type="local",
         source=json.dumps({"uri": path}),
@@ -249,10 +249,10 @@ def _dataset(path: str, digest: str) -> DatasetInput:
 
 
 def _commit() -> str:
-    """The checked-out commit, marked where the working tree differs from it; "unknown" outside a repository."""
+    """The checked-out commit, with DIRTY if the working tree differs from it; "unknown" outside a repository."""
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        # DVC writes its lock after each stage; that is no change of the code.
+        # DVC writes its lock file after each stage, which is not a change of the code.
         status = ["git", "status", "--porcelain", "--", ".", ":(exclude)dvc.lock"]
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -268,7 +268,7 @@ def _dvc_ancestor() -> psutil.Process | None:
 
 
 def _subcommand(process: psutil.Process) -> str | None:
-    """What `process` was asked to do if it is the dvc command, as `dvc repro` or `python -m dvc repro`."""
+    """The subcommand of `process` if it is a dvc command, such as `dvc repro` or `python -m dvc repro`; else None."""
     try:
         words: list[Any] = process.cmdline()
     except psutil.Error:

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# MLflow reports its usage home and logs every schema migration unless told otherwise before it is imported.
+# Disable MLflow's usage reports and its log of schema migrations; both must be set before it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -23,10 +23,10 @@ for _name in ("alembic", "mlflow"):
 
 
 def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
-    """A client of the configured store, made the process's default, and the experiment's id; a local one is created.
+    """A client of the configured store and the experiment's id; sets the process's tracking URI, creates a local store.
 
     Raises:
-        UserError: the store does not answer, its folder cannot be written, or its file is no whole store.
+        UserError: the store does not respond, its folder is not writable, or its file is not a complete store.
     """
     uri = store_uri(config)
     require_answer(uri)
@@ -39,7 +39,7 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
     except (MlflowException, OSError) as error:
         raise unreachable(uri, str(error)) from None
     except Exception as error:
-        # SQLAlchemy's and alembic's errors have no common base.
+        # SQLAlchemy's and alembic's errors have no common base class.
         if type(error).__module__.startswith(("sqlalchemy", "alembic")):
             raise unreachable(uri, str(error)) from None
         raise
@@ -47,18 +47,18 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
 
 
 def _create_database(path: Path) -> None:
-    """Make MLflow's tables in a file beside `path`, then link it to its name.
+    """Create MLflow's tables in a temporary file, then link it to `path`.
 
-    MLflow makes its tables by some fifty migrations and cannot continue one that was interrupted.
+    MLflow creates its tables by about fifty migrations and cannot resume after an interruption.
     """
     if path.exists():
         return
-    # Absolute, for MLflow keeps one connection for each name, whatever the working directory is by then.
+    # Absolute, because MLflow caches connections by path, whatever the working directory.
     temporary = path.absolute().with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     temporary.unlink(missing_ok=True)
     try:
         MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
-        # Unlike a rename, a link leaves alone what another process has put there meanwhile.
+        # Unlike a rename, a link does not overwrite a file that another process has created meanwhile.
         with suppress(FileExistsError):
             path.hardlink_to(temporary)
     finally:

@@ -1,4 +1,4 @@
-"""A stage's metrics for TensorBoard, beside those for MLflow: `tensorboard --logdir .cache/tensorboard`."""
+"""A stage's metrics for TensorBoard, in addition to MLflow: `tensorboard --logdir .cache/tensorboard`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ class Board:
     """The event file of one run of a stage."""
 
     def __init__(self, stage: str) -> None:
-        # A second or more to import, for those who ask for it.
+        # Imported here because it takes a second or more and is optional.
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(FOLDER / stage))

@@ -2,8 +2,8 @@
 
 from MLOps.predictors.networks import NETWORKS
 
-# The class of each kind. Names, so that only those in use are imported. Adding a kind is one line here (of a network:
-# in networks/__init__.py), beside its file and its section in MLOps/config/predictors.py.
+# The class of each kind. Names, so that only those in use are imported. Adding a kind takes one line here (for a
+# network: in networks/__init__.py), its file and its section in MLOps/config/predictors.py.
 PREDICTORS: dict[str, str] = {
     "class_prior": "MLOps.predictors.class_prior:ClassPriorPredictor",
     "persistence": "MLOps.predictors.persistence:PersistencePredictor",

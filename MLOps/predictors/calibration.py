@@ -1,4 +1,4 @@
-"""Class probabilities for a predictor that foretells returns alone."""
+"""Class probabilities for predictors that forecast returns only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +9,10 @@ from scipy.special import softmax
 
 @dataclass(frozen=True)
 class ReturnClasses:
-    """Linear discriminant analysis in one dimension (Fisher, 1936): how expected returns are spread in each class.
+    """Linear discriminant analysis in one dimension (Fisher, 1936): class probabilities given the expected return.
 
-    `shares` and `means` are (classes,), `variance` the one within classes; learnt on the rows that the predictor
-    itself learnt from, so as trustworthy as it is.
+    `shares` (prior probabilities) and `means` are (classes,), `variance` is the common one within classes; all are
+    fitted on the predictor's own training rows.
     """
 
     shares: np.ndarray
@@ -21,13 +21,13 @@ class ReturnClasses:
 
     @classmethod
     def fit(cls, expected: np.ndarray, labels: np.ndarray, n_classes: int) -> "ReturnClasses":
-        """From expected returns (n,) and labels (n,), among which each class must occur."""
+        """Fit to expected returns (n,) and labels (n,), in which each class must occur."""
         counts = np.bincount(labels, minlength=n_classes)
         means = np.bincount(labels, expected, n_classes) / counts
         return cls(counts / counts.sum(), means, float(np.mean((expected - means[labels]) ** 2)))
 
     def probabilities(self, expected: np.ndarray) -> np.ndarray:
-        """Probabilities (n, classes) given expected returns (n,); the shares where expected returns never varied."""
+        """Probabilities (n, classes) given expected returns (n,); `shares` if expected returns were constant."""
         distance = (expected[:, None] - self.means) ** 2 / (2 * self.variance) if self.variance > 0 else 0.0
         return softmax(np.log(self.shares) - distance + np.zeros((len(expected), 1)), axis=1)
 

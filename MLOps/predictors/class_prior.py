@@ -1,4 +1,4 @@
-"""The class prior as a predictor: every window gets the shares of the classes in training."""
+"""The class prior as a predictor: every forecast is the frequencies of the classes in training."""
 
 import numpy as np
 

@@ -17,7 +17,7 @@ from MLOps.statistics.forecasts import log_losses
 
 
 class ClosedFormPredictor(ABC):
-    """The contract for predictors without epochs; a subclass gives `solve` and `predict`."""
+    """Base class of predictors without epochs; a subclass implements `solve` and `predict`."""
 
     def __init__(self, config: Any, arrays: dict[str, np.ndarray]) -> None:
         self.config = config
@@ -30,7 +30,7 @@ class ClosedFormPredictor(ABC):
     @classmethod
     @abstractmethod
     def solve(cls, config: Any, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """The arrays fitted on the labelled `rows`."""
+        """Fit on the labelled `rows` and return the arrays."""
 
     @abstractmethod
     def predict(self, windows: np.ndarray) -> Forecast:
@@ -38,7 +38,7 @@ class ClosedFormPredictor(ABC):
 
     @classmethod
     def fit(cls, config: Any, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path) -> Self:
-        """Learn from the fitting rows; nothing is chosen, so the loss on the selection rows is only reported."""
+        """Train on the fitting rows; nothing is chosen, so the loss on the selection rows is only reported."""
         fitted = cls(config, cls.solve(config, data, data.fitting, seed))
         losses = {}
         for name, part in (("train", data.fitting), ("selection", data.selection)):
@@ -52,11 +52,11 @@ class ClosedFormPredictor(ABC):
         return type(self)(self.config, self.solve(self.config, data, rows, seed))
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """Nothing: coefficients and trees speak for themselves."""
+        """No explanations; returns an empty dict."""
         return {}
 
     def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
-        """Nothing: there is no other format."""
+        """No export formats; returns an empty dict."""
         return {}
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every predictor is: windows of raw features in, a forecast out; fitted, saved and loaded in one way."""
+"""The predictor contract: forecasts from windows of raw features; fitting, saving and loading."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of n windows: probabilities (n, classes), expected next-bar return (n,), uncertainty in [0, 1] (n,); float32."""
+    """Forecasts of n windows, float32: probabilities (n, classes), expected next-bar return (n,), uncertainty in [0, 1]
+    (n,)."""
 
     probabilities: np.ndarray
     expected_return: np.ndarray
@@ -26,29 +27,29 @@ class Forecast:
 
     @classmethod
     def from_probabilities(cls, probabilities: np.ndarray, class_returns: np.ndarray) -> "Forecast":
-        """From float64 probabilities (n, classes) and each class's mean return in training."""
+        """Forecast from float64 probabilities (n, classes) and each class's mean return in training, (classes,)."""
         return cls.rounded(probabilities, probabilities @ class_returns, relative_entropy(probabilities))
 
     @classmethod
     def rounded(cls, probabilities: np.ndarray, expected_return: np.ndarray, uncertainty: np.ndarray) -> "Forecast":
-        """From float64 parts.
+        """Forecast from float64 parts, rounded to float32.
 
-        All is computed in float64 and rounded once: the last bits of a float64, which vary with batch shape and
-        processor, do not survive the rounding, so a forecast served alone equals the one made in a batch.
+        Everything is computed in float64 and rounded once: rounding removes the last bits, which vary with batch shape
+        and processor, so a forecast of a single window equals the one made in a batch.
         """
         return cls(probabilities.astype(np.float32), expected_return.astype(np.float32), uncertainty.astype(np.float32))
 
 
 def relative_entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy of each row of (…, classes) as a share of its largest value, ln(classes)."""
+    """Entropy of each row of (…, classes) divided by its maximum, ln(classes)."""
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), axis=-1)
     return entropy / np.log(probabilities.shape[-1])
 
 
 def class_probabilities(scores: np.ndarray) -> np.ndarray:
-    """Probabilities (n, classes) from a linear model's or boosted trees' scores, (n, classes).
+    """Probabilities (n, classes) from the scores (n, classes) of a linear model or of boosted trees.
 
-    For two classes scikit-learn fits one score, the log odds of the second class: (n, 1) gives (n, 2).
+    For two classes scikit-learn fits a single score, the log odds of the second class: (n, 1) gives (n, 2).
     """
     if scores.shape[1] == 1:
         scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
@@ -58,10 +59,10 @@ def class_probabilities(scores: np.ndarray) -> np.ndarray:
 class Predictor(Protocol):
     """The contract of all predictors.
 
-    `fit` makes every choice (epochs, rounds): it learns from the fitting rows and measures on the selection rows.
-    `refit` learns afresh from other rows with the choices already made: the model of the whole training span, and the
-    out-of-fold models. What takes long keeps its progress in `checkpoints`; called again with the same arguments after
-    a kill, it ends in the same bytes.
+    `fit` makes all choices (epochs, rounds): it trains on the fitting rows and measures on the selection rows. `refit`
+    trains a new model on other rows with the same choices: the model of the whole training span, and the out-of-fold
+    models. Long trainings save their progress in `checkpoints`; called again with the same arguments after a kill, they
+    end with the same bytes.
     """
 
     @property
@@ -77,18 +78,18 @@ class Predictor(Protocol):
         ...
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """What the forecasts of the windows that end at `rows` (n,), labelled `labels` (n,), rest on.
+        """Explain the forecasts of the windows that end at `rows` (n,), with labels `labels` (n,).
 
         Returns:
-            Arrays by name, as `MLOps.predictors.explain` describes them; empty when nothing is explained.
+            Arrays by name, described in `MLOps.predictors.explain`; empty if there are no explanations.
         """
         ...
 
     def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
-        """Write the formats that the configuration asks for to `folder`, each compared with `predict` on `windows`.
+        """Write the configured formats to `folder`, and compare each with `predict` on `windows`.
 
         Returns:
-            The largest difference by format; empty when none is asked for.
+            The largest difference by format; empty if no format is configured.
         """
         ...
 
@@ -99,7 +100,7 @@ class Predictor(Protocol):
 
 
 def forecast(predictor: Predictor, windows: Windows, rows: np.ndarray) -> Forecast:
-    """The predictor's forecast for the windows that end at `rows`; only a batch of them is ever copied."""
+    """The predictor's forecast for the windows that end at `rows`; windows are copied one batch at a time."""
     batches = np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
     parts = [predictor.predict(windows.ending_at(batch)) for batch in batches]
     return Forecast(

@@ -1,4 +1,4 @@
-"""Several predictors as one: those that passed validation, averaged or stacked; the class prior when none did."""
+"""Ensemble of the predictors that passed validation, averaged or stacked; the class prior if none passed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from MLOps.predictors.contract import Forecast, class_probabilities
 from MLOps.predictors.signals import FULL_MODEL, aligned, forecast_of, signal_table
 
 ENSEMBLE = "ensemble"
-LEAST_PROBABILITY = 1e-6  # a member's certainty must not become an infinite log
+LEAST_PROBABILITY = 1e-6  # lower bound of a member's probabilities, so that logs are finite
 
 
 @dataclass(frozen=True)
 class Stack:
     """Multinomial logistic regression on the members' log probabilities (stacking; Wolpert, 1992).
 
-    `coefficients` are (scores, members * classes), `intercepts` (scores,): a score for each class, or one for two
+    `coefficients` are (scores, members * classes), `intercepts` (scores,): one score per class, or a single one for two
     classes; see `class_probabilities`.
     """
 
@@ -27,8 +27,8 @@ class Stack:
 
     @classmethod
     def fit(cls, members: Sequence[Forecast], labels: np.ndarray) -> "Stack":
-        """From the members' forecasts of the same rows and their labels (rows,)."""
-        # scikit-learn takes a second to import and a served model never fits.
+        """Fit to the members' forecasts of the same rows and their labels (rows,)."""
+        # Imported here because it takes a second and a served model never fits.
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(max_iter=1000).fit(_log_probabilities(members), labels)
@@ -40,9 +40,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """`members` passed validation and count by `weights` (members,), which sum to 1; with a `stack` it gives the
-    probabilities of the classes that `class_names` name. `prior` (classes,) and `prior_return` are the
-    class shares and the mean return of the training span."""
+    """The `members` passed validation and have `weights` (members,), which sum to 1; a `stack`, if there is one, gives
+    the class probabilities. `class_names` are the names of the classes; `prior` (classes,) and `prior_return` are the
+    class frequencies and the mean return of the training span."""
 
     class_names: tuple[str, ...]
     members: tuple[str, ...]
@@ -61,14 +61,14 @@ class Ensemble:
         train_labels: pd.DataFrame,
         prior: np.ndarray,
     ) -> "Ensemble":
-        """Put those that passed together.
+        """Combine the predictors that passed validation.
 
         Args:
-            kind: `mean` counts all alike, `weighted` by what each gained over the class prior on validation, and
-                `stacking` learns from the out-of-fold signals of the training span, and from no others.
-            gains: of each member, nats.
-            signals: of each member, with the column `fold`.
-            train_labels: of the rows to learn from.
+            kind: `mean` gives all members equal weights, `weighted` weights by their gain over the class prior on
+                validation, `stacking` fits on the out-of-fold signals of the training span only.
+            gains: gain of each member, nats.
+            signals: signals of each member, with the column `fold`.
+            train_labels: labels of the training rows.
         """
         total = sum(gains.values())
         weights = tuple(gain / total if kind == "weighted" else 1 / len(gains) for gain in gains.values())
@@ -81,14 +81,14 @@ class Ensemble:
 
     @property
     def forecasters(self) -> tuple[str, ...]:
-        """Whose signals agents observe: each member's, or the ensemble's own when there is none."""
+        """Names whose signals agents observe: the members, or the ensemble itself if there are none."""
         return self.members or (ENSEMBLE,)
 
     def combine(self, keys: pd.DataFrame, members: dict[str, pd.DataFrame]) -> pd.DataFrame:
-        """All signals as one table with a column `predictor`: the members' and the ensemble's.
+        """The signals of members and ensemble as one table with a column `predictor`.
 
         Args:
-            keys: the bars to forecast when there is no member; with members, those that all of them forecast count.
+            keys: the bars to forecast; if there are members, only those that all members forecast.
             members: each member's signals.
         """
         rows, forecasts = _on_common_rows(keys, {name: members[name] for name in self.members})
@@ -99,12 +99,12 @@ class Ensemble:
     def forecast(self, members: Sequence[Forecast], count: int) -> Forecast:
         """The ensemble's forecast of `count` rows from its members' forecasts of them."""
         if not members:
-            # Entropy and rounding as for any forecast; the class returns are weighted so that they mean `prior_return`.
+            # With `prior_return` as every class's return, the expected return is `prior_return` too.
             returns = np.full(len(self.prior), self.prior_return, dtype=np.float64)
             return Forecast.from_probabilities(np.tile(self.prior, (count, 1)), returns)
 
         def mean(part: str) -> np.ndarray:
-            # Added in float64 in the members' order, and rounded once.
+            # Summed in float64 in the members' order and rounded once.
             values = [getattr(member, part).astype(np.float64) for member in members]
             return np.sum([weight * value for weight, value in zip(self.weights, values, strict=True)], axis=0)
 
@@ -139,7 +139,7 @@ class Ensemble:
 
 
 def _on_common_rows(keys: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[Forecast]]:
-    """The rows of `keys` that all tables of signals have, and each table's forecast of them."""
+    """The rows of `keys` that occur in all tables of signals, and each table's forecast of them."""
     places = {name: aligned(keys, table) for name, table in signals.items()}
     common = np.logical_and.reduce([place >= 0 for place in places.values()], initial=True) & np.ones(len(keys), bool)
     return keys[common], [forecast_of(signals[name].iloc[place[common]]) for name, place in places.items()]

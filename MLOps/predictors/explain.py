@@ -12,8 +12,8 @@ from MLOps.predictors.contract import Predictor
 from MLOps.predictors.network import NetworkPredictor
 from MLOps.statistics.forecasts import log_losses
 
-ATTENTION = "attention_"  # begins the names of maps of attention
-STEPS = 32  # of the path that gradients are integrated along
+ATTENTION = "attention_"  # prefix of the names of attention maps
+STEPS = 32  # steps of the path along which gradients are integrated
 
 
 def explanation(
@@ -23,7 +23,7 @@ def explanation(
 
     Returns:
         `attribution` (bars, features), `importance_features` (features,), `importance_bars` (bars,), and
-        `attention_<layer>` (bars, bars) of each layer of attention.
+        `attention_<layer>` (bars, bars) for each attention layer.
     """
     by_feature, by_bar = permutation_importance(predictor, windows, labels, seed)
     maps = attention_maps(predictor, windows)
@@ -36,9 +36,10 @@ def explanation(
 
 
 def integrated_gradients(predictor: NetworkPredictor, windows: np.ndarray) -> np.ndarray:
-    """Mean size of each input's part in the likeliest class's logit, or in the return where no class is foretold.
+    """Mean absolute attribution of each input to the logit of the most probable class, or to the return if no class is
+    forecast.
 
-    Integrated gradients (Sundararajan et al., 2017) from the mean of training, which scaled features have at 0.
+    Integrated gradients (Sundararajan et al., 2017); the baseline is the training mean, 0 for scaled features.
 
     Args:
         windows: raw, (n, bars, features) float32.
@@ -64,14 +65,14 @@ def integrated_gradients(predictor: NetworkPredictor, windows: np.ndarray) -> np
 def permutation_importance(
     predictor: Predictor, windows: np.ndarray, labels: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By how many nats the log loss rises when a part of the windows is shuffled among them (Breiman, 2001).
+    """Increase of the log loss, in nats, when a part of the windows is permuted across windows (Breiman, 2001).
 
     Args:
         windows: raw, (n, bars, features) float32.
         labels: (n,) of the windows.
 
     Returns:
-        For each feature, over all bars at once, (features,), and for each bar, over all features at once, (bars,).
+        The increase for each feature at all bars, (features,), and for each bar of all features, (bars,).
     """
     generator = np.random.default_rng(seed)
 
@@ -94,7 +95,7 @@ def permutation_importance(
 
 
 def attention_maps(predictor: NetworkPredictor, windows: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean attention of each bar (rows) to each bar (columns), (bars, bars), by layer; empty where there is none."""
+    """Mean attention of each bar (rows) to each bar (columns), (bars, bars), by layer; empty without attention."""
     network = copy.deepcopy(predictor.network).double().eval()
     maps: dict[str, np.ndarray] = {}
 

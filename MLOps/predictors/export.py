@@ -1,4 +1,4 @@
-"""A trained network for other runtimes: raw windows in, probabilities and expected return out, in one file."""
+"""Export a trained network, including scaling, to one file for other runtimes."""
 
 import copy
 import warnings
@@ -14,16 +14,16 @@ from MLOps.features.scaler import CLIP
 from MLOps.predictors.network import NetworkPredictor, Scales
 from MLOps.predictors.training import split_outputs
 
-TOLERANCE = 1e-5  # between an export's float32 and the predictor
+TOLERANCE = 1e-5  # largest difference between an export in float32 and the predictor
 FILES = {"onnx": "network.onnx", "torch_export": "network.pt2"}
 
 
 class ExportedNetwork(nn.Module):
-    """The predictor's whole way in float32: impute, scale, network, probabilities (n, classes) and return (n,)."""
+    """The whole predictor in float32: impute, scale, network; gives probabilities (n, classes) and return (n,)."""
 
     def __init__(self, predictor: NetworkPredictor) -> None:
         super().__init__()
-        # A copy, for the exporters leave traces in what they trace.
+        # A copy, because exporters modify the modules they trace.
         self.network, self.config = copy.deepcopy(predictor.network), predictor.config
         self.scales: Scales = predictor.scales
         scaler = self.scales.scaler
@@ -31,7 +31,7 @@ class ExportedNetwork(nn.Module):
         self.class_returns = torch.from_numpy(self.scales.class_returns).float()
 
     def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        # Written with comparisons alone, for not every runtime knows isfinite.
+        # Comparisons only, because not every runtime has isfinite.
         known = (windows == windows) & (windows.abs() != float("inf"))  # noqa: PLR0124  NaN differs from itself
         whole = torch.where(known, windows, self.median)
         outputs = self.network(((whole - self.mean) / self.std).clamp(-CLIP, CLIP))[:, 0]
@@ -52,7 +52,7 @@ class ExportedNetwork(nn.Module):
 def export(
     predictor: NetworkPredictor, formats: tuple[str, ...], folder: Path, windows: np.ndarray
 ) -> dict[str, float]:
-    """Write the network in each of the formats (keys of FILES) into `folder`, and compare the files' answers.
+    """Write the network in each of the formats (keys of FILES) to `folder`, and compare the files' outputs.
 
     Args:
         windows: raw, (n, bars, features) float32, two or more to compare on.
@@ -74,7 +74,7 @@ def export(
         if not differences[name] <= TOLERANCE:
             raise UserError(
                 f"{path}: expected the predictor's own forecasts within {TOLERANCE:g}, found a difference of "
-                f"{differences[name]:g}; take {name} out of the predictor's export"
+                f"{differences[name]:g}; remove {name} from the predictor's export"
             )
     return differences
 
@@ -83,7 +83,7 @@ def _onnx(module: ExportedNetwork, path: Path, windows: np.ndarray) -> list[np.n
     from onnxruntime import InferenceSession
 
     with whole_file(path) as temporary, warnings.catch_warnings():
-        # The tracing exporter warns that it is the older one; it alone writes recurrent layers as such.
+        # The tracing exporter warns that it is deprecated, but only it exports recurrent layers as such.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
@@ -100,7 +100,7 @@ def _onnx(module: ExportedNetwork, path: Path, windows: np.ndarray) -> list[np.n
 def _torch_export(module: ExportedNetwork, path: Path, windows: np.ndarray) -> list[np.ndarray]:
     shapes = ({0: torch.export.Dim("n", min=1)},)
     with whole_file(path) as temporary, temporary.open("wb") as file, warnings.catch_warnings():
-        # Recurrent layers keep a second list of their weights, which are parameters all the same.
+        # Recurrent layers hold a second list of their weights, which are the same parameters.
         warnings.filterwarnings("ignore", message=".*_flat_weights")
         torch.export.save(torch.export.export(module, (torch.from_numpy(windows[:2]),), dynamic_shapes=shapes), file)
     with torch.inference_mode():

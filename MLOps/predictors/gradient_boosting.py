@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on binned features (Ke et al., 2017), grown by scikit-learn and kept as plain arrays."""
+"""Gradient-boosted trees on binned features (Ke et al., 2017), fitted by scikit-learn and stored as arrays."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,15 @@ from MLOps.statistics.forecasts import log_losses
 
 
 class GradientBoostingPredictor(ClosedFormPredictor):
-    """All trees' nodes end to end, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a leaf, whose
-    `feature` is -1; `roots` (rounds, scores) are the nodes where trees begin, `start` (scores,) what they add to. There
-    is a score for each class, or one for two classes; see `class_probabilities`."""
+    """The nodes of all trees, concatenated, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a
+    leaf, whose `feature` is -1. `roots` (rounds, scores) are the root nodes, `start` (scores,) the initial scores.
+    There is one score per class, or a single one for two classes; see `class_probabilities`."""
 
     @classmethod
     def fit(
         cls, config: GradientBoostingConfig, data: LearningData, seed: int, on_epoch: OnEpoch, checkpoints: Path
     ) -> "GradientBoostingPredictor":
-        """Grow `max_iter` rounds and keep as many as give the lowest log loss on the selection rows."""
+        """Fit `max_iter` rounds and keep the number with the lowest log loss on the selection rows."""
         model, arrays = _grow(config, data, data.fitting, seed)
         losses = {
             name: [
@@ -48,7 +48,7 @@ class GradientBoostingPredictor(ClosedFormPredictor):
         inputs, arrays = flattened(windows, self.arrays), self.arrays
         sample = np.arange(len(inputs))[:, None]
         scores = np.tile(arrays["start"], (len(inputs), 1))
-        for roots in arrays["roots"]:  # one round after another, as scikit-learn adds them
+        for roots in arrays["roots"]:  # one round at a time, the order of addition in scikit-learn
             node = np.tile(roots, (len(inputs), 1))
             while (inner := arrays["feature"][node] >= 0).any():
                 goes_left = inputs[sample, arrays["feature"][node]] <= arrays["threshold"][node]
@@ -60,7 +60,7 @@ class GradientBoostingPredictor(ClosedFormPredictor):
 def _grow(
     config: GradientBoostingConfig, data: LearningData, rows: np.ndarray, seed: int
 ) -> tuple[Any, dict[str, np.ndarray]]:
-    # scikit-learn takes a second to import and a served model never fits.
+    # Imported here because it takes a second and a served model never fits.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     arrays = scaler_arrays(data.windows.fit_scaler(rows))
@@ -79,7 +79,7 @@ def _grow(
 def _as_arrays(
     model: Any, rounds: int, scaler: dict[str, np.ndarray], class_returns: np.ndarray
 ) -> dict[str, np.ndarray]:
-    # scikit-learn shows its trees nowhere else; the test of equal forecasts holds this reading of them.
+    # scikit-learn has no public access to its trees; a test compares the forecasts of both.
     trees = [[tree.nodes for tree in of_round] for of_round in model._predictors[:rounds]]
     sizes = np.array([[len(nodes) for nodes in of_round] for of_round in trees])
     roots = (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)

@@ -1,4 +1,4 @@
-"""From a kind's name to its class, and from a folder to the predictor saved in it."""
+"""The class of a predictor kind, and loading of saved predictors."""
 
 from pathlib import Path
 from pkgutil import resolve_name
@@ -10,16 +10,16 @@ from MLOps.predictors.contract import Predictor
 
 
 def predictor_class(kind: str) -> type[Predictor]:
-    """The class of a kind in PREDICTORS."""
+    """The class of a kind listed in PREDICTORS."""
     found: type[Predictor] = resolve_name(PREDICTORS[kind])
     return found
 
 
 def load_predictor(folder: Path) -> Predictor:
-    """The predictor that was saved in `folder`.
+    """Load the predictor saved in `folder`.
 
     Raises:
-        UserError: nothing was saved there, or a kind that this version does not know.
+        UserError: there is no saved predictor, or its kind is unknown to this version.
     """
     kind = read_json(folder / "predictor.json")["config"]["kind"]
     if kind not in PREDICTORS:

@@ -1,4 +1,4 @@
-"""What predictors learn from: windows, targets, and the rows of each span."""
+"""Training data of predictors: windows, targets, and the rows of each span."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from MLOps.predictors.windows import Windows
 
 @dataclass(frozen=True)
 class Targets:
-    """Of n rows, each (n,): the label, an int below `n_classes` and -1 where unknown; the next bar's return; and the
+    """Targets of n rows, each (n,): the label, an int below `n_classes`, -1 if unknown; the next bar's return; and the
     timestamp as an int."""
 
     labels: np.ndarray
@@ -28,10 +28,10 @@ class Targets:
 
 @dataclass(frozen=True)
 class LearningData:
-    """Windows and targets of a table of features and labels, and which rows to use for what.
+    """Windows and targets of a table of features and labels, and the rows of each span.
 
-    `train` are the labelled rows of the training span that end a whole window, `fitting` and `selection` those of the
-    two spans inside it: choices are made by learning from `fitting` and measuring on `selection`.
+    `train` are the labelled rows of the training span at which a whole window ends; `fitting` and `selection` are those
+    of the two spans inside it. Choices are made by training on `fitting` and measuring on `selection`.
     """
 
     windows: Windows
@@ -52,7 +52,7 @@ class LearningData:
         if missing := [name for number, name in enumerate(self.class_names) if number not in present]:
             raise UserError(
                 f"labels: every class must occur in {where}; {', '.join(missing)} never does; "
-                "change the labels section of params.yaml or give more bars"
+                "change the labels section of params.yaml or add bars"
             )
 
 
@@ -87,7 +87,7 @@ def learning_data(
     if not len(selection):
         raise UserError(
             "splits.selection: expected rows with a label and a whole window in that last part of the training span, "
-            "found none; give more bars or raise splits.selection"
+            "found none; add bars or raise splits.selection"
         )
     return data
 

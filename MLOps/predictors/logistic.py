@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on the flattened window, fitted by scikit-learn and kept as plain coefficients."""
+"""Multinomial logistic regression on the flattened window, fitted by scikit-learn and stored as coefficients."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from MLOps.predictors.learning import LearningData
 
 
 class LogisticPredictor(ClosedFormPredictor):
-    """`coefficients` (scores, bars * features) and `intercepts` (scores,): a score for each class, or one for two
+    """`coefficients` (scores, bars * features) and `intercepts` (scores,): one score per class, or a single one for two
     classes; see `class_probabilities`. `class_returns` (classes,)."""
 
     @classmethod
     def solve(cls, config: LogisticConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        # scikit-learn takes a second to import and a served model never fits.
+        # Imported here because it takes a second and a served model never fits.
         from sklearn.linear_model import LogisticRegression
 
         arrays = scaler_arrays(data.windows.fit_scaler(rows))

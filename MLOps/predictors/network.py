@@ -1,4 +1,4 @@
-"""Any network of this room as a predictor."""
+"""A predictor that wraps any of the networks."""
 
 import copy
 from dataclasses import asdict, dataclass
@@ -22,13 +22,14 @@ from MLOps.predictors.uncertainty import disagreement, thinned
 from MLOps.predictors.windows import Windows
 from MLOps.training.seeds import derive_seed
 
-PREDICT_BATCH = 128  # in float64 a recurrent layer takes 64 times its input, for a moment
+PREDICT_BATCH = 128  # small, because in float64 a recurrent layer temporarily takes 64 times the memory of its input
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What turns a network's outputs into a forecast: the scaler of its inputs, each class's mean return, the return's
-    mean and standard deviation, and, for a network that foretells no class, how returns tell classes."""
+    """Statistics that convert between raw values and the network's: the scaler of the inputs, each class's mean return,
+    mean and standard deviation of the return, and, for a network without class outputs, class probabilities given the
+    return."""
 
     scaler: Scaler
     class_returns: np.ndarray
@@ -58,8 +59,8 @@ class Scales:
 
 @dataclass(frozen=True)
 class NetworkPredictor:
-    """A trained network. `learning_rates` (one an epoch, as many as its best weights took) and `batch_size` are the
-    choices that `refit` repeats; `seed` is that of its training."""
+    """A trained network. `learning_rates` (one per epoch, up to the best epoch) and `batch_size` are the choices that
+    `refit` repeats; `seed` is the seed of its training."""
 
     config: NetworkConfig
     network: nn.Module
@@ -87,7 +88,7 @@ class NetworkPredictor:
         return cls._trained(training, data.targets, tuple(metrics["learning_rate"] for metrics in epochs))
 
     def refit(self, data: LearningData, rows: np.ndarray, seed: int, checkpoints: Path) -> "NetworkPredictor":
-        """Train afresh on `rows`, at the learning rates that `fit` went through: no other rows are looked at."""
+        """Train a new network on `rows` alone, with the learning rates of `fit`."""
         training = Training(self.config, data, rows, seed, self.batch_size)
         training.repeat(self.learning_rates, checkpoints)
         return self._trained(training, data.targets, self.learning_rates)
@@ -111,14 +112,14 @@ class NetworkPredictor:
     def predict(self, windows: np.ndarray) -> Forecast:
         """See `Predictor.predict`. Runs in float64 on the CPU, whatever device the network was trained on.
 
-        Probabilities and return are the whole network's; the uncertainty is their entropy, or, where the configuration
-        asks for samples, the disagreement of so many networks thinned by dropout.
+        Probabilities and return are forecast without dropout. The uncertainty is the entropy of the probabilities or,
+        if `uncertainty_samples` is set, the disagreement of that many Monte-Carlo dropout samples.
         """
         inputs = torch.from_numpy(self.scales.scaler.transform(windows)).double()
         probabilities, expected = self._forecast(self._double, inputs)
         if not self.config.uncertainty_samples:
             return Forecast.rounded(probabilities, expected, relative_entropy(probabilities))
-        # A copy of its own: while it is thinned, another thread must not forecast with it.
+        # A copy, because other threads may forecast while dropout is enabled.
         network, samples = copy.deepcopy(self._double), []
         for number in range(self.config.uncertainty_samples):
             with thinned(network, derive_seed(self.seed, "dropout", number)):
@@ -127,7 +128,7 @@ class NetworkPredictor:
 
     @cached_property
     def _double(self) -> nn.Module:
-        """The network in float64, which nothing changes."""
+        """The network in float64; never modified."""
         return copy.deepcopy(self.network).double()
 
     def _forecast(self, network: nn.Module, inputs: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -145,10 +146,10 @@ class NetworkPredictor:
         return self.scales.return_classes.probabilities(expected), expected
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """See `Predictor.explain`; nothing where `explain_windows` is 0."""
+        """See `Predictor.explain`; empty if `explain_windows` is 0."""
         if not self.config.explain_windows:
             return {}
-        # captum takes a second to import, for those who ask for explanations.
+        # Imported here because captum takes a second to import and explanations are optional.
         from MLOps.predictors.explain import explanation
 
         every = -(-len(rows) // self.config.explain_windows)
@@ -158,7 +159,7 @@ class NetworkPredictor:
         """See `Predictor.export`."""
         if not self.config.export:
             return {}
-        # Exporters take seconds to import, for those who ask for them.
+        # Imported here because exporters take seconds to import and are optional.
         from MLOps.predictors.export import export
 
         return export(self, self.config.export, folder, windows)

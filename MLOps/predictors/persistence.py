@@ -1,4 +1,4 @@
-"""Persistence as a predictor: what moved last goes on, as far as it did in training."""
+"""Persistence as a predictor: class frequencies given the class of the newest move."""
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from MLOps.predictors.learning import LearningData
 
 
 class PersistencePredictor(ClosedFormPredictor):
-    """A predictor sees features only, so the newest move is told by one of them.
+    """Predictors see features only, so one feature represents the newest move.
 
-    It is classed as labels are: `cuts` (classes - 1,) leave each class the share that it has in training. `transitions`
-    (classes + 1, classes) are the shares of what followed, as `baselines.persistence` has them.
+    It is classified like the labels: `cuts` (classes - 1,) give each class its frequency in training. `transitions`
+    (classes + 1, classes) are the frequencies of the following classes, see `baselines.persistence`.
     """
 
     @classmethod

@@ -10,11 +10,11 @@ from MLOps.predictors.learning import LearningData
 
 
 class RidgePredictor(ClosedFormPredictor):
-    """`coefficients` (bars * features,) and `intercept` (1,) give the return; `ReturnClasses` tell classes from it."""
+    """`coefficients` (bars * features,) and `intercept` (1,) give the return, `ReturnClasses` the probabilities."""
 
     @classmethod
     def solve(cls, config: RidgeConfig, data: LearningData, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        # scikit-learn takes a second to import and a served model never fits.
+        # Imported here because it takes a second and a served model never fits.
         from sklearn.linear_model import Ridge
 
         arrays = scaler_arrays(data.windows.fit_scaler(rows))

@@ -1,4 +1,4 @@
-"""The course of a network's training: what each epoch reports, which is the best, at what rate the next one learns."""
+"""Learning-rate schedules, the metrics of an epoch, and the choice of the best epoch."""
 
 import math
 
@@ -13,7 +13,7 @@ LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "calibration_error", "max_drawd
 
 
 def schedule(config: NetworkConfig, history: History) -> float | None:
-    """The learning rate of the epoch that follows `history`; None when training is over."""
+    """The learning rate of the epoch that follows `history`; None when training ends."""
     done = len(history)
     best = best_epoch(history, config.monitor)
     if done >= config.max_epochs or done - best >= config.patience_epochs:
@@ -28,7 +28,7 @@ def schedule(config: NetworkConfig, history: History) -> float | None:
 
 
 def best_epoch(history: History, monitor: str) -> int:
-    """The first epoch, counted from 1, with the best value of the metric `monitor`; 0 when there is none yet."""
+    """The first epoch, counted from 1, with the best value of the metric `monitor`; 0 if there is none yet."""
     best = 0
     for epoch, metrics in enumerate(history, 1):
         if best == 0 or is_better(monitor, metrics[monitor], history[best - 1][monitor]):
@@ -45,12 +45,12 @@ def metric_names(config: NetworkConfig) -> list[str]:
 
 
 def is_better(metric: str, new: float, old: float) -> bool:
-    """Whether `new` beats `old` for the named metric, which may carry a prefix as in selection_loss."""
+    """Whether `new` is better than `old` for the named metric, which may have a prefix, as in selection_loss."""
     return new < old if metric.endswith(LOWER_IS_BETTER) else new > old
 
 
 def _plateaus(history: History, config: NetworkConfig) -> int:
-    """How often `schedule_epochs` epochs went by without a new best."""
+    """Number of times that `schedule_epochs` epochs passed without a new best."""
     count, waited = 0, 0
     for epoch in range(1, len(history) + 1):
         waited = 0 if best_epoch(history[:epoch], config.monitor) == epoch else waited + 1

@@ -1,4 +1,4 @@
-"""The signals contract: forecasts as a table, those of the training span made by models that did not see the answer."""
+"""The signals contract: forecasts as a table; those of the training span are out-of-fold."""
 
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from MLOps.predictors.learning import LearningData
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
-FULL_MODEL = -1  # `fold` of a row whose forecast is by the model of the whole training span
-PROBABILITY = "p_"  # begins the name of a class's column
+FULL_MODEL = -1  # `fold` of rows forecast by the model of the whole training span
+PROBABILITY = "p_"  # prefix of the column of a class's probability
 
 
 def train_with_signals(
@@ -28,31 +28,31 @@ def train_with_signals(
     on_epoch: OnEpoch,
     checkpoints: Path,
 ) -> tuple[Predictor, pd.DataFrame]:
-    """Train on the training span, and forecast every row that ends a whole window.
+    """Train on the training span, and forecast every row at which a whole window ends.
 
-    Choices are made on the span `selection`, by a model of the span `fitting`. With these choices one model learns
-    from the whole training span and forecasts all later rows; rows inside it are forecast by one model a fold, which
-    learnt from the other folds (purged and embargoed).
+    Choices are made on the span `selection` with a model of the span `fitting`. With these choices one model is trained
+    on the whole training span and forecasts all later rows; rows inside the span are forecast by one model per fold,
+    trained on the other folds (purged and embargoed).
 
     Args:
-        checkpoints: a folder for progress; the same call after a kill goes on from there.
+        checkpoints: a folder for progress; the same call after a kill resumes from there.
 
     Returns:
-        The model of the whole training span, and its signals: see `signal_table`, and `fold`.
+        The model of the whole training span, and its signals: see `signal_table`, with the column `fold`.
 
     Raises:
         UserError: no labelled row follows the training span, or a class does not occur in a fold's training rows.
     """
     windows, labels = data.windows, data.labels
     if not (windows.whole & data.splits.validation.labelled(labels)).any():
-        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; give more bars")
+        raise UserError("splits.validation: expected labelled rows after the warm-up, found none; add bars")
     chosen = kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
     model = chosen.refit(data, data.train, derive_seed(seed, "model"), checkpoints)
 
     in_training = data.splits.train.rows(labels["timestamp"])
     tables = [_signals(model, data, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
-    # A label that never becomes known looks at nothing beyond its own bar.
+    # A label that never becomes known ends at its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
     folds = purged_folds(labels["timestamp"].iloc[rows], ends.iloc[rows], split_config)
     with progress_bars() as progress:
@@ -65,10 +65,10 @@ def train_with_signals(
 
 
 def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """A forecast beside the (timestamp, symbol) of its rows.
+    """A forecast as a table with the keys (timestamp, symbol) of its rows.
 
-    Its columns: `class`, the number of the likeliest one; `confidence`, that one's probability; `p_<class>` for each of
-    `class_names`; `expected_return`; and `uncertainty`.
+    Further columns: `class`, the number of the most probable class; `confidence`, its probability; `p_<class>` for each
+    of `class_names`; `expected_return`; and `uncertainty`.
     """
     table = keys.loc[:, list(KEYS)].copy()
     table["class"] = given.probabilities.argmax(axis=1).astype(np.float32)
@@ -80,19 +80,19 @@ def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ..
 
 
 def forecast_of(signals: pd.DataFrame) -> Forecast:
-    """The forecast that lies in a table of signals, in its order."""
+    """The forecast in a table of signals, in the order of its rows."""
     parts = (signals[probability_columns(signals)], signals["expected_return"], signals["uncertainty"])
     return Forecast(*(part.to_numpy() for part in parts))
 
 
 def aligned(keys: pd.DataFrame, signals: pd.DataFrame) -> np.ndarray:
-    """The row of `signals` for each row of `keys`, by timestamp and symbol; -1 where there is none."""
+    """The row number in `signals` of each row of `keys`, by timestamp and symbol; -1 if there is none."""
     index = pd.MultiIndex.from_frame(signals[list(KEYS)])
     return index.get_indexer(pd.MultiIndex.from_frame(keys[list(KEYS)]))
 
 
 def probability_columns(signals: pd.DataFrame) -> list[str]:
-    """The columns that hold the probabilities of a table's classes, in the classes' order."""
+    """The probability columns of a table, in the order of the classes."""
     return [name for name in signals.columns if name.startswith(PROBABILITY)]
 
 

@@ -1,9 +1,9 @@
-"""The training engine: one network on one set of rows, batch by batch, and from where it was killed.
+"""The training engine: trains one network on one set of rows and resumes after a kill.
 
-A checkpoint holds the weights, the best epoch's weights, the optimiser's moments, the metrics of the epochs so far and
-the position within the present one. Nothing else is needed: the learning rate and the decision to stop are functions
-of those metrics, and every random draw (the order of an epoch, dropout, augmentation) is a function of the seed, the
-epoch and the batch. bfloat16 has the range of float32, so mixed precision scales no loss and keeps no scaler.
+A checkpoint holds the weights, the best epoch's weights, the optimiser's moments, the metrics of finished epochs and
+the position within the current one. Nothing else is needed: the learning rate and the decision to stop are functions of
+those metrics, and every random draw (the order of an epoch, dropout, augmentation) is a function of the seed, the epoch
+and the batch. bfloat16 has the range of float32, so mixed precision needs no loss scaling.
 """
 
 import hashlib
@@ -42,20 +42,20 @@ from MLOps.training.checkpoints import Checkpoints
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
-SAVE_SECONDS = 5.0  # between checkpoints: what a kill can cost
+SAVE_SECONDS = 5.0  # between checkpoints: the most work that a kill can lose
 EVALUATION_BATCH = 512
 
 
 class Training:
-    """A training's whole state. `history` holds the metrics of each finished epoch, `best` the weights to keep.
+    """The state of a training. `history` holds the metrics of each finished epoch, `best` the weights to keep.
 
     Args:
-        rows: the labelled rows to learn from, ascending; each ends a whole window.
-        batch_size: labels an update.
+        rows: the labelled training rows, ascending; a whole window ends at each.
+        batch_size: labels per update.
 
     Raises:
-        UserError: the device is absent, the metric to monitor unknown, or a feature never finite; and from `fit` and
-            `repeat`: the training diverged.
+        UserError: the device is absent, the metric to monitor unknown, or a feature never finite; `fit` and `repeat`
+            raise it if the training diverges.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Training:
             recompute_activations(self.network)
         self._step: Callable[..., Any] = self.network
         if config.compile:
-            # Tells the compiler too, which `seed_torch` does not import.
+            # Also configures the compiler, which `seed_torch` does not import.
             torch.use_deterministic_algorithms(True)
             self._step = torch.compile(self.network)
         optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
-        # The fused kernel makes one pass over all weights.
+        # The fused kernel updates all weights in one pass.
         self._optimiser = optimiser(self.network.parameters(), weight_decay=config.weight_decay, fused=True)
         self._amp = config.mixed_precision and _bfloat16_is_quick(self.device)
 
@@ -106,17 +106,18 @@ class Training:
         self._saved_at = time.monotonic()
 
     def fit(self, selection_rows: np.ndarray, on_epoch: OnEpoch, folder: Path) -> None:
-        """Train by the configured schedule until it ends, keeping the weights of the epoch that `monitor` calls best.
+        """Train by the configured schedule until it ends, and keep the weights of the best epoch by `monitor`.
 
-        Epochs that a killed run had finished are told to `on_epoch` again.
+        Epochs finished by a killed run are reported to `on_epoch` again.
 
         Args:
-            folder: of all trainings' checkpoints; this one's lie in a folder named by all that it depends on.
+            folder: for the checkpoints of all trainings; those of this one are in a subfolder named by the hash of
+                everything it depends on.
         """
         self._run(partial(schedule, self.config), selection_rows, on_epoch, folder / self._identity(selection_rows))
 
     def repeat(self, learning_rates: Sequence[float], folder: Path) -> None:
-        """Train an epoch at each of the rates, looking at no other rows; the last weights are kept."""
+        """Train one epoch at each of the rates, without selection rows; the last weights are kept."""
         rates = [*learning_rates, None]
         nothing = np.empty(0, dtype=np.int64)
         identity = self._identity(np.asarray(learning_rates))
@@ -129,7 +130,7 @@ class Training:
         on_epoch: OnEpoch,
         folder: Path,
     ) -> None:
-        """Train epochs at the rates that `rate` answers to the history so far, until it answers None."""
+        """Train epochs at the learning rate that `rate` returns for the history so far, until it returns None."""
         self._checkpoints = Checkpoints(folder)
         self._resume()
         for epoch, metrics in enumerate(self.history, 1):
@@ -150,7 +151,7 @@ class Training:
         self._save()
 
     def evaluate(self, rows: np.ndarray) -> dict[str, float]:
-        """Metrics `selection_…` of forecasts made from windows, as in service, at `rows`."""
+        """Metrics `selection_…` of forecasts at `rows`, made from windows as in serving."""
         outputs = self.outputs(rows)
         logits, returns = split_outputs(outputs, self.config, self._targets.n_classes)
         classes, actual = self._targets.labels[rows], self._targets.returns[rows]
@@ -186,7 +187,7 @@ class Training:
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.network.state_dict().items()}
 
     def _epoch(self, learning_rate: float, progress: Progress) -> dict[str, float]:
-        """One pass over the rows in an order of its own, from the position that a killed run had reached."""
+        """One pass over the rows in the epoch's random order, from the position that a killed run had reached."""
         self.network.train()
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
@@ -207,15 +208,15 @@ class Training:
         progress.remove_task(bar)
         if not math.isfinite(self._loss_sum):
             raise UserError(
-                f"predictors: {self.config.kind}: the loss of epoch {epoch} is {self._loss_sum}, for the training "
-                "diverged; lower learning_rate or gradient_clip"
+                f"predictors: {self.config.kind}: the training diverged, the loss of epoch {epoch} is "
+                f"{self._loss_sum}; lower learning_rate or gradient_clip"
             )
         return {"train_loss": self._loss_sum / len(self.rows), "gradient_norm": self._norm_sum / total}
 
     def _sequences(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The rows cut into sequences of at most `sequence_bars` neighbours, in the epoch's order.
+        """The rows cut into sequences of at most `sequence_bars` neighbours, in the epoch's random order.
 
-        The cuts fall elsewhere in every epoch, so that no bar always comes first.
+        The cuts differ between epochs, so that no bar is always the first of its sequence.
 
         Returns:
             Each sequence's first row and its number of rows, both (sequences,).
@@ -233,15 +234,15 @@ class Training:
         return self.rows[first][order], counts[order]
 
     def _update(self, firsts: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-        """One step of the optimiser on the sequences that begin at rows `firsts`: the loss and the gradient's norm."""
+        """One optimiser step on the sequences that begin at rows `firsts`; returns the loss and the gradient norm."""
         bars = int(counts.max())
-        # Each sequence is preceded by the rest of its first label's window. Where it is shorter than the longest, rows
-        # of whatever follows fill it up: the state runs forward, so no label of it ever sees them.
+        # Each sequence is preceded by the rest of its first label's window, and padded with the rows that follow it to
+        # the length of the longest. The network is unidirectional, so the padding does not influence any label.
         span = torch.arange(1 - self.config.lookback_bars, bars)
         rows = (torch.from_numpy(firsts)[:, None] + span).clamp(max=len(self._values) - 1).to(self.device)
         inputs = augment(self._values[rows], self.config.augmentation)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
-            # In windows mode, networks that answer for the last bar only are called as such.
+            # In windows mode the network is called without `last_bars`, which some networks do not have.
             outputs = self._step(inputs) if self._sequence_bars == 1 else self._step(inputs, bars)
         labelled = torch.arange(bars) < torch.from_numpy(counts)[:, None]
         loss = self._loss(outputs.float(), rows[:, -bars:], labelled.to(self.device))
@@ -269,7 +270,7 @@ class Training:
         return loss
 
     def _identity(self, choices: np.ndarray) -> str:
-        """All that the result depends on, as a hash; `choices` are the selection rows, or the learning rates."""
+        """Hash of everything the result depends on; `choices` are the selection rows or the learning rates."""
         digest = hashlib.sha256()
         targets = self._targets
         for array in (self._windows.values, targets.labels, targets.returns, targets.timestamps, self.rows, choices):
@@ -306,30 +307,30 @@ class Training:
 def split_outputs(
     outputs: torch.Tensor, config: NetworkConfig, n_classes: int
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """A network's outputs (…, outputs) as class logits (…, classes) and scaled return (…); None where not foretold."""
+    """Split outputs (…, outputs) into class logits (…, classes) and scaled return (…); None for one not forecast."""
     logits = outputs[..., :n_classes] if config.class_loss_weight else None
     return logits, outputs[..., -1] if config.return_loss_weight else None
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, then MPS, then the CPU.
+    """The device of that name; `auto` prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        UserError: it is not there.
+        UserError: the device is not available.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, there in present.items() if there))
     if not present[wanted]:
         there = ", ".join(name for name, there in present.items() if there)
-        raise UserError(f"predictors: device: {wanted} is asked for and PyTorch finds {there} only; use device: auto")
+        raise UserError(f"predictors: device: expected {wanted}, PyTorch finds only {there}; use device: auto")
     return torch.device(wanted)
 
 
 def recompute_activations(network: nn.Module) -> None:
-    """Have the network's blocks forget what they computed on the way forward and compute it again on the way back.
+    """Enable activation checkpointing: blocks recompute their activations in the backward pass.
 
-    Blocks with batch norm are left alone: computing them twice would count every batch twice.
+    Blocks with batch norm are excluded: recomputation would update their running statistics twice.
     """
     for child in network.children():
         for block in child if isinstance(child, nn.ModuleList) else [child]:
@@ -345,6 +346,6 @@ def _bfloat16_is_quick(device: torch.device) -> bool:
 
 
 def network_class(kind: str) -> type[nn.Module]:
-    """The class of a kind in NETWORKS."""
+    """The class of a kind listed in NETWORKS."""
     found: type[nn.Module] = resolve_name(NETWORKS[kind])
     return found

@@ -1,4 +1,4 @@
-"""The state of a network's training as arrays and metadata of a checkpoint."""
+"""Conversion of a network's training state to and from the arrays and metadata of a checkpoint."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,7 +12,7 @@ from MLOps.training.checkpoints import Checkpoints
 
 @dataclass(frozen=True)
 class EpochState:
-    """Finished epochs, and the position within the present one: batches done, and sums over them."""
+    """Finished epochs, and the position within the current one: finished batches, and sums over them."""
 
     history: History
     batch: int

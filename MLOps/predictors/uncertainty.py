@@ -12,10 +12,10 @@ from MLOps.predictors.contract import relative_entropy
 
 @contextmanager
 def thinned(network: nn.Module, seed: int) -> Iterator[None]:
-    """While the block runs, each dropout of the network (in eval mode) leaves out units drawn once by `seed`.
+    """While the block runs, each dropout layer of the network (in eval mode) drops units drawn once from `seed`.
 
-    The same units are left out for every window and every bar: one thinned network is sampled, not one for each
-    window, so that a window's forecast does not depend on those it is asked for together with.
+    The same units are dropped for every window and every bar, so that a window's forecast does not depend on the other
+    windows of its batch.
     """
     generator = torch.Generator().manual_seed(seed)
     masks: dict[nn.Module, torch.Tensor] = {}
@@ -35,9 +35,9 @@ def thinned(network: nn.Module, seed: int) -> Iterator[None]:
 
 
 def disagreement(samples: np.ndarray) -> np.ndarray:
-    """What the samples' probabilities (samples, n, classes) do not agree on, in [0, 1], (n,).
+    """Disagreement of the samples' probabilities (samples, n, classes), in [0, 1], (n,).
 
-    The mutual information of class and network (Houlsby et al., 2011) as a share of ln(classes): the entropy of the
-    mean forecast less the mean entropy of the forecasts.
+    The mutual information of class and network (Houlsby et al., 2011) divided by ln(classes): the entropy of the mean
+    forecast minus the mean entropy of the forecasts.
     """
     return np.maximum(relative_entropy(samples.mean(axis=0)) - relative_entropy(samples).mean(axis=0), 0.0)

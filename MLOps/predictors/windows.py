@@ -1,4 +1,4 @@
-"""Windows over the feature table: views of one array, copied only a batch at a time."""
+"""Windows over the feature table: views of one array, copied one batch at a time."""
 
 import numpy as np
 import pandas as pd
@@ -10,28 +10,28 @@ from MLOps.features.scaler import Scaler
 class Windows:
     """The windows of `lookback_bars` rows that end at each row of a feature table.
 
-    A window is whole when all its rows belong to one symbol and hold features; `whole` masks the rows that end one.
-    `run_bars` counts, at each row, the symbol's rows with features up to it without a gap.
+    A window is whole if all its rows belong to one symbol and have features; `whole` masks the rows at which one ends.
+    `run_bars` is, at each row, the number of the symbol's consecutive rows with features up to it.
     """
 
     def __init__(self, features: pd.DataFrame, names: tuple[str, ...], lookback_bars: int) -> None:
         self.values = np.ascontiguousarray(features[list(names)].to_numpy(dtype=np.float32))
         self.names = names
         self.lookback_bars = lookback_bars
-        # A row is valid when its warm-up is over: the pipeline leaves whole rows NaN until then.
+        # A row is valid after the warm-up; until then all of its features are NaN.
         valid = ~np.isnan(self.values).all(axis=1)
         symbols = features["symbol"].to_numpy()
         starts = np.concatenate([[True], symbols[1:] != symbols[:-1]])[: len(symbols)] | ~valid
         row = np.arange(len(features))
         last_start = np.maximum.accumulate(np.where(starts, row, 0))
-        # After an invalid row the run begins one row later.
+        # After an invalid row, the run begins with the next row.
         self.run_bars = row - last_start + valid[last_start]
         self.whole = valid & (self.run_bars >= lookback_bars)
         if not self.whole.any():
             longest = int(features.groupby("symbol").size().max()) if len(features) else 0
             raise UserError(
                 f"predictors: a look-back of {lookback_bars} bars needs that many rows of features after the warm-up; "
-                f"the longest symbol has {longest} bars; shorten lookback_bars or give more history"
+                f"the longest symbol has {longest} bars; shorten lookback_bars or add history"
             )
 
     def ending_at(self, rows: np.ndarray) -> np.ndarray:
@@ -39,10 +39,10 @@ class Windows:
         return self.values[rows[:, None] + np.arange(1 - self.lookback_bars, 1)]
 
     def fit_scaler(self, rows: np.ndarray) -> Scaler:
-        """A scaler fitted on the rows that lie in a window ending at one of `rows`, and on no other.
+        """A scaler fitted on the rows in the windows that end at `rows`, and on no others.
 
         Raises:
-            UserError: a feature has no finite value there, so that nothing can stand in for a missing one.
+            UserError: a feature has no finite value there, so missing values cannot be imputed.
         """
         opened = np.zeros(len(self.values) + 1, dtype=np.int32)
         np.add.at(opened, rows - self.lookback_bars + 1, 1)
@@ -51,7 +51,7 @@ class Windows:
         empty = [name for name, column in zip(self.names, values.T, strict=True) if not np.isfinite(column).any()]
         if empty:
             raise UserError(
-                f"features: {', '.join(empty)} has no finite value in the rows to learn from, so it stays NaN after "
-                "imputation; take it out of features.names or give more history"
+                f"features: {', '.join(empty)} has no finite value in the training rows, so it cannot be imputed; "
+                "remove it from features.names or add history"
             )
         return Scaler.fit(values)

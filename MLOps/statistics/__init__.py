@@ -1,1 +1,1 @@
-"""Statistics of returns and of forecasts; nothing here knows predictors, agents or files."""
+"""Statistics of returns and forecasts, independent of predictors, agents and files."""

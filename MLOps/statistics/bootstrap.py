@@ -7,9 +7,9 @@ from arch.bootstrap import StationaryBootstrap
 def mean_interval(
     series: np.ndarray, confidence: float, samples: int, block_bars: int, seed: int
 ) -> tuple[float, float, float]:
-    """Mean of a series (n,) in time's order, with its two-sided percentile interval.
+    """Mean of a series (n,) in order of time, with its two-sided percentile interval.
 
-    Blocks of geometric length, `block_bars` on average, keep the dependence between neighbours.
+    Blocks of geometric length, `block_bars` on average, preserve serial dependence.
 
     Returns:
         Mean, lower and upper bound.

@@ -1,8 +1,9 @@
 """Confidence interval for the mean of a series whose values overlap, by the equal-weighted cosine test.
 
 Lazarus, Lewis, Stock & Watson (2018), "HAR Inference: Recommendations for Practice", Journal of Business & Economic
-Statistics 36(4). The variance of the mean is estimated from the series' slowest cosine terms. A series whose values
-overlap over h bars has about equal power in all terms with periods much longer than h, and less in shorter ones.
+Statistics 36(4). The variance of the mean is estimated from the lowest-frequency cosine terms of the series. A series
+whose values overlap over h bars has about equal power in all terms with periods much longer than h, and less in shorter
+ones.
 """
 
 import math
@@ -11,25 +12,25 @@ import numpy as np
 from scipy.fft import dct
 from scipy.stats import t as student_t
 
-MIN_TERMS = 4  # with fewer, Student's quantile is so large that the interval tells little
-OVERLAPS_PER_TERM = 3  # the shortest cosine is then six overlaps long, and the variance about 3 % too small
-TERMS_SCALE, TERMS_POWER = 0.4, 2 / 3  # the most terms for n bars, 0.4 n^(2/3): the paper's rule
+MIN_TERMS = 4  # with fewer, Student's quantile makes the interval too wide to be useful
+OVERLAPS_PER_TERM = 3  # the shortest cosine then spans six overlaps, and the variance is about 3 % too small
+TERMS_SCALE, TERMS_POWER = 0.4, 2 / 3  # largest number of terms for n bars, 0.4 n^(2/3): the paper's rule
 
 
 def required_bars(overlap_bars: int) -> int:
-    """The fewest bars that give an interval when values overlap over `overlap_bars` bars (1: they do not overlap)."""
+    """Least number of bars for an interval when values overlap over `overlap_bars` bars (1: no overlap)."""
     for_the_rule = math.ceil((MIN_TERMS / TERMS_SCALE) ** (1 / TERMS_POWER))
     return max(for_the_rule, MIN_TERMS * OVERLAPS_PER_TERM * overlap_bars)
 
 
 def interval(series: np.ndarray, confidence: float, overlap_bars: int) -> tuple[float, float] | None:
-    """Two-sided interval for the mean of a series (n,) in time's order; None with fewer than `required_bars`.
+    """Two-sided interval for the mean of a series (n,) in order of time; None with fewer than `required_bars`.
 
     mean ± t · sqrt(W / n), where W is the mean square of the first v coefficients of the orthonormal cosine transform
     (DCT-II) after the constant, and t the quantile of Student's distribution with v degrees of freedom.
 
     Args:
-        overlap_bars: how many bars on two values stop to depend on each other, as labels of that horizon do.
+        overlap_bars: values at least this many bars apart are independent, like labels with that horizon.
     """
     bars = len(series)
     if bars < required_bars(overlap_bars):

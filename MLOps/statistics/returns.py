@@ -1,12 +1,12 @@
-"""Return and risk of a series of returns per bar."""
+"""Return and risk statistics of returns per bar."""
 
 import numpy as np
 
-NO_VARIATION = 1e-12  # a standard deviation below this is rounding
+NO_VARIATION = 1e-12  # a smaller standard deviation is rounding error
 
 
 def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
-    """Mean over sample standard deviation (Sharpe, 1994), annualised; 0 where returns vary by rounding alone."""
+    """Mean over sample standard deviation (Sharpe, 1994), annualised; 0 if returns are constant up to rounding."""
     deviation = returns.std(ddof=1)
     return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
 
@@ -17,11 +17,11 @@ def trading_metrics(returns: np.ndarray, bars_per_year: int) -> dict[str, float]
 
 
 def risk_ratios(returns: np.ndarray, equity: np.ndarray, bars_per_year: int) -> dict[str, float]:
-    """Annualised Sharpe, Sortino and Calmar ratio, and the drawdown (positive), of returns (n,) and equity (n + 1,).
+    """Annualised Sharpe, Sortino and Calmar ratios and maximum drawdown (positive) of returns (n,), equity (n + 1,).
 
-    Riskless rate and target are 0 (Sharpe, 1994; Sortino & Price, 1994); a ratio without risk below it is 0.
+    Risk-free rate and target return are 0 (Sharpe, 1994; Sortino & Price, 1994); a ratio with zero risk is 0.
     """
-    # Root mean square of the losses alone, over all bars.
+    # Root mean square of the negative returns, over all bars.
     downside = np.sqrt(np.mean(np.minimum(returns, 0) ** 2))
     drawdown = max_drawdown(equity)
     return {
@@ -33,7 +33,7 @@ def risk_ratios(returns: np.ndarray, equity: np.ndarray, bars_per_year: int) -> 
 
 
 def annual_growth(equity: np.ndarray, bars_per_year: int) -> float:
-    """Compound annual growth rate of equity (n + 1,); -1 where nothing is left."""
+    """Compound annual growth rate of equity (n + 1,); -1 if nothing is left."""
     growth = np.maximum(equity[-1] / equity[0], 0)
     return float(growth ** (bars_per_year / (len(equity) - 1)) - 1)
 
@@ -44,7 +44,7 @@ def max_drawdown(equity: np.ndarray) -> float:
 
 
 def distribution(values: np.ndarray) -> dict[str, float]:
-    """Mean, sample standard deviation, least and greatest of (n,)."""
+    """Mean, sample standard deviation, minimum and maximum of (n,)."""
     return {
         "mean": float(values.mean()),
         "std": float(values.std(ddof=1)),

@@ -1,1 +1,1 @@
-"""What all learners share: seeds, determinism, checkpoints, search, progress."""
+"""Shared by predictors and agents: seeds, determinism, checkpoints, search, progress."""

@@ -1,4 +1,4 @@
-"""Where a training keeps its progress, so that a kill costs seconds and changes nothing."""
+"""Checkpoints of a training: a killed training resumes and ends with the same result."""
 
 import hashlib
 import json
@@ -12,21 +12,21 @@ from safetensors import SafetensorError
 
 from MLOps.artifacts import whole_file
 
-KEPT = 2  # the newest, and the one before should the newest turn out broken
+KEPT = 2  # the newest, and the previous one in case the newest is damaged
 
 
 class Checkpoints:
-    """The states of one training, in a folder of its own; each file's name carries the hash of its content."""
+    """The checkpoints of one training, in their own folder; each file name contains the hash of the content."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, step: int, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-        """Write a state whole or not at all, and drop all but the newest.
+        """Write a state atomically, and delete all but the newest KEPT.
 
         Args:
-            step: grows from save to save.
-            metadata: whatever JSON holds.
+            step: increases from save to save.
+            metadata: JSON-serialisable values.
         """
         content = safetensors.numpy.save(arrays, {"metadata": json.dumps(metadata)})
         with whole_file(self.folder / f"{step:012d}-{_digest(content)}.safetensors") as temporary:
@@ -35,7 +35,7 @@ class Checkpoints:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest whole state; None when there is none. A broken one is told by a warning and passed over."""
+        """The newest undamaged state; None if there is none. Damaged files are skipped with a warning."""
         files = self._files()
         for file in files:
             content = file.read_bytes()

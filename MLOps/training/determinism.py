@@ -4,13 +4,13 @@ import sys
 
 
 def seed_torch(seed: int, threads: int) -> None:
-    """Seed PyTorch, fix its thread count and refuse kernels whose result may vary from run to run.
+    """Seed PyTorch, set its thread count and disallow nondeterministic kernels.
 
-    A process that has not imported PyTorch is left without it.
+    Does nothing if PyTorch has not been imported.
     """
     if (torch := sys.modules.get("torch")) is None:
         return
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    # The same as use_deterministic_algorithms(True), which first imports the compiler: seconds, for every stage.
+    # Equivalent to use_deterministic_algorithms(True), which would import the compiler and take seconds in every stage.
     torch.set_deterministic_debug_mode("error")

@@ -1,11 +1,11 @@
-"""Progress bars, shown where standard error is a terminal."""
+"""Progress bars, shown if standard error is a terminal."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 def progress_bars() -> Progress:
-    """A display on standard error that vanishes when its block ends; several may stand one inside another."""
+    """A display on standard error that is removed when its block ends; displays may be nested."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -1,8 +1,8 @@
-"""Search of parameters with Optuna, resumed after a kill with the same result.
+"""Parameter search with Optuna; a killed search resumes and ends with the same result.
 
-Trials are kept in an SQLite file. A trial's parameters are drawn from a generator seeded by the search's seed and by
-the number of trials that finished before. So a trial that a kill interrupted is drawn again, with the same parameters,
-and its training resumes from its checkpoints.
+Trials are stored in an SQLite file. A trial's parameters are drawn from a generator seeded by the search's seed and the
+number of finished trials, so an interrupted trial is drawn again with the same parameters, and its training resumes
+from its checkpoints.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,15 +20,15 @@ from MLOps.training.seeds import derive_seed
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-LENGTH = "length"  # of all lists of a trial
+LENGTH = "length"  # the parameter for the length of all lists of a trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial that came to its end: `values` as params.yaml would hold them, the selection loss of each epoch, and
-    whether it was pruned."""
+    """A finished trial: `values` in the form of params.yaml, the selection loss of each epoch, and whether it was
+    pruned."""
 
     number: int
     values: dict[str, Any]
@@ -45,7 +45,7 @@ class Search:
     """The trials of one predictor over `space`.
 
     Args:
-        study: a name for all that a trial's result depends on; another name begins another search.
+        study: a name that identifies everything a trial's result depends on; another name starts another search.
         storage: an SQLite file.
     """
 
@@ -55,7 +55,7 @@ class Search:
         self._study = optuna.create_study(
             study_name=study,
             storage=f"sqlite:///{storage}",
-            # A trial stops when its best loss so far is worse than the median of the others' at the same epoch.
+            # A trial is pruned if its best loss so far is worse than the median of the other trials at that epoch.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
             load_if_exists=True,
         )
@@ -68,11 +68,12 @@ class Search:
         train: Callable[[dict[str, Any], OnEpoch], None],
         on_trial: Callable[[Finished], None],
     ) -> None:
-        """Go on until so many trials have finished, telling each, those of earlier runs first.
+        """Run until `trials` trials have finished.
 
         Args:
-            train: trains with the given values, telling each epoch's `selection_loss`; what it is told with may raise
-                to prune the trial.
+            train: trains with the given values and passes each epoch's `selection_loss` to the callback, which may
+                raise an exception to prune the trial.
+            on_trial: called with every finished trial, those of earlier runs first.
         """
         for finished in self.finished():
             on_trial(finished)
@@ -96,7 +97,7 @@ class Search:
         return self._values(self._study.best_trial)
 
     def importances(self) -> dict[str, float]:
-        """Each parameter's share in the variance of the loss (fANOVA; Hutter et al., 2014); empty for a few trials."""
+        """Each parameter's share of the variance of the loss (fANOVA; Hutter et al., 2014); empty for few trials."""
         if len(self._study.get_trials(states=[TrialState.COMPLETE])) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)

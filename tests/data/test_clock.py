@@ -140,5 +140,5 @@ def test_a_bar_closes_with_its_session_or_after_its_spacing() -> None:
 def test_a_calendar_that_is_none_or_ends_before_the_bars_is_told() -> None:
     with pytest.raises(UserError, match=r"no calendar is called 'XNYC'; did you mean 'XNYS'\?"):
         Clock.of(around("D", 30), "XNYC")
-    with pytest.raises(UserError, match=r"XTKS knows the days from 1997-01-01 to .*, the bars are from 1985"):
+    with pytest.raises(UserError, match=r"XTKS covers 1997-01-01 to .*, but the bars span 1985"):
         Clock.of(table(pd.bdate_range("1985-01-01", periods=300, tz="UTC")), "XTKS")

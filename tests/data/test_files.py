@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame, Path], object], str]] = {
     "missing column": (lambda bars, path: bars.drop(columns="low").to_csv(path, index=False), "low missing"),
     "text in a price": (
         lambda bars, path: bars.astype({"low": "str"}).replace({"low": {str(bars["low"][3]): "n.a"}}).to_csv(path),
-        r"low must hold numbers; 1 cells are none, first row 3 \('n.a'\)",
+        r"low must hold numbers; 1 cells do not, first row 3 \('n.a'\)",
     ),
     "european decimals": (
         lambda bars, path: bars.to_csv(path, index=False, sep=";", decimal=","),

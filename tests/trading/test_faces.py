@@ -351,7 +351,7 @@ def test_a_saved_state_goes_on_exactly(scheme: str, account: str, market: Market
     with pytest.raises(UserError, match=r"account.cash, float64 of shape \(2,\), found float64 of shape \(3,\)"):
         TradingVecEnv(market, config, n_envs=2).set_state(env.get_state())
     elsewhere = TradingVecEnv(random_market(np.random.default_rng(0), 3, 30), config, n_envs=3)
-    with pytest.raises(UserError, match="another market than this one of 3 symbols and 30 bars"):
+    with pytest.raises(UserError, match="expected indices within 3 symbols and 30 bars"):
         elsewhere.set_state(env.get_state() | {"account.stop": np.full(3, 150)})
 
 
@@ -383,7 +383,7 @@ def test_bankruptcy_is_a_termination_and_the_end_a_truncation() -> None:
     env.step(Action.REVERSE)
     _, reward, terminated, truncated, info = env.step(Action.HOLD)
     assert terminated and not truncated and reward == -10.0
-    with pytest.raises(UserError, match="the episode is over"):
+    with pytest.raises(UserError, match="the episode has ended"):
         env.step(Action.HOLD)
     assert info["equity"] == pytest.approx(-100_000.0)
     env.reset()

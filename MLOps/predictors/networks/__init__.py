@@ -1,11 +1,11 @@
-"""The networks, one a file. Each is `Network(n_features, n_classes, config)`:
+"""The networks, one per file.
 
-scaled windows (batch, bars, features) to (batch, 1, outputs): the class logits and then the standardised return, of
-those that the loss weights ask for. A network whose state runs forward only also takes `last_bars` and answers for
-each of the last so many bars, (batch, last_bars, outputs).
+`Network(n_features, n_classes, config)` maps scaled windows (batch, bars, features) to (batch, 1, outputs): the class
+logits and then the standardised return, each if its loss weight is not 0. A unidirectional network also takes
+`last_bars` and returns outputs for each of the last bars, (batch, last_bars, outputs).
 """
 
-# The class of each network. Names, so that only those in use are imported. Adding a network is one line here, beside
+# The class of each network. Names, so that only those in use are imported. Adding a network takes one line here,
 # its file and its section in MLOps/config/predictors.py.
 NETWORKS: dict[str, str] = {
     "lstm": "MLOps.predictors.networks.lstm:LSTM",

@@ -1,4 +1,4 @@
-"""Bidirectional LSTM (Schuster & Paliwal, 1997), both ways inside its window only."""
+"""Bidirectional LSTM (Schuster & Paliwal, 1997) over the window."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from MLOps.predictors.networks.layers import Heads
 
 
 class BiLSTM(nn.Module):
-    """To the heads goes each direction's state at the end of its own way through the window."""
+    """The heads get the final state of each direction."""
 
     def __init__(self, features: int, classes: int, config: BiLSTMConfig) -> None:
         super().__init__()
@@ -23,6 +23,6 @@ class BiLSTM(nn.Module):
         hidden = windows
         for layer, dropout in zip(self.layers, self.dropouts, strict=True):
             hidden = dropout(layer(hidden))
-        # The backward LSTM has read the whole window where the window begins.
+        # The final state of the backward LSTM is at the window's first bar.
         ends = torch.cat([hidden[:, -1:, : self.width], hidden[:, :1, self.width :]], dim=-1)
         return self.heads(ends)

@@ -1,4 +1,4 @@
-"""CNN + LSTM: convolutions find shapes, a bidirectional LSTM their order, attention what of it matters."""
+"""CNN + LSTM: convolutions, a bidirectional LSTM and self-attention in sequence."""
 
 import torch
 from torch import nn

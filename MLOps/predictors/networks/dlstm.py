@@ -1,4 +1,4 @@
-"""DLSTM: a moving average splits the window into trend and remainder (as DLinear; Zeng et al., 2023), an LSTM each."""
+"""DLSTM: trend and remainder of the window (split as in DLinear; Zeng et al., 2023), each with its own LSTM."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from MLOps.predictors.networks.layers import Heads, Recurrent
 
 
 class DLSTM(nn.Module):
-    """The state runs forward only."""
+    """A unidirectional network."""
 
     def __init__(self, features: int, classes: int, config: DLSTMConfig) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class DLSTM(nn.Module):
         self.heads = Heads(2 * config.hidden_size, classes, config)
 
     def forward(self, windows: torch.Tensor, last_bars: int = 1) -> torch.Tensor:
-        # The average trails: DLinear's centred one would show a bar those that follow it.
+        # A trailing moving average; DLinear's centred one would include later bars.
         padded = pad(windows.transpose(1, 2), (self.trend_bars - 1, 0), mode="replicate")
         trend = avg_pool1d(padded, self.trend_bars, stride=1).transpose(1, 2)
         hidden = torch.cat([self.trend(trend), self.remainder(windows - trend)], dim=-1)

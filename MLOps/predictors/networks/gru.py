@@ -1,4 +1,4 @@
-"""GRU (Cho et al., 2014): as the LSTM, with one state less."""
+"""GRU (Cho et al., 2014): like the LSTM, but without a cell state."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from MLOps.predictors.networks.layers import Heads, Recurrent
 
 
 class GRU(nn.Module):
-    """The state runs forward only."""
+    """A unidirectional network."""
 
     def __init__(self, features: int, classes: int, config: RecurrentConfig) -> None:
         super().__init__()

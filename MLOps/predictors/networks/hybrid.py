@@ -1,4 +1,4 @@
-"""Hybrid: shapes of several widths beside a recurrent reading of the same window, fused by cross-attention."""
+"""Hybrid: parallel convolutions and a bidirectional LSTM over the same window, fused by cross-attention."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads
 
 
 class Hybrid(nn.Module):
-    """Parallel convolutions with self-attention; a BiLSTM with a skip connection; the second asks the first."""
+    """Parallel convolutions with self-attention; a BiLSTM with a skip connection, which attends to the convolutions."""
 
     def __init__(self, features: int, classes: int, config: HybridConfig) -> None:
         super().__init__()
@@ -32,6 +32,6 @@ class Hybrid(nn.Module):
         shapes = self.merge(found.transpose(1, 2))
         shapes = self.shapes(shapes, shapes)
         order = self.norm(self.recurrent(windows) + self.skip(windows))
-        # The newest bar's state asks; the whole window's mean steadies it.
+        # The newest bar's state plus the mean over the window.
         fused = self.fusion(order, shapes)
         return self.heads(self.dropout(fused[:, -1:] + fused.mean(dim=1, keepdim=True)))

@@ -1,4 +1,4 @@
-"""What several networks are built from."""
+"""Layers shared by several networks."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from MLOps.config.predictors import NetworkConfig
 
 
 class Heads(nn.Module):
-    """Linear heads for what the loss weights ask for: class logits, then the standardised return, side by side."""
+    """Linear heads: class logits, then the standardised return, concatenated; each if its loss weight is not 0."""
 
     def __init__(self, width: int, classes: int, config: NetworkConfig) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Heads(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Layers of one recurrent cell, (batch, bars, features) to (batch, bars, hidden); dropout after every layer."""
+    """Stacked recurrent layers, (batch, bars, features) to (batch, bars, hidden), with dropout after every layer."""
 
     def __init__(
         self, cell: type[nn.LSTM] | type[nn.GRU], features: int, hidden_size: int, layers: int, dropout: float
@@ -27,7 +27,7 @@ class Recurrent(nn.Module):
         super().__init__()
         widths = [features] + [hidden_size] * (layers - 1)
         self.cells = nn.ModuleList(cell(width, hidden_size, batch_first=True) for width in widths)
-        # Modules of their own, so that every dropout can be sampled from; torch's built-in one cannot.
+        # Separate modules, because Monte-Carlo dropout cannot control the dropout built into torch's layers.
         self.dropouts = nn.ModuleList(nn.Dropout(dropout) for _ in widths)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -37,7 +37,7 @@ class Recurrent(nn.Module):
 
 
 class BiLSTM(nn.Module):
-    """An LSTM each way through the window, (batch, bars, features) to (batch, bars, 2 * hidden)."""
+    """A bidirectional LSTM, (batch, bars, features) to (batch, bars, 2 * hidden)."""
 
     def __init__(self, features: int, hidden_size: int) -> None:
         super().__init__()

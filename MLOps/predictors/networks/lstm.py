@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter & Schmidhuber, 1997): the hidden state after each bar, and heads on it."""
+"""LSTM (Hochreiter & Schmidhuber, 1997) with heads on the hidden state of each bar."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from MLOps.predictors.networks.layers import Heads, Recurrent
 
 
 class LSTM(nn.Module):
-    """The state runs forward only."""
+    """A unidirectional network."""
 
     def __init__(self, features: int, classes: int, config: RecurrentConfig) -> None:
         super().__init__()

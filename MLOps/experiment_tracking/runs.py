@@ -38,7 +38,6 @@ MODEL_REQUIREMENTS = (
     "psutil",
     "pydantic",
     "PyWavelets",
-    "PyYAML",
     "rich",
     "safetensors",
     "scipy",

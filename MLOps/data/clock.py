@@ -89,8 +89,8 @@ class Clock:
             derived = _sessions_per_year(calendar, last) * _bars_per_session(sessions, spacing, offsets)
         if bars_per_year != "auto" and not contradicted and abs(bars_per_year / derived - 1) > TOLERANCE:
             raise UserError(
-                f"data.bars_per_year: expected about {derived} for a bar every {_words(spacing)} by "
-                f"{calendar or 'their timestamps'}, found {bars_per_year:g}; set auto, or correct data.calendar"
+                f"data.bars_per_year: {bars_per_year:g} contradicts the bars: a bar every {_words(spacing)} makes "
+                f"{derived} a year by {calendar or 'their timestamps'}; set auto, or correct data.calendar"
             )
         number = derived if bars_per_year == "auto" else round(bars_per_year)
         return cls(calendar, spacing, offsets, number, fits, contradicted, better)

@@ -218,7 +218,7 @@ def _newest(stamps: np.ndarray) -> np.ndarray:
 
 
 def _agreement(stamps: np.ndarray, spacing: np.timedelta64, calendar: str) -> tuple[float, float]:
-    """Of the bars that are due or present, the share that is both; and of those present, the share that is not due."""
+    """Agreement (bars due and present / bars due or present), and the share of the present bars that are not due."""
     sessions = load_sessions(calendar, stamps[0].astype("datetime64[D]"), stamps[-1].astype("datetime64[D]"))
     width = DAY if spacing >= DAILY else spacing
     due = _due(sessions, spacing, _offsets(stamps, sessions, spacing))

@@ -340,7 +340,7 @@ def _weekend(b: OrderedBars) -> Mask:
 
 @dataclass(frozen=True)
 class Check:
-    """A check: `severity` as in `Finding`; users may accept the errors that are `acceptable` as true of the market."""
+    """A check with its severity (see `Finding`) and advice; users may accept errors that are `acceptable`."""
 
     severity: str
     find: Callable[[OrderedBars], Mask]

@@ -100,7 +100,7 @@ class DLSTMConfig(NetworkConfig):
 
 @section
 class _ConvolutionalConfig(NetworkConfig):
-    """`filters[i]` channels with kernel width `kernels[i]`; `heads` is the number of attention heads."""
+    """`filters[i]` channels with kernel width `kernels[i]`; `heads` attention heads, which must divide their width."""
 
     reads_both_ways: ClassVar[bool] = True
 

@@ -10,8 +10,8 @@ ROUNDING = 1e-6  # relative; single precision, text and products may lose this m
 def adjust(bars: pd.DataFrame) -> pd.DataFrame:
     """Multiply open, high, low and close by adjusted/raw close, divide volume by it, and drop `adj_close`.
 
-    Ratios between a bar's prices and the traded value are unchanged. Where high and low miss open and close by at most
-    ROUNDING, they are set to enclose them exactly; other defects are left as they are.
+    This preserves the ratios between a bar's prices, and its traded value. If high or low misses open or close by at
+    most ROUNDING, it is set to that price; other defects are left as they are.
     """
     adjusted = bars.drop(columns=ADJUSTED_CLOSE, errors="ignore")
     if ADJUSTED_CLOSE in bars.columns:

@@ -48,7 +48,7 @@ def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFra
 def _checked(
     bars: pd.DataFrame, optional: tuple[str, ...], by_symbol: tuple[str, ...], where: str, hint: str
 ) -> pd.DataFrame:
-    """Check the required columns and those of `optional` that are present; `by_symbol` ones may be NaN for a symbol."""
+    """Check the required and the present `optional` columns; `by_symbol` columns may be NaN for a whole symbol."""
     required = (*KEYS, *PRICES)
     if missing := [name for name in required if name not in bars.columns]:
         raise UserError(

@@ -89,8 +89,8 @@ class Clock:
             derived = _sessions_per_year(calendar, last) * _bars_per_session(sessions, spacing, offsets)
         if bars_per_year != "auto" and not contradicted and abs(bars_per_year / derived - 1) > TOLERANCE:
             raise UserError(
-                f"data.bars_per_year: expected about {derived} for a bar every {_words(spacing)} by "
-                f"{calendar or 'their timestamps'}, found {bars_per_year:g}; set auto, or correct data.calendar"
+                f"data.bars_per_year: {bars_per_year:g} contradicts the bars: a bar every {_words(spacing)} makes "
+                f"{derived} a year by {calendar or 'their timestamps'}; set auto, or correct data.calendar"
             )
         number = derived if bars_per_year == "auto" else round(bars_per_year)
         return cls(calendar, spacing, offsets, number, fits, contradicted, better)
@@ -218,7 +218,7 @@ def _newest(stamps: np.ndarray) -> np.ndarray:
 
 
 def _agreement(stamps: np.ndarray, spacing: np.timedelta64, calendar: str) -> tuple[float, float]:
-    """Of the bars that are due or present, the share that is both; and of those present, the share that is not due."""
+    """Agreement (bars due and present / bars due or present), and the share of the present bars that are not due."""
     sessions = load_sessions(calendar, stamps[0].astype("datetime64[D]"), stamps[-1].astype("datetime64[D]"))
     width = DAY if spacing >= DAILY else spacing
     due = _due(sessions, spacing, _offsets(stamps, sessions, spacing))

@@ -33,7 +33,7 @@ OUTLIER_RATIO = 40.0  # a busy day reaches about 10
 VOLUME_UNIT_RATIO = 20.0  # a lasting change beyond it is one of unit, if it is sudden and volatility is as before
 CERTAIN_VOLUME_UNIT_RATIO = 1000.0  # a change beyond it is one of unit in any case
 SUDDEN_BARS = 5  # or a day, if that is longer: the bars on both sides that must show a sudden change
-SUDDEN_SHARE = 0.6  # of the change that those bars must show
+SUDDEN_SHARE = 0.6  # share of the change that these bars must show
 CALM_RATIO = 3.0  # volatility is as before within this ratio
 WEEKS_A_YEAR = 52
 LONG_WINDOW_BARS, SHORT_WINDOW_BARS = 60, 20
@@ -340,7 +340,7 @@ def _weekend(b: OrderedBars) -> Mask:
 
 @dataclass(frozen=True)
 class Check:
-    """A check: `severity` as in `Finding`; users may accept the errors that are `acceptable` as true of the market."""
+    """A check with its severity (see `Finding`) and advice; users may accept errors that are `acceptable`."""
 
     severity: str
     find: Callable[[OrderedBars], Mask]

@@ -8,7 +8,7 @@ from MLOps.data.quality import ROWS_SHOWN, Finding, missing_bars, symbols_withou
 from MLOps.data.splits import MIN_BARS, Splits
 from MLOps.errors import UserError
 
-TRADED_BARS = 20  # least bars of a symbol after its first decision; fewer say nothing about it
+TRADED_BARS = 20  # least number of bars of a symbol after its first decision; fewer allow no evaluation
 
 
 def settle(raw: pd.DataFrame, on_missing: str, required_bars: int, where: str) -> tuple[pd.DataFrame, list[Finding]]:

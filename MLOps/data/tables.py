@@ -63,7 +63,7 @@ def _read_csv(path: Path, separator: str, header: list[str], is_text: Callable[[
 
 
 def _header(path: Path) -> tuple[str, list[str]]:
-    """The separator among comma, semicolon and tab that gives the header the most columns, and those columns."""
+    """The separator (comma, semicolon or tab) that splits the header into the most columns, and these columns."""
     headers = {
         separator: list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns) for separator in ",;\t"
     }

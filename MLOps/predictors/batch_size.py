@@ -14,7 +14,7 @@ MIN_UPDATES = 16  # least number of updates per epoch, whatever the memory
 def fitting_batch_size(
     network: nn.Module, values: torch.Tensor, lookback_bars: int, sequence_bars: int, n_labels: int
 ) -> int:
-    """The largest power of two as the number of labels whose update fits in MEMORY_SHARE of the device's memory.
+    """The largest number of labels, a power of two, whose update fits in MEMORY_SHARE of the device's memory.
 
     The total memory of the device counts, not the free memory, so that the result is reproducible on a machine.
 

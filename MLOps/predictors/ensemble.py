@@ -97,7 +97,7 @@ class Ensemble:
         return pd.concat(tables, ignore_index=True)
 
     def forecast(self, members: Sequence[Forecast], count: int) -> Forecast:
-        """The ensemble's forecast of `count` rows from its members' forecasts of them."""
+        """The ensemble's forecast of `count` rows, from the members' forecasts of the same rows."""
         if not members:
             # With `prior_return` as every class's return, the expected return is `prior_return` too.
             returns = np.full(len(self.prior), self.prior_return, dtype=np.float64)

@@ -27,9 +27,8 @@ PREDICT_BATCH = 128  # small, because in float64 a recurrent layer temporarily t
 
 @dataclass(frozen=True)
 class Scales:
-    """Statistics that convert between raw values and the network's: the scaler of the inputs, each class's mean return,
-    mean and standard deviation of the return, and, for a network without class outputs, class probabilities given the
-    return."""
+    """Parameters that convert network outputs to forecasts: the scaler of the inputs, each class's mean return, mean
+    and standard deviation of the return, and, for a network without class outputs, `ReturnClasses`."""
 
     scaler: Scaler
     class_returns: np.ndarray

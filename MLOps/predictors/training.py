@@ -323,7 +323,7 @@ def pick_device(wanted: str) -> torch.device:
         return torch.device(next(name for name, there in present.items() if there))
     if not present[wanted]:
         there = ", ".join(name for name, there in present.items() if there)
-        raise UserError(f"predictors: device: expected {wanted}, PyTorch finds only {there}; use device: auto")
+        raise UserError(f"predictors: device: {wanted} is asked for and PyTorch finds {there} only; use device: auto")
     return torch.device(wanted)
 
 

@@ -41,8 +41,8 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
     An account of one symbol: the market's columns, then `position` (shares × close / equity), `unrealised_pnl` (gain as
     a fraction of the entry price), `holding_bars` (bars held / 100, at most 1) and `cash_ratio` (cash / equity).
 
-    A portfolio: for each symbol the market's columns, 0 where the symbol is not observable, and the three of its
-    holding, as `symbol.column`; then `cash_ratio`; then per symbol `symbol.observable`, 0 or 1.
+    A portfolio: for each symbol, as `symbol.column`, the market's columns (0 if the symbol is not observable) and the
+    three columns of its holding; then `cash_ratio`; then per symbol `symbol.observable`, 0 or 1.
     """
     asset = (*market.observation_names, *HOLDING_NAMES)
     if config.account == "per_symbol":

@@ -225,7 +225,7 @@ def largest_order(symbol, prices, details, arrival, rules):
 
 @compiled
 def reference_price(holding, prices, arrival, rules):
-    """The price before slippage of an order that fills in the bar `arrival`; NaN if the symbol has no bar there."""
+    """The price before slippage of an order that fills in the move to `arrival`; NaN if the symbol has no bar there."""
     open_ = prices[holding["symbol"], arrival, OPEN]
     return holding["price"] if rules["fill_at_close"] and not math.isnan(open_) else open_
 
@@ -252,7 +252,7 @@ def weight_target(weight, cash, shares, price, turbulence, rules):
 
 @compiled
 def place_discrete(action, account, holdings, prices, details, arrival, stopped, rules):
-    """Fill the discrete `action` in the bar `arrival`, for a single-asset account."""
+    """Fill the discrete `action` in the move to `arrival`, for a single-asset account."""
     holding = holdings[0]
     price = reference_price(holding, prices, arrival, rules)
     if math.isnan(price):

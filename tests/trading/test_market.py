@@ -154,7 +154,7 @@ def test_mistakes_are_told_in_words(market: Market) -> None:
         (bars.assign(low=1e6, high=1e7), observations, "the low must not exceed"),
         (bars.assign(close=np.nan), observations, "expected finite open, high, low and close"),
         (bars.iloc[:0], observations, "expected bars, found none"),
-        (bars, stranger, "observations name the symbol S9"),
+        (bars, stranger, "observations have the symbol S9"),
     ]
     for some_bars, some_observations, words in cases:
         with pytest.raises(UserError, match=words):

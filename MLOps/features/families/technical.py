@@ -67,7 +67,7 @@ def _per_volume(name: str, inputs: str, window_bars: int, formula: str, **option
 
 
 def money_flow(b: SymbolBars, bars: int) -> np.ndarray:
-    """Share of traded value, in bars whose typical price changed, that belongs to bars with a rising typical price.
+    """Money flow index in [0, 1]: traded value of bars with a rising / with a changed typical price, over `bars` bars.
 
     TA-Lib's MFI is 0 if the traded value is below 1, and so depends on the units of price and volume. Here it is 0.5 if
     the traded value is 0, and price changes within rounding error count as none.

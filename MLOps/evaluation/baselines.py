@@ -16,6 +16,9 @@ from MLOps.trading.simulation import Policy
 
 # Share of the largest position at which a purchase counts as done; costs and whole lots leave a rest.
 FULLY_INVESTED = 0.95
+# Least distance of a random shift, as a fraction of a symbol's bars. A shorter shift leaves trades near their own time:
+# in a market with persistent regimes those a little before it would profit from moves that they precede.
+LEAST_SHIFT = 0.1
 
 
 def without_stops(trading: TradingConfig) -> TradingConfig:
@@ -85,7 +88,7 @@ def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws:
     """
     weights = replace(without_stops(trading), scheme="weights")
     timings = [_Timing(ledger, symbol) for symbol in range(market.n_symbols)]
-    for share in np.random.default_rng(seed).uniform(size=draws):
+    for share in np.random.default_rng(seed).uniform(LEAST_SHIFT, 1 - LEAST_SHIFT, draws):
         targets = np.full((market.n_symbols, market.n_bars), np.nan)
         for symbol, timing in enumerate(timings):
             timing.shifted(share, targets[symbol])

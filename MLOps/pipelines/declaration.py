@@ -83,7 +83,7 @@ class Declaration:
         chosen: dict[str, Any] = {}
         for key in self.keys:
             path = key.split(".")
-            value = _plain(_at(params, path))
+            value = as_json(_at(params, path))
             if self.variant and path[-1] == self.variant:
                 path = [path[0].removesuffix("s")]
             place = chosen
@@ -132,8 +132,8 @@ def _at(values: Any, path: list[str]) -> Any:
     return values
 
 
-def _plain(value: Any) -> Any:
-    """A section, a mapping of sections, or a value in one, as JSON has it."""
+def as_json(value: Any) -> Any:
+    """A section of params.yaml, a mapping of sections, or a value in one, as JSON has it."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
+        return {name: as_json(entry) for name, entry in value.items()}
     return json.loads(json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value))

@@ -17,7 +17,7 @@ from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.pipelines import paths
-from MLOps.pipelines.declaration import Declaration
+from MLOps.pipelines.declaration import Declaration, as_json
 from MLOps.pipelines.user_errors import exit_on_user_error
 
 RECORDED_VERSIONS = (
@@ -121,7 +121,7 @@ def new_record(declared: Declaration, params: Params, logged: Mapping[str, Any])
     return Record(
         stage=declared.stage,
         folder=paths.RECORDS / declared.stage,
-        params={**declared.values(params), **logged},
+        params={**declared.values(params), **as_json(logged)},
         environment=_environment(params.threads),
         inputs={**sources, **hashes(declared.inputs(params))},
     )

@@ -60,8 +60,8 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"splits__train": 0.8}, ["splits", "must be 1", "1.1"]),
         ({"data__source": "yaho"}, ["data.source", "yaho"]),
         ({"search__spaces": {"lstn": {}}}, ["search.spaces", "unknown predictor 'lstn'", "'lstm'"]),
-        ({"data__source": "labelled"}, ["labels.kind", "data.source is labelled and labels.kind smoothed"]),
-        ({"labels": TARGET}, ["labels.kind", "data.source is sample and labels.kind target"]),
+        ({"data__source": "labelled"}, ["labels.kind", "found data.source labelled and labels.kind smoothed"]),
+        ({"labels": TARGET}, ["labels.kind", "found data.source sample and labels.kind target"]),
         (
             {"labels": TARGET, "data__source": "labelled", "data__sentiment__enabled": True},
             ["data.sentiment.enabled", "set false"],

@@ -69,7 +69,7 @@ def test_without_volume_the_features_of_volume_are_left_out_and_no_other_changes
     pd.testing.assert_frame_equal(without.compute(bare)[both_warm], same[both_warm], check_exact=True)
     with pytest.raises(UserError, match=r"the features need the columns .*; volume missing; add it"):
         pipeline.compute(bare)
-    with pytest.raises(UserError, match=r"features\.names: expected a feature that these bars have.*volume_change"):
+    with pytest.raises(UserError, match=r"features\.names: expected a feature that can be computed.*volume_change"):
         FeaturePipeline.fit(["volume_change"], bare)
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from MLOps.errors import UserError
@@ -43,10 +44,8 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [lose_everything, lose_the_weights, damage_the_weights, damage_the_code, add_a_file])
-def test_a_harmed_version_does_not_count(
-    own: Project, harm: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own.folder}/mlflow.db")
+def test_a_harmed_version_does_not_count(own: Project, harm: Callable[[Path], None]) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{own.folder}/mlflow.db")
     registry = Registry(own.client(), "trading-agent")
     verify_bundle(registry.bundle("1"))
     harm(files_of(own, 1))

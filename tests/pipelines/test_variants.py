@@ -81,7 +81,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
     assert sum("_p_score_" in name for name in columns) == 5
     version = project.client().get_model_version_by_alias("trading-agent", "candidate")
     monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
     bars = pd.read_parquet(tmp_path / "data/processed/bars.parquet").groupby("symbol").tail(model.required_bars)
     decided = model.decide(bars, 1000.0, {})

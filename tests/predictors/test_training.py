@@ -163,7 +163,7 @@ def test_no_window_is_ever_copied_for_the_whole_table() -> None:
     ("changes", "words"),
     [
         ({"monitor": "selection_los"}, "monitor: unknown metric 'selection_los'; did you mean 'selection_loss'"),
-        ({"device": "cuda"}, "device: expected cuda, PyTorch finds only cpu"),
+        ({"device": "cuda"}, "device: cuda is asked for and PyTorch finds cpu only"),
         ({"lookback_bars": 500}, "look-back of 500 bars needs that many rows"),
         ({"kind": "hybrid", "filters": [4], "kernels": [3, 5], "heads": 2}, "filters and kernels must be lists of one"),
         ({"kind": "bilstm", "mode": "sequence"}, "mode sequence needs a unidirectional recurrent network"),

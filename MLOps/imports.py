@@ -2,7 +2,8 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -48,26 +49,27 @@ def _imports_of(file: Path) -> tuple[str, ...]:
     # Importing a.b.c runs a/__init__.py and a/b/__init__.py first.
     parts = name.split(".")
     imports = [".".join(parts[:n]) for n in range(1, len(parts))]
-    for node in _executed(ast.parse((ROOT / file).read_text())):
-        if isinstance(node, ast.Import):
-            imports += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            imports.append(node.module)
-            imports += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Constant) and (text := str(node.value)).endswith(".py"):
-            imports.append(".".join([*file.parent.parts, text.removesuffix(".py")]))
+    source = (ROOT / file).read_text()
+    for statement in _executed(ast.parse(source).body):
+        if isinstance(statement, ast.Import):
+            imports += [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            imports.append(statement.module)
+            imports += [f"{statement.module}.{alias.name}" for alias in statement.names]
+    imports += [".".join([*file.parent.parts, sibling]) for sibling in re.findall(r'"(\w+)\.py"', source)]
     return tuple(imports)
 
 
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below `node`, without those that only type checkers read."""
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _executed(child)
+def _executed(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The statements and those inside them, without those that only type checkers read."""
+    for statement in statements:
+        if not (isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"):
+            yield statement
+            for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+                yield from _executed(getattr(statement, block, []))
 
 
+@cache
 def _file_of(module: str) -> Path | None:
     if module.partition(".")[0] != PACKAGE:
         return None

@@ -79,6 +79,11 @@ class Params:
         return section
 
 
+def parse_yaml(text: str) -> Any:
+    """The values in a YAML text, by the C parser where PyYAML has it, which is ten times faster."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read params.yaml.
 
@@ -88,7 +93,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if not path.is_file():
         raise UserError(f"{path}: no such file in {path.resolve().parent}; run from the folder that holds it")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = parse_yaml(path.read_text())
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}; correct it") from None
     if not isinstance(values, dict):

@@ -111,8 +111,9 @@ class FeaturePipeline:
             UserError: an input column is missing, or features compare symbols and a symbol of the universe that traded
                 in the time of `bars` is missing.
         """
-        if self.crosses and (absent := self._absent(bars)):
-            first, last = _window(bars)
+        rows = rows_by_symbol(bars)
+        if self.crosses and (absent := self._absent(bars, rows)):
+            first, last = _window(bars, rows)
             raise UserError(
                 f"bars: the features compare symbols and need every symbol of the universe that traded from "
                 f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars; for a symbol "
@@ -124,7 +125,6 @@ class FeaturePipeline:
                 f"bars: the features need the columns {', '.join(self.inputs)}; {', '.join(lacking)} missing; "
                 f"{hint} with the bars"
             )
-        rows = rows_by_symbol(bars)
         arrays = symbol_bars(bars, rows, self.universe if self.crosses else ())
         values = np.full((len(bars), len(self.names)), np.nan, dtype=np.float32)
 
@@ -145,9 +145,9 @@ class FeaturePipeline:
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
-    def _absent(self, bars: pd.DataFrame) -> list[str]:
+    def _absent(self, bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
         """The symbols of the universe that may have traded in the time of `bars` but have no bar there."""
-        window, present = _window(bars), set(bars["symbol"])
+        window, present = _window(bars, rows), set(rows)
         return [life.symbol for life in self.lives if life.symbol not in present and life.overlaps(*window)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -181,14 +181,15 @@ def _lives(bars: pd.DataFrame, symbols: list[str]) -> tuple[Life, ...]:
     )
 
 
-def _window(bars: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
+def _window(bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> tuple[pd.Timestamp, pd.Timestamp]:
     """The time span used by the features of the newest bars: from the first bar of the symbols with the newest bar.
 
     Older bars of symbols that ended long ago are ignored.
     """
-    newest = bars["timestamp"].max()
-    current = bars.loc[bars["timestamp"] == newest, "symbol"]
-    return bars.loc[bars["symbol"].isin(current), "timestamp"].min(), newest
+    stamps = bars["timestamp"].to_numpy(dtype="int64")
+    newest = stamps.max()
+    first = min(stamps[own[0]] for own in rows.values() if stamps[own[-1]] == newest)
+    return tuple(pd.Timestamp(stamp, unit="us", tz="UTC") for stamp in (first, newest))
 
 
 def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:

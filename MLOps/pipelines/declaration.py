@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
-from MLOps.config.params import Params
+from MLOps.config.params import Params, parse_yaml
 from MLOps.pipelines import paths
 
 # Folders with a file or folder for each named variant. One that params.yaml no longer names may still lie there.
@@ -115,7 +113,7 @@ class _Visible:
 
 
 def _stages() -> dict[str, Any]:
-    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    stages: dict[str, Any] = parse_yaml(Path("dvc.yaml").read_text())["stages"]
     return stages
 
 

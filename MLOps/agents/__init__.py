@@ -1,1 +1,1 @@
-"""Agents: what they observe, how they learn, what is kept of them."""
+"""Agents: observations, reinforcement learning algorithms, trained policies."""

@@ -1,4 +1,4 @@
-"""What every algorithm is: a learner on vectorised environments, and the network in it that decides."""
+"""The contract of reinforcement learning algorithms."""
 
 from typing import Any, Protocol
 
@@ -9,7 +9,10 @@ from MLOps.agents.network import PolicyNetwork
 
 
 class Algorithm(Protocol):
-    """The contract of all algorithms. Training, saving, deciding and serving know nothing else of them."""
+    """A learner on vectorised environments, and its policy network.
+
+    Training, saving, deciding and serving use algorithms through this contract only.
+    """
 
     @staticmethod
     def learner(config: Any, environments: VecEnv, seed: int) -> BaseAlgorithm:
@@ -22,5 +25,5 @@ class Algorithm(Protocol):
 
     @staticmethod
     def policy_network(learner: Any) -> PolicyNetwork:
-        """A copy of what decides in the learner: observations in, a score for each action out; the highest is taken."""
+        """A copy of the learner's policy: observations to a score per action, of which the highest is chosen."""
         ...

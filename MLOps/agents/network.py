@@ -1,4 +1,4 @@
-"""The forward pass of a policy network, compiled: the same bits for a row alone and in any batch, on any thread."""
+"""Compiled forward pass of a policy network, bit-equal for any batch size and on any thread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -36,8 +36,8 @@ class MarketView:
         """Fit the scaler on the given rows (those of the training span) of the feature table.
 
         Args:
-            features: those of `left_out` are left out here too, which is said on the console.
-            left_out: features that the pipeline could not compute, with the reason; see `FeaturePipeline`.
+            features: names; those in `left_out` are dropped, with a message on the console.
+            left_out: features that the pipeline cannot compute, with the reason; see `FeaturePipeline`.
 
         Raises:
             UserError: a feature is not among those the pipeline computes, or none remains.

@@ -1,4 +1,4 @@
-"""Training of an agent on the compiled environments, by any algorithm."""
+"""Training of an agent, by any algorithm, on the compiled environments."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -33,7 +33,7 @@ def train(
     seed: int,
     on_step: OnStep,
 ) -> tuple[Agent, float]:
-    """Train on `market`; keep the weights that earn the most reward on `validation`.
+    """Train on `market` and keep the weights with the highest reward on `validation`.
 
     Args:
         on_step: called with the environment steps so far and the metrics of a rollout or an evaluation.
@@ -64,22 +64,22 @@ def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
 
 
 class _ToHistory(KVWriter):
-    """stable-baselines3's own metrics, under its own names."""
+    """Passes on stable-baselines3's metrics under their own names."""
 
     def __init__(self, on_step: OnStep) -> None:
         self._on_step = on_step
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        # Its clock would make two equal runs differ.
+        # Times would make two equal runs differ.
         kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and isinstance(v, Real)}
         self._on_step(step, kept)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There is nothing to close."""
 
 
 class _KeepBest(BaseCallback):
-    """Every `evaluate_every_steps`: the reward on validation, and the agent if it is the best so far."""
+    """Evaluates on validation every `evaluate_every_steps` and keeps the best agent."""
 
     best: Agent
 

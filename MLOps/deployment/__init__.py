@@ -1,1 +1,1 @@
-"""What is served."""
+"""Models as MLflow logs, loads and serves them."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 # Both are read when the package and PyTorch are imported.
 os.environ["MLOPS_NO_COMPILE_CACHE"] = "1"  # see MLOps/compiled.py
-# A request is small and others are answered beside it; PyTorch's own setting holds for the thread that makes it.
+# Requests are small and answered in parallel. PyTorch's own thread setting holds only in the thread that sets it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
@@ -48,7 +48,7 @@ class ServingModel(PythonModel):
     def load_context(self, context: Any) -> None:
         seed_torch(seed=0, threads=1)
         self._model = TradingModel.load(Path(context.artifacts["bundle"]))
-        # MLflow says that a server is up once the model is loaded. One decision compiles everything before that.
+        # MLflow answers /ping once the model is loaded. A first decision compiles everything before that.
         self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})
         logging.getLogger("mlflow.models.utils").addFilter(_refuse_unknown_parameter)
 

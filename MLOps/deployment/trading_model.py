@@ -145,7 +145,7 @@ class TradingModel:
         return pd.DataFrame(decisions)
 
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
-        """Trade a span of `bars`, from their own history, under the given rules."""
+        """Simulate the agent over a span of `bars` under the given rules."""
         features = self.pipeline.compute(bars)
         signals = self.signals(features, span.rows(features["timestamp"]))
         market = Market.from_tables(bars, self.agent.view.observe(features, signals))

@@ -1,4 +1,4 @@
-"""One agent and the baselines over the same market."""
+"""Backtest of one agent and of the baselines over the same market."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,10 +28,7 @@ from MLOps.training.seeds import derive_seed
 
 @dataclass(frozen=True)
 class Backtest:
-    """Ledgers of the agent and the baselines; of the draws with random timing the total returns alone, (draws,).
-
-    `excess` is, by baseline, the agent's mean return per bar over the baseline's.
-    """
+    """Ledgers by policy, total returns of the random-timing draws (draws,), and excess returns per bar by baseline."""
 
     ledgers: dict[str, Ledger]
     random_total_returns: np.ndarray

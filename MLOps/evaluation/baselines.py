@@ -1,4 +1,4 @@
-"""Policies that any agent must be compared with. They pay the agent's costs but follow rules of their own: no stops."""
+"""Baseline policies. They pay the agent's costs and are not subject to its stops."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from MLOps.predictors.signals import probability_columns
 from MLOps.trading import Action, Ledger, Market, observation_columns, replay
 from MLOps.trading.simulation import Policy
 
-# Share of the largest position at which a purchase counts as done; costs and whole lots leave a rest.
+# Fraction of the largest position from which on it counts as reached; costs and whole lots leave a rest.
 FULLY_INVESTED = 0.95
 # Least distance of a random shift, as a fraction of a symbol's bars. A shorter shift leaves trades near their own time:
 # in a market with persistent regimes those a little before it would profit from moves that they precede.
@@ -22,7 +22,7 @@ LEAST_SHIFT = 0.1
 
 
 def without_stops(trading: TradingConfig) -> TradingConfig:
-    """The same costs, fills and limits, without the rules that close positions by themselves."""
+    """The same costs, fills and limits without stop loss, take profit and turbulence stop."""
     return replace(trading, stop_loss=None, take_profit=None, turbulence_stop=None)
 
 
@@ -36,7 +36,7 @@ def flat() -> Policy:
 
 
 def always_buy() -> Policy:
-    """Asks for the largest long position at every bar: buy-and-hold that comes back after every stop."""
+    """Orders the largest long position at every bar: buy-and-hold that re-enters after every stop."""
     return lambda observations, symbols, bar: np.full(len(symbols), Action.BUY_100)
 
 
@@ -49,7 +49,7 @@ def moving_average_cross(bars: pd.DataFrame, market: Market, trading: TradingCon
     """Long while the fast mean of closes is above the slow one, flat otherwise.
 
     Args:
-        bars: with the history before the market's first bar, for the means to be warm.
+        bars: with history before the market's first bar, so that the means are defined from there on.
     """
     wanted = {
         str(symbol): pd.Series(
@@ -75,7 +75,7 @@ def predictor_sign(signals: pd.DataFrame, market: Market, trading: TradingConfig
 
 
 def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws: int, seed: int) -> Iterator[Ledger]:
-    """What `ledger` would have earned at random times: its trades, moved along the market's time by a random distance.
+    """Ledgers of the same trades at random times: a circular shift test of timing.
 
     Each draw shifts the exposures that the ledger's trades led to by one random share of every symbol's tradable bars,
     around the end to the beginning. So a draw trades as often as the ledger, holds as much for as long, and keeps the
@@ -104,7 +104,7 @@ class _Timing:
         close = pd.Series(ledger.close[symbol]).ffill().fillna(0).to_numpy()
         value = ledger.position[symbol] * close
         exposure = np.divide(value, equity, out=np.zeros_like(value), where=equity > 0)
-        # At the last bar nothing is decided.
+        # There is no decision at the last bar.
         self._bars = np.flatnonzero(ledger.tradable[symbol])[:-1]
         self._after = exposure[self._bars + 1]
         self._traded = np.diff(ledger.position[symbol])[self._bars] != 0
@@ -139,7 +139,7 @@ def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> P
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
         position, want = observations[:, column], wanted[symbols, bar]
-        # Once invested, falling prices are no reason to buy more.
+        # A position that shrank with the price is not topped up.
         invested[symbols] = want & (invested[symbols] | (position >= FULLY_INVESTED * trading.max_position))
         buys, sells = want & ~invested[symbols], ~want & (position != 0)
         return np.select([buys, sells], [Action.BUY_100, Action.CLOSE], Action.HOLD)

@@ -9,7 +9,7 @@ from MLOps.statistics import forecasts, returns
 
 
 def judged(signals: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have both a forecast and a label, in time's order."""
+    """The rows with both a forecast and a label, sorted by time and symbol."""
     outcomes = labels[[*KEYS, "label", "past_label", "forward_return"]]
     both = signals.merge(outcomes, on=list(KEYS), validate="one_to_one")
     return both.sort_values(list(KEYS), ignore_index=True)
@@ -25,7 +25,7 @@ def classification_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: 
 
 
 def forecast_metrics(signals: pd.DataFrame, labels: pd.DataFrame, prefix: str = "") -> dict[str, float]:
-    """All that is measured of a forecast: its classes, its expected returns, both distributions, implied positions.
+    """Scores of a forecast's classes and expected returns, both distributions, and the returns of implied positions.
 
     Nothing is annualised: see `implied_metrics`.
     """

@@ -40,7 +40,7 @@ def excess_over_buy_and_hold(report: BacktestReport, config: GateConfig) -> str 
 
 
 def excess_over_buy_and_hold_with_stops(report: BacktestReport, config: GateConfig) -> str | None:
-    """Only stops make this another baseline than buy-and-hold; without them the report has none."""
+    """Without stops there is no such baseline, and the check passes."""
     return _excess_over(BUY_AND_HOLD_WITH_STOPS, report, config)
 
 

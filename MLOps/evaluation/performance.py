@@ -44,13 +44,13 @@ class Portfolio:
         gain = (np.diff(ledger.equity, axis=1) * both).sum(axis=0)
         # The return is 0 where no account counts, and of accounts that have lost everything.
         returns = np.divide(gain, capital, out=np.zeros_like(gain), where=capital > 0)[steps]
-        # A symbol whose life has ended keeps its last close, as in the equity.
+        # A delisted symbol keeps its last close, as in the equity.
         close = pd.DataFrame(ledger.close).ffill(axis=1).fillna(0).to_numpy()
         owner = np.arange(len(ledger.position)) % len(ledger.equity)
         value = np.abs(ledger.position * close) * counts[owner]
         total = (ledger.equity * counts).sum(axis=0)
         exposure = np.divide(value.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-        # Carried into the bar, or bought at its open, be it sold again before its close.
+        # Carried into the bar, or bought at its open, even if closed within the bar.
         held = ((ledger.position[:, :-1] != 0) | (ledger.order_shares[:, 1:] != 0)).any(axis=0)
         return cls(
             timestamps=ledger.timestamps[span],

@@ -48,10 +48,10 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
 
 
 def training_plot(history: pd.DataFrame, path: Path) -> None:
-    """One panel a quantity, train beside selection or validation where both were logged.
+    """One panel per metric; train and selection or validation share a panel.
 
     Args:
-        history: a column a metric, indexed by step; NaN where a step has none.
+        history: one column per metric, indexed by step; NaN where a step has no value.
     """
     table = history.dropna(axis="columns", how="all")
     panels: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def training_plot(history: pd.DataFrame, path: Path) -> None:
 
 
 def calibration_plot(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
-    """How often a class came, against the probability it was given; a panel a class, a line a predictor."""
+    """Reliability diagrams: observed frequency by forecast probability, a panel per class, a line per predictor."""
     columns = probability_columns(next(iter(signals.values())))
     with _figure(path, 1, len(columns), (4.2 * len(columns), 3.8)) as axes:
         for number, (axis, column) in enumerate(zip(axes[0], columns, strict=True)):
@@ -104,7 +104,7 @@ def confusion_plot(counts: np.ndarray, classes: Sequence[str], path: Path) -> No
 
 
 def importance_plot(importances: Mapping[str, float], unit: str, path: Path) -> None:
-    """One bar a name, in the order given, the first on top."""
+    """Horizontal bars in the given order, the first on top."""
     with _figure(path, 1, 1, (6, 1.2 + 0.22 * len(importances))) as axes:
         axes[0, 0].barh(list(importances), list(importances.values()))
         axes[0, 0].invert_yaxis()
@@ -126,7 +126,7 @@ def map_plot(values: np.ndarray, rows: Sequence[str], row_label: str, unit: str,
 
 
 def explanation_plots(explained: Mapping[str, np.ndarray], feature_names: Sequence[str], folder: Path) -> None:
-    """What `Predictor.explain` found, a plot an array; bars are counted back from the newest, 0."""
+    """One plot per array of `Predictor.explain`; bars are counted back from the newest, 0."""
     unit = "log loss gained by shuffling, nats"
     for name, values in explained.items():
         lags = [str(bar - len(values) + 1) for bar in range(len(values))]
@@ -142,8 +142,8 @@ def explanation_plots(explained: Mapping[str, np.ndarray], feature_names: Sequen
 
 
 def equity_plot(portfolios: Mapping[str, Portfolio], path: Path) -> None:
-    """Equity relative to its start, and drawdown. The first is the one that matters; the others are dashed on top of
-    it, so that one that does the same stays visible."""
+    """Equity relative to its start, and drawdown. The first policy is drawn solid, the others dashed on top, so
+    that equal curves stay visible."""
     with _figure(path, 2, 1, (9, 6)) as axes:
         for number, (name, portfolio) in enumerate(portfolios.items()):
             style = {"linewidth": 2.2} if number == 0 else {"linewidth": 1.1, "linestyle": "--"}

@@ -1,4 +1,4 @@
-"""What a backtest found, as data: the gate, the summary and the bundle read it."""
+"""The report of a backtest, read by the gate, the summary and the bundle."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

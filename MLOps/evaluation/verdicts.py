@@ -1,4 +1,4 @@
-"""Verdicts on predictors: are the forecasts valid, and do they beat the baselines on the validation span."""
+"""Verdicts on predictors: validity of the forecasts, and gain over the baselines on the validation span."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ HORIZON_QUANTILE = 0.9  # of the labels' lengths: a rare long one, as over a hal
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """By how many nats a log loss is lower than a baseline's, averaged over bars, and its interval.
+    """Mean reduction of the log loss against a baseline's, in nats per bar, and its confidence interval.
 
     The bounds are None where the span is too short for one.
     """
@@ -41,7 +41,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Gain):
-    """The whole log loss against one baseline's."""
+    """The gain of the whole log loss over one baseline."""
 
     baseline: str
     baseline_log_loss: float
@@ -49,7 +49,7 @@ class Comparison(Gain):
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one predictor.
+    """The verdict on one predictor.
 
     `bars` were judged, with labels that look `horizon_bars` ahead. `direction` and `magnitude` are the parts of the
     gain over the class prior (`loss_parts`). `reasons` say why it failed; there are none when it passed.
@@ -106,13 +106,13 @@ def probe(predictor: Predictor, windows: np.ndarray, n_classes: int, name: str) 
         windows: (n, lookback_bars, features) float32, as the predictor expects them.
 
     Raises:
-        UserError: probabilities, expected return or uncertainty are missing, of another shape, or no such thing.
+        UserError: probabilities, expected return or uncertainty have the wrong shape or type, or invalid values.
     """
     _check(predictor.predict(windows), (len(windows), n_classes), name)
 
 
 def check_signals(signals: pd.DataFrame, name: str) -> None:
-    """The same of a forecast that lies in a table of signals, as an ensemble's does."""
+    """Like `probe`, for forecasts in a table of signals."""
     forecast = forecast_of(signals)
     _check(forecast, forecast.probabilities.shape, name)
 
@@ -138,7 +138,7 @@ def _check(forecast: Forecast, expected: tuple[int, int], name: str) -> None:
 
 
 def baselines(labels: pd.DataFrame, splits: Splits, n_classes: int) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
-    """What predictors are held against, fitted on the training span: judged rows in, probabilities out."""
+    """Baseline forecasts fitted on the training span, by name: functions of judged rows to probabilities."""
     train = labels[splits.train.labelled(labels)]
     prior = class_prior(train["label"].to_numpy(int), n_classes)
     transitions = persistence(train["past_label"].to_numpy(int), train["label"].to_numpy(int), n_classes)

@@ -12,7 +12,7 @@ DATA_SUFFIXES = (".json", ".safetensors")  # nothing that could execute
 
 
 def build_bundle(target: Path, parts: dict[str, Path], metadata: dict[str, Any]) -> str:
-    """Copy `parts` (name in the bundle to file or folder) and `metadata` into `target`, and seal it with a manifest.
+    """Copy `parts` (name in the bundle to file or folder) and `metadata` into `target`, and write a manifest of hashes.
 
     Returns:
         The bundle's identity; the same parts and metadata give the same.

@@ -1,4 +1,4 @@
-"""Versions of the registered model: found by their bundle's identity, checked file by file; aliases point at them."""
+"""Versions of the registered model: lookup by bundle identity, verification of files, aliases."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class Registry:
         return version
 
     def tag(self, version: str, tags: dict[str, str]) -> bool:
-        """Set `tags` where they differ; whether any did."""
+        """Set `tags` that differ; returns whether any did."""
         present = self.tags(version)
         changed = {key: value for key, value in tags.items() if present.get(key) != value}
         for key, value in changed.items():
@@ -71,7 +71,7 @@ class Registry:
         return bool(changed)
 
     def point(self, alias: str, version: str) -> bool:
-        """Point `alias` at `version`; whether it pointed elsewhere before."""
+        """Point `alias` at `version`; returns whether it pointed elsewhere before."""
         if self.version_at(alias) == version:
             return False
         self.client.set_registered_model_alias(self.name, alias, version)

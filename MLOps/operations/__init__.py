@@ -1,1 +1,1 @@
-"""What is done with finished results: registration, comparison with the champion, promotion."""
+"""Operations on finished results: registration, comparison with the champion, promotion."""

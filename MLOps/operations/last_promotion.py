@@ -7,12 +7,12 @@ from MLOps.experiment_tracking.address import SQLITE
 
 
 def recall(memory: Path, inputs: str, store: str) -> str | None:
-    """The outcome of the last promotion; None where anything may have changed since.
+    """The outcome of the last promotion; None if anything may have changed since.
 
     Args:
         memory: the file that `remember` wrote.
         inputs: a hash of all that a promotion reads, the store excepted.
-        store: its URI. Only of a local database can it be seen that nothing was written to it.
+        store: its URI. Changes can be detected in a local database only.
     """
     if not store.startswith(SQLITE) or not memory.exists():
         return None
@@ -22,7 +22,7 @@ def recall(memory: Path, inputs: str, store: str) -> str | None:
 
 
 def remember(memory: Path, inputs: str, store: str, folders: list[Path], outcome: str) -> None:
-    """Keep the outcome of a promotion.
+    """Save the outcome of a promotion.
 
     Args:
         folders: of the registered files that it checked.

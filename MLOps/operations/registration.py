@@ -1,4 +1,4 @@
-"""A bundle as a version of the registered model, whole and once."""
+"""Registration of a bundle as a version of the registered model, once per bundle."""
 
 from pathlib import Path
 

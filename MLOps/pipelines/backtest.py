@@ -1,4 +1,4 @@
-"""The agent that did best on validation, and the baselines, on the test span: the one place where it is opened."""
+"""The agent with the best validation reward, and the baselines, on the test span, which no earlier stage uses."""
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from MLOps.pipelines.stage import Stage, do_nothing
 from MLOps.trading import Market
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
-# The six of stable-baselines3's metrics, and ours, that tell whether an agent learns.
+# Six of stable-baselines3's metrics and ours show whether an agent learns.
 SHOWN_OF_TRAINING = (
     "rollout/ep_rew_mean",
     "train/entropy_loss",

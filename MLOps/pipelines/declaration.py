@@ -92,7 +92,7 @@ class Declaration:
 
 
 class _Visible:
-    """A section, or a mapping of variants, of which only some keys show."""
+    """A section, or a mapping of variants, restricted to the declared keys."""
 
     def __init__(self, section: Any, stage: str, keys: tuple[str, ...], path: str) -> None:
         self._section, self._stage, self._keys, self._path = section, stage, keys, path

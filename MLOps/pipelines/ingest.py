@@ -1,4 +1,4 @@
-"""Raw bars of the configured source, as it gave them, in contract form."""
+"""Raw bars of the configured source, unaltered, in contract form."""
 
 from MLOps.artifacts import write_table
 from MLOps.data.sources import load_bars

@@ -49,7 +49,7 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
 
 
 def used_files(stage: str, params: Params) -> list[Path]:
-    """Files that params.yaml names and the stage reads. One that is missing is the stage's to tell."""
+    """Files that params.yaml names and the stage reads. The stage itself reports a missing one."""
     if stage == "ingest":
         file = source_file(params.data)
         return [] if file is None else [file]

@@ -1,6 +1,6 @@
 """The bundle as a registered version: `candidate` always, `champion` if the gate passes; and a complete store.
 
-Runs at every `dvc repro`, for only the registry can say what is in the registry. What is there already is left alone.
+Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged.
 """
 
 import tempfile
@@ -50,7 +50,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     Returns:
         The outcome in one line, whether the registry changed, and the folders of registered files that were checked.
     """
-    # MLflow and pandas take seconds to import, which a promotion without news is spared.
+    # MLflow and pandas take seconds to import, and are not needed if nothing has changed.
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.runs import Runs
@@ -108,7 +108,7 @@ def bundle_parts(agent: str) -> dict[str, Path]:
 
 
 def bundle_metadata(params: Params, report: "BacktestReport", records: "list[Record]") -> dict[str, Any]:
-    """What a bundle says of itself: the rules it trades by, and where it comes from."""
+    """The bundle's metadata: trading rules, labels, splits, results and provenance."""
     verdicts = read_json(paths.VERDICTS)
     return {
         "ensemble": verdicts["ensemble"],

@@ -1,4 +1,4 @@
-"""What every stage does around its work: its declared parameters, its MLflow run, its record, its errors in words."""
+"""The context of every stage: declared parameters, MLflow run, record, error messages."""
 
 import math
 import platform
@@ -64,9 +64,9 @@ class Stage:
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics of one step (an epoch, an evaluation): to the run now, to the record's history for good.
+        """Log metrics of one step (an epoch, an evaluation) to the run and to the record's history.
 
-        What is not a number there (the explained variance of returns that do not vary) is left out.
+        NaN and infinite values (the explained variance of constant returns) are left out.
         """
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.record.history.append((step, metrics))
@@ -106,7 +106,7 @@ class Stage:
 
 
 def do_nothing(name: str, variant: str, reason: str) -> None:
-    """Say why a stage has nothing to do, and leave the folders that it declares empty: no run, no record."""
+    """Print why a stage has nothing to do and create its declared folders, empty; there is no run and no record."""
     declared = Declaration.read(name, variant)
     print(f"{declared.stage}: nothing to do: {reason}")
     for path in declared.outputs:

@@ -1,4 +1,4 @@
-"""What the pipeline came to, in a page of text: predictors, agents, the test span, the gate, and what to do next."""
+"""The results as a page of text: predictors, agents, test span, gate, next steps."""
 
 import math
 import statistics
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def predictors() -> list[str]:
-    """Log loss on validation, what was gained over the baselines, and what kind of knowledge gained it."""
+    """Log loss on validation, gains over the baselines, and their parts by direction and magnitude."""
     judged = read_json(paths.VERDICTS)
     verdicts, members = judged["verdicts"], judged["ensemble"]["members"]
     names = [comparison["baseline"] for comparison in verdicts[0]["comparisons"]]
@@ -57,7 +57,7 @@ def predictors() -> list[str]:
 def agents(names: list[str]) -> list[str]:
     """Each agent on validation; ratios per bar are annualised."""
     bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-    # The weights that did best here were kept, so these metrics flatter.
+    # The weights were selected on this span, so these metrics are biased upwards.
     lines = [_head("Agents, selected here")]
     for name in names:
         metrics = read_json(paths.METRICS / "train_agent" / name / "metrics.json")

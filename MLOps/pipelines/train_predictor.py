@@ -58,7 +58,7 @@ def main() -> None:
             differences = predictor.export(folder, compared)
             write_json(folder / "parity.json", differences)
         stage.report({f"{kind}_difference": difference for kind, difference in differences.items()})
-    # The outputs are whole, so nothing needs to be resumed any more.
+    # All outputs are written, so the checkpoints are no longer needed.
     shutil.rmtree(paths.CHECKPOINTS / name, ignore_errors=True)
 
 

@@ -65,7 +65,7 @@ def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
         stage.log(trial.number, {"trial_selection_loss": trial.loss, "best_selection_loss": best})
         steps = [(epoch, {"selection_loss": loss}) for epoch, loss in trial.losses.items()]
         stage.run.nest(f"{name} trial {trial.number}", {**trial.values, "pruned": trial.pruned}, steps)
-        # Nothing of a finished trial needs to be resumed.
+        # A finished trial needs no checkpoints.
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     searching.run(stage.params.search.trials, train, on_trial)

@@ -1,4 +1,4 @@
-"""Raw bars judged as they came, then settled into the bars of all later stages; errors stop the pipeline here."""
+"""Quality checks of the raw bars, then adjustment and alignment into the bars of all later stages."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 
-# The rows of a labelled table have an order, and no time.
+# The rows of a labelled table are ordered and have no times.
 NO_CLOCK = {"calendar": None, "spacing_minutes": None, "bars_per_year": None}
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def publish(stage: Stage, report: QualityReport) -> None:
-    """Write the report, as data and as pages, and tell its warnings.
+    """Write the quality report as JSON, Markdown and HTML, and print its warnings.
 
     Raises:
         UserError: the run may not go on.

@@ -93,7 +93,7 @@ def draw(
     explained: Mapping[str, np.ndarray],
     feature_names: tuple[str, ...],
 ) -> None:
-    """The plots of one predictor: its training, its forecasts, and what they rest on."""
+    """The plots of one predictor: training, forecasts and explanations."""
     history = pd.read_csv(paths.HISTORY / "train_predictor" / name / "history.csv", index_col="step")
     plots.training_plot(history, stage.artifact(f"{name}/training.png"))
     plots.confusion_plot(

@@ -1,4 +1,4 @@
-"""What stable-baselines3's on-policy actor-critic algorithms have in common."""
+"""Shared by stable-baselines3's on-policy actor-critic algorithms."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ SHARED = ("n_steps", "learning_rate", "gamma", "gae_lambda", "ent_coef", "vf_coe
 
 
 def arguments(config: Any, seed: int, *own: str) -> dict[str, Any]:
-    """Keyword arguments of the learner: those that all share, and the `own` ones of one algorithm."""
+    """Keyword arguments of the learner: the shared ones and those of one algorithm, `own`."""
     chosen = {name: getattr(config, name) for name in (*SHARED, *own)}
     return {**chosen, "policy_kwargs": {"net_arch": list(config.net_arch)}, "seed": seed, "device": "cpu"}
 

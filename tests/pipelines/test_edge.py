@@ -88,6 +88,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     assert "SYN00 missing" in reason
 
 
+@pytest.mark.slow
 def test_a_random_walk_promotes_nobody(tmp_path: Path) -> None:
     project = synthetic(tmp_path, edge_bps=0.0)
     project.repro()

@@ -57,6 +57,7 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
     assert project.repro() == ["prepare", "promote"]
 
 
+@pytest.mark.slow
 def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,9 +51,9 @@ class Agent:
         config = parse_agent(saved["config"], str(folder / "agent.json"))
         columns = tuple(saved["columns"])
         network = PolicyNetwork.from_arrays(read_arrays(folder / "policy.safetensors"))
-        if network.widths[0] != len(columns):
+        if network.n_inputs != len(columns):
             raise UserError(
                 f"{folder}: expected a policy of {len(columns)} inputs, as agent.json names them, found "
-                f"{network.widths[0]}; retrain the agent"
+                f"{network.n_inputs}; retrain the agent"
             )
         return cls(config, MarketView.from_dict(saved["view"]), columns, network)

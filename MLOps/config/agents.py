@@ -96,7 +96,6 @@ class _OnPolicyConfig(_AgentConfig):
     normalize_advantage: bool = True
     net_arch: Layers | PolicyAndValue = (64, 64)
     activation_fn: Activation = "tanh"
-    log_std_init: float = 0.0
     ortho_init: bool = True
 
 
@@ -116,6 +115,7 @@ class PPOConfig(_PPOConfig):
     """Proximal policy optimisation (Schulman et al., 2017)."""
 
     kind: Literal["ppo"]
+    log_std_init: float = 0.0
 
 
 @section
@@ -137,6 +137,7 @@ class RecurrentPPOConfig(_PPOConfig):
     """
 
     kind: Literal["recurrent_ppo"]
+    log_std_init: float = 0.0
     n_steps: Positive = 128
     batch_size: Positive = 128
     lstm_hidden_size: Positive = 256
@@ -148,6 +149,7 @@ class A2CConfig(_OnPolicyConfig):
     """Advantage actor-critic, the synchronous form of A3C (Mnih et al., 2016)."""
 
     kind: Literal["a2c"]
+    log_std_init: float = 0.0
     learning_rate: Scheduled = 7e-4
     n_steps: Positive = 5
     gae_lambda: Portion = 1.0
@@ -283,7 +285,6 @@ class _SoftConfig(_ContinuousConfig):
     learning_rate: Scheduled = 3e-4
     ent_coef: Entropy = "auto"
     target_entropy: float | Literal["auto"] = "auto"
-    log_std_init: float = -3.0
 
 
 @section

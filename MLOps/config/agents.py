@@ -18,7 +18,7 @@ CHOICES = ("targets", "discrete")
 NUMBERS = ("weights", "shares")
 
 # Parameters that are not stable-baselines3's.
-OWN = ("kind", "observe", "environments", "total_timesteps", "evaluate_every_steps")
+OWN = ("kind", "observe", "environments", "total_timesteps", "evaluate_every_steps", "precision")
 
 
 @section
@@ -85,10 +85,15 @@ class _AgentConfig:
 
 @section
 class _OnPolicyConfig(_AgentConfig):
-    """Parameters of on-policy actor-critic algorithms. A rollout has n_steps × environments steps."""
+    """Parameters of on-policy actor-critic algorithms. A rollout has n_steps × environments steps.
+
+    Attributes:
+        precision: of the hidden layers in training; bfloat16 is quicker for wide ones, on a processor that has it.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
 
+    precision: Literal["float32", "bfloat16"] = "float32"
     gae_lambda: Portion = 0.95
     max_grad_norm: PositiveNumber = 0.5
     ent_coef: NonNegative = 0.0

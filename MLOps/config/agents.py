@@ -18,6 +18,9 @@ class _ActorCriticConfig:
         observe: features of the bar that the agent observes, besides the forecasts and its account.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
+        evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
+            span.
+        checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
     """
 
     observe: Names
@@ -32,6 +35,8 @@ class _ActorCriticConfig:
     max_grad_norm: PositiveNumber
     net_arch: tuple[Positive, ...]
     evaluate_every_steps: Positive
+    evaluation_episodes: Positive | None = None
+    checkpoint_every_steps: Positive = 20_000
 
 
 @section

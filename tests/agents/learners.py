@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sb3_contrib
@@ -18,7 +18,6 @@ from MLOps.trading.vector import TradingVecEnv
 from tests.agents.test_algorithms import TRADING, market
 
 ENVIRONMENTS = 4
-STEPS = 640  # a replay buffer of 400 transitions is full after 400
 
 
 class MaskedVecEnv(TradingVecEnv):
@@ -38,14 +37,20 @@ def noise(kind: Callable[..., Any]) -> Any:
 
 NET: dict[str, Any] = {"net_arch": [8]}
 ON: dict[str, Any] = {"n_steps": 16, "learning_rate": 0.01, "policy_kwargs": NET}
-OFF: dict[str, Any] = {"buffer_size": 400, "learning_starts": 100, "batch_size": 16, "train_freq": 4, "policy_kwargs": NET}
+OFF: dict[str, Any] = {
+    "buffer_size": 400,
+    "learning_starts": 100,
+    "batch_size": 16,
+    "train_freq": 4,
+    "policy_kwargs": NET,
+}
 OFF |= {"learning_rate": 0.01}
 Q: dict[str, Any] = OFF | {"target_update_interval": 24, "exploration_fraction": 0.8}
 
 # Name: class, scheme, arguments; "MlpPolicy" unless given.
-LEARNERS: dict[str, tuple[type[BaseAlgorithm], str, dict[str, Any]]] = {
+LEARNERS: dict[str, tuple[type[BaseAlgorithm], Literal["discrete", "weights"], dict[str, Any]]] = {
     "ppo": (sb3.PPO, "discrete", ON | {"batch_size": 32, "n_epochs": 2}),
-    "ppo_gsde": (sb3.PPO, "weights", ON | {"batch_size": 32, "n_epochs": 2, "use_sde": True, "sde_sample_freq": 6}),
+    "ppo_gsde": (sb3.PPO, "weights", ON | {"batch_size": 32, "n_epochs": 2, "use_sde": True}),
     "a2c": (sb3.A2C, "discrete", ON),
     "a2c_tf": (sb3.A2C, "weights", ON | {"policy_kwargs": NET | {"optimizer_class": RMSpropTFLike}}),
     "dqn": (sb3.DQN, "discrete", Q),
@@ -77,4 +82,4 @@ def learner(name: str) -> BaseAlgorithm:
     policy = "MlpLstmPolicy" if kind is sb3_contrib.RecurrentPPO else "MlpPolicy"
     torch.set_num_threads(1)
     # A copy, since stable-baselines3 adds to policy_kwargs.
-    return kind(policy, environments, seed=3, device="cpu", **deepcopy(arguments))  # type: ignore[arg-type]
+    return kind(policy, environments, seed=3, device="cpu", **deepcopy(arguments))

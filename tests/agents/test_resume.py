@@ -1,22 +1,20 @@
 """A training stopped anywhere and run again ends as if it had never stopped; every part of its state is needed."""
 
 import json
-from collections.abc import Mapping
+import random
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from MLOps.agents.checkpointing import Checkpointing
 from MLOps.agents.learner_state import Arrays, capture, restore
-from MLOps.training.checkpoints import Checkpoints
-from tests.agents.learners import LEARNERS, STEPS, learner
+from tests.agents.learners import ENVIRONMENTS, LEARNERS, learner
 
+STEPS = 480  # a replay buffer of 400 transitions is full before
+Rows = list[tuple[int, dict[str, Any]]]
 State = tuple[Arrays, dict[str, Any]]
 LEARNT = ("policy", "optimisers", "tensors", "replay")
 
@@ -30,7 +28,7 @@ class Metrics(BaseCallback, KVWriter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[tuple[int, dict[str, Any]]] = []
+        self.rows: Rows = []
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         self.rows.append((step, {k: float(v) for k, v in key_values.items() if not k.startswith("time/")}))
@@ -66,15 +64,15 @@ class AtRolloutStart(BaseCallback):
         return True
 
 
-def learn(model: BaseAlgorithm, callback: BaseCallback) -> list[tuple[int, dict[str, Any]]]:
+def learn(model: BaseAlgorithm, callback: BaseCallback, steps: int = STEPS) -> Rows:
     metrics = Metrics()
     model.set_logger(Logger(None, [metrics]))
-    model.learn(STEPS, [metrics, callback], log_interval=None)  # type: ignore[arg-type]
+    model.learn(steps, [metrics, callback], log_interval=None)  # type: ignore[arg-type]
     return metrics.rows
 
 
 def state_at(name: str, step: int) -> State:
-    """The state at the first rollout start at or after `step`."""
+    """The state at the first rollout start at or after `step`; at 0, what a new training has."""
     keeper = AtRolloutStart(keep_at=step)
     with pytest.raises(KilledError):
         learn(learner(name), keeper)
@@ -82,62 +80,123 @@ def state_at(name: str, step: int) -> State:
     return keeper.state
 
 
-def outcome(model: BaseAlgorithm, rows: list[tuple[int, dict[str, Any]]], after: int) -> dict[str, Any]:
-    """All that was learnt, the replay buffer, and the metrics after a step."""
+def learnt(model: BaseAlgorithm) -> dict[str, bytes]:
+    """Everything learnt, and the replay buffer."""
     arrays, _ = capture(model)
-    learnt = {name: array.tobytes() for name, array in arrays.items() if name.partition(".")[0] in LEARNT}
-    return learnt | {"metrics": json.dumps([row for row in rows if row[0] > after])}
+    return {name: array.tobytes() for name, array in arrays.items() if name.partition(".")[0] in LEARNT}
 
 
 @cache
-def undisturbed(name: str, after: int) -> dict[str, Any]:
+def undisturbed(name: str) -> tuple[dict[str, bytes], Rows]:
     model = learner(name)
-    return outcome(model, learn(model, AtRolloutStart()), after)
+    rows = learn(model, AtRolloutStart())
+    return learnt(model), rows
 
 
-def resumed(name: str, state: State) -> dict[str, Any]:
+def ends_alike(name: str, state: State) -> bool:
+    """Whether a new learner with the state ends with the same weights, moments, buffer and metrics as undisturbed."""
+    random.seed(99)
     model = learner(name)
-    return outcome(model, learn(model, AtRolloutStart(state=state)), state[1]["counters"]["num_timesteps"])
+    rows = learn(model, AtRolloutStart(state=state))
+    whole, whole_rows = undisturbed(name)
+    done = state[1]["counters"]["num_timesteps"]
+    return learnt(model) == whole and rows == [row for row in whole_rows if row[0] > done]
 
 
-def different(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_new_learner_continues_where_another_stopped(name: str) -> None:
+    assert ends_alike(name, state_at(name, 250))
 
 
-def first_state(name: str) -> State:
-    """What a new training has at its first rollout start."""
-    return state_at(name, 0)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0, 50, 430], ids=["at the start", "while warming up", "with a full replay buffer"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_learner_continues_from_any_phase(name: str, step: int) -> None:
+    assert ends_alike(name, state_at(name, step))
 
 
-def parts_of(state: State, fresh: State) -> list[str]:
-    """The parts whose value differs from a new training's: `part`, or `part.name` for counters and generators."""
-    return sorted({part for part in all_parts(state) if extract(state, part) != extract(fresh, part)})
+@pytest.mark.parametrize("name", ["dqn", "sac"])
+def test_only_filled_rows_of_a_replay_buffer_are_saved(name: str) -> None:
+    for step, rows in ((100, 100 // ENVIRONMENTS + 3), (430, 100)):
+        arrays, _ = state_at(name, step)
+        assert len(arrays["replay.observations"]) == rows
 
 
-def all_parts(state: State) -> set[str]:
+COMMON = {"policy", "optimisers", "environments", "last_observations", "episodes", "generators.numpy"}
+COMMON |= {"counters.num_timesteps", "counters._n_updates"}
+ON_POLICY = COMMON | {"generators.torch", "log"}
+Q_LEARNING = COMMON | {"replay", "generators.action_space", "counters._n_calls", "counters.exploration_rate"}
+CONTINUOUS = COMMON | {"replay"}
+ENTROPY = CONTINUOUS | {"generators.torch", "tensors"}
+NEEDED = {
+    "ppo": ON_POLICY,
+    "ppo_gsde": ON_POLICY | {"exploration"},
+    "a2c": ON_POLICY,
+    "a2c_tf": ON_POLICY,
+    "dqn": Q_LEARNING,
+    "dqn_n_step": Q_LEARNING,
+    "ddpg": CONTINUOUS | {"noise"},
+    "td3": CONTINUOUS | {"generators.torch"},
+    "sac": ENTROPY,
+    "sac_gsde": ENTROPY | {"exploration"},
+    "recurrent_ppo": ON_POLICY | {"recurrent", "episode_starts"},
+    "maskable_ppo": ON_POLICY,
+    "qrdqn": Q_LEARNING,
+    "tqc": ENTROPY,
+    "crossq": ENTROPY,
+    "trpo": ON_POLICY,
+}
+QUICK = ("a2c", "dqn", "sac")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in LEARNERS])
+def test_what_is_left_out_changes_the_end(name: str) -> None:
+    """One part at a time is as in a new training. The parts that then make a difference are those listed above.
+
+    Of the others, some are the same in a new training, and some are overwritten before they are read: here the
+    progress that remains, and after the warm-up the generator of random actions.
+    """
+    state, fresh = state_at(name, 200), state_at(name, 0)
+    assert ends_alike(name, state)
+    changed = [part for part in parts(state) if value(state, part) != value(fresh, part)]
+    assert {part for part in changed if not ends_alike(name, without(part, state, fresh))} == NEEDED[name]
+
+
+def test_the_generator_of_random_actions_is_needed_while_warming_up() -> None:
+    state, fresh = state_at("td3", 50), state_at("td3", 0)
+    assert ends_alike("td3", state)
+    assert not ends_alike("td3", without("generators.action_space", state, fresh))
+
+
+def parts(state: State) -> set[str]:
+    """`part`, and `part.name` of each counter and generator."""
     arrays, metadata = state
     names = {name.partition(".")[0] for name in (*arrays, *metadata)} - {"counters", "generators"}
     names |= {f"counters.{name}" for name in metadata["counters"]}
     return names | {f"generators.{name}" for name in ("torch", *metadata["generators"])}
 
 
-def extract(state: State, part: str) -> tuple[dict[str, bytes], str]:
+def value(state: State, part: str) -> tuple[dict[str, bytes], Any]:
     arrays, metadata = state
     outer, _, inner = part.partition(".")
-    values = metadata.get(outer)
-    if inner:
-        values = values.get(inner)
-    return {name: a.tobytes() for name, a in arrays.items() if (name + ".").startswith(part + ".")}, json.dumps(values)
+    values: Any = metadata.get(outer)
+    return {name: a.tobytes() for name, a in arrays.items() if belongs(name, part)}, values.get(
+        inner
+    ) if inner else values
 
 
-def without(state: State, part: str, fresh: State) -> State:
+def without(part: str, state: State, fresh: State) -> State:
     """The state with one part as in a new training."""
-    arrays = {name: array for name, array in state[0].items() if not (name + ".").startswith(part + ".")}
-    arrays |= {name: array for name, array in fresh[0].items() if (name + ".").startswith(part + ".")}
+    arrays = {name: array for name, array in state[0].items() if not belongs(name, part)}
+    arrays |= {name: array for name, array in fresh[0].items() if belongs(name, part)}
     metadata = json.loads(json.dumps(state[1]))
     outer, _, inner = part.partition(".")
-    if inner and inner in fresh[1][outer]:
+    if inner and inner in metadata[outer]:
         metadata[outer][inner] = fresh[1][outer][inner]
-    elif outer in metadata and not inner:
+    elif not inner and outer in metadata:
         metadata[outer] = fresh[1][outer]
     return arrays, metadata
+
+
+def belongs(name: str, part: str) -> bool:
+    return f"{name}.".startswith(f"{part}.")

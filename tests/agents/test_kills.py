@@ -1,0 +1,171 @@
+"""Trainings of agents killed at random times and started again: the same bytes as undisturbed ones."""
+
+import json
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch._dynamo  # noqa: F401  the first optimiser imports it, which would take every killed process a second
+
+from MLOps.agents.checkpointing import Checkpointing
+from MLOps.agents.learner_state import Arrays, capture
+from MLOps.agents.training import train
+from MLOps.artifacts import content_hash, write_arrays, write_json
+from MLOps.training.checkpoints import Checkpoints
+from tests.agents.learners import LEARNERS, learner
+from tests.agents.test_algorithms import CONFIGS, TRADING, VIEW, market
+
+EVERY_STEPS = 128
+MOST_KILLS = ("ppo", "sac", "rainbow")
+
+
+def train_agent(kind: str, steps: int, folder: Path) -> None:
+    """What the stage does: train, write the agent and the history."""
+    history: list[Any] = []
+    config = replace(
+        CONFIGS[kind], total_timesteps=steps, evaluate_every_steps=2 * EVERY_STEPS, checkpoint_every_steps=EVERY_STEPS
+    )
+    agent, reward = train(
+        config,
+        VIEW,
+        market(),
+        market(9),
+        TRADING,
+        7,
+        lambda step, metrics: history.append([step, metrics]),
+        folder / "checkpoints",
+    )
+    agent.save(folder / "result")
+    (folder / "result" / "history.json").write_text(json.dumps([reward, history]))
+
+
+class NothingElse:
+    """A training that keeps nothing besides its learner."""
+
+    def capture(self) -> tuple[Arrays, dict[str, Any]]:
+        return {}, {}
+
+    def restore(self, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        pass
+
+
+def train_learner(name: str, steps: int, folder: Path) -> None:
+    """Train a learner of stable-baselines3 or sb3-contrib by itself, and write its whole state."""
+    model = learner(name)
+    saving = Checkpointing(Checkpoints(folder / "checkpoints"), EVERY_STEPS, NothingElse())
+    model.learn(steps, saving, log_interval=None)  # type: ignore[arg-type]
+    arrays, metadata = capture(model)
+    write_arrays(folder / "result" / "state.safetensors", arrays)
+    write_json(folder / "result" / "state.json", metadata)
+
+
+def slowly(work: Callable[[str, int, Path], None], *arguments: Any, begun: Event, saved: Event) -> None:
+    """Pause after every checkpoint, so that a kill falls between two of them however fast the machine is."""
+    begun.set()
+    save = Checkpoints.save
+
+    def slow_save(*state: Any) -> None:
+        save(*state)
+        saved.set()
+        time.sleep(0.15)
+
+    Checkpoints.save = slow_save  # type: ignore[method-assign, assignment]
+    work(*arguments)
+
+
+def kill_and_compare(work: Callable[[str, int, Path], None], name: str, kills: int, folder: Path) -> None:
+    # At most two checkpoints are made between two kills.
+    steps = EVERY_STEPS * (2 * kills + 4)
+    work(name, steps, folder / "undisturbed")
+    # A server with everything imported forks the trainings, so that a kill costs no new start of Python.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.agents.test_kills"])
+    chance = random.Random(11)
+    killed, reached = 0, set()
+    while True:
+        begun, saved = context.Event(), context.Event()
+        arguments = {"begun": begun, "saved": saved}
+        process = context.Process(target=slowly, args=(work, name, steps, folder / "killed"), kwargs=arguments)
+        process.start()
+        # Some are killed while they start or resume, the others while they learn or save.
+        assert (begun if killed % 4 == 3 else saved).wait(timeout=120), "the training neither began nor ended"
+        process.join(timeout=chance.uniform(0.0, 0.25) if killed < kills else None)
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        killed += 1
+        reached.add(max((file.name for file in folder.rglob("killed/**/*.safetensors")), default=""))
+    assert (process.exitcode, killed) == (0, kills)
+    assert len(reached) > kills // 4, "the kills must fall on different checkpoints"
+    assert content_hash(folder / "killed" / "result") == content_hash(folder / "undisturbed" / "result")
+
+
+def test_a_killed_agent_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    kill_and_compare(train_agent, "ppo", 1, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_many_kills_of_an_agent_change_nothing(kind: str, tmp_path: Path) -> None:
+    kill_and_compare(train_agent, kind, 20 if kind in MOST_KILLS else 5, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+def test_many_kills_of_a_learner_change_nothing(name: str, tmp_path: Path) -> None:
+    kill_and_compare(train_learner, name, 20 if name in MOST_KILLS else 5, tmp_path)
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_agent("ppo", 1024, tmp_path)
+    first = content_hash(tmp_path / "result")
+    monkeypatch.setattr("stable_baselines3.PPO.learn", lambda *_: pytest.fail("a rollout"))
+    train_agent("ppo", 1024, tmp_path)
+    assert content_hash(tmp_path / "result") == first
+
+
+def test_checkpoints_change_nothing(tmp_path: Path) -> None:
+    histories: list[list[Any]] = [[], []]
+    for history, folder in zip(histories, (None, tmp_path), strict=True):
+        config = replace(CONFIGS["a2c"], checkpoint_every_steps=EVERY_STEPS)
+        note = lambda step, metrics, to=history: to.append((step, dict(metrics)))  # noqa: E731
+        agent, _ = train(config, VIEW, market(), market(9), TRADING, 7, note, folder)
+        history.append(agent.network.parameters.tobytes())
+    assert histories[0] == histories[1]
+
+
+def test_a_checkpoint_belongs_to_one_training(tmp_path: Path) -> None:
+    """Whatever a result depends on names the folder, so that nothing else resumes from it."""
+    config = replace(CONFIGS["ppo"], total_timesteps=128)
+
+    def folders(**changes: Any) -> int:
+        given = {
+            "config": config,
+            "market": market(),
+            "validation": market(9),
+            "trading": TRADING,
+            "seed": 7,
+            **changes,
+        }
+        train(view=VIEW, on_step=lambda *_: None, checkpoints=tmp_path, **given)
+        return len(list(tmp_path.iterdir()))
+
+    assert folders() == folders() == 1
+    changes: list[dict[str, Any]] = [
+        {"config": replace(config, gamma=0.9)},
+        {"config": CONFIGS["a2c"]},
+        {"market": market(1)},
+        {"market": market().between(None, market().timestamps[-1])},
+        {"validation": market(8)},
+        {"trading": replace(TRADING, fee_bps=1.0)},
+        {"seed": 8},
+    ]
+    for number, change in enumerate(changes, 2):
+        assert folders(**change) == number, change

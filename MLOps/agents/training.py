@@ -74,7 +74,7 @@ def train(
     learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
 
     def agent_of(network: PolicyNetwork) -> Agent:
-        return Agent(config, view, columns, network)
+        return Agent(config, trading, view, columns, network)
 
     def evaluate(network: PolicyNetwork) -> float:
         return float(np.mean([mean_reward(agent_of(network), span, trading) for span in spans]))
@@ -98,7 +98,7 @@ def train(
 
 def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
     """Reward a bar over the whole market, averaged over its accounts."""
-    return float(simulate(agent.policy, market, trading).rewards.mean())
+    return float(simulate(agent.policy(), market, trading).rewards.mean())
 
 
 def evaluation_spans(market: Market, trading: TradingConfig, episodes: int | None, seed: int) -> list[Market]:

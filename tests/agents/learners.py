@@ -12,23 +12,11 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from MLOps.trading.vector import TradingVecEnv
 from tests.agents.test_algorithms import TRADING, market
 
 ENVIRONMENTS = 4
-
-
-class MaskedVecEnv(TradingVecEnv):
-    """Allows half of the actions, in turn, and always the first."""
-
-    def action_masks(self) -> list[np.ndarray]:
-        bars = self._episodes.accounts["bar"]
-        return [(np.arange(9) % 2 == bar % 2) | (np.arange(9) == 0) for bar in bars]
-
-    def env_method(self, method_name: str, *_: Any, indices: VecEnvIndices = None, **__: Any) -> list[Any]:
-        return getattr(self, method_name)()
 
 
 def noise(kind: Callable[..., Any]) -> Any:
@@ -75,10 +63,9 @@ LEARNERS: dict[str, tuple[type[BaseAlgorithm], Literal["discrete", "weights"], d
 def learner(name: str) -> BaseAlgorithm:
     """The learner as it is before any step, whatever the generators were before."""
     kind, scheme, arguments = LEARNERS[name]
-    environment = MaskedVecEnv if kind is sb3_contrib.MaskablePPO else TradingVecEnv
     # Short episodes, so that some end between a checkpoint and the end.
     trading = replace(TRADING, scheme=scheme, episode_bars=30)
-    environments = environment(market(), trading, ENVIRONMENTS, seed=3)
+    environments = TradingVecEnv(market(), trading, ENVIRONMENTS, seed=3)
     policy = "MlpLstmPolicy" if kind is sb3_contrib.RecurrentPPO else "MlpPolicy"
     torch.set_num_threads(1)
     # A copy, since stable-baselines3 adds to policy_kwargs.

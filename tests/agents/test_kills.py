@@ -13,56 +13,61 @@ from typing import Any
 import pytest
 import torch._dynamo  # noqa: F401  the first optimiser imports it, which would take every killed process a second
 
-from MLOps.agents.checkpointing import Checkpointing
-from MLOps.agents.learner_state import Arrays, capture
+from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.training import train
-from MLOps.artifacts import content_hash, write_arrays, write_json
+from MLOps.artifacts import content_hash
+from MLOps.config.agents import AgentConfig, parse_agent
+from MLOps.config.trading import TradingConfig
 from MLOps.training.checkpoints import Checkpoints
-from tests.agents.learners import LEARNERS, learner
-from tests.agents.test_algorithms import CONFIGS, TRADING, VIEW, market
+from tests.agents.test_algorithms import TRADING, VIEW, market
 
 EVERY_STEPS = 128
 MOST_KILLS = ("ppo", "sac", "rainbow")
+
+ON_POLICY: dict[str, Any] = {"n_steps": 32}
+PPO: dict[str, Any] = {**ON_POLICY, "batch_size": 64, "n_epochs": 2}
+OFF_POLICY: dict[str, Any] = {"buffer_size": 800, "learning_starts": 100, "batch_size": 16, "train_freq": 4}
+OFF_POLICY |= {"learning_rate": 0.003}
+OWN: dict[str, dict[str, Any]] = {
+    "ppo": PPO,
+    "maskable_ppo": PPO,
+    "recurrent_ppo": {**PPO, "lstm_hidden_size": 8},
+    "a2c": ON_POLICY,
+    "trpo": {**ON_POLICY, "batch_size": 64, "n_critic_updates": 2},
+    "dqn": {**OFF_POLICY, "n_steps": 3, "target_update_interval": 40},
+    "qr_dqn": {**OFF_POLICY, "n_quantiles": 5, "target_update_interval": 40},
+    "ddpg": {**OFF_POLICY, "action_noise": {"kind": "ornstein_uhlenbeck"}},
+    "td3": {**OFF_POLICY, "action_noise": {"kind": "normal"}},
+    "tqc": {**OFF_POLICY, "n_quantiles": 5},
+}
+
+
+def config_of(kind: str, steps: int = 1024) -> AgentConfig:
+    common = {"kind": kind, "observe": ["column_0", "column_1"], "environments": 4, "net_arch": [8]}
+    common |= {"total_timesteps": steps, "evaluate_every_steps": 2 * EVERY_STEPS}
+    return parse_agent({**common, "checkpoint_every_steps": EVERY_STEPS, **OWN.get(kind, OFF_POLICY)}, "test")
+
+
+def rules_of(config: AgentConfig) -> TradingConfig:
+    return replace(TRADING, scheme=config.schemes[0])  # type: ignore[arg-type]
 
 
 def train_agent(kind: str, steps: int, folder: Path) -> None:
     """What the stage does: train, write the agent and the history."""
     history: list[Any] = []
-    config = replace(
-        CONFIGS[kind], total_timesteps=steps, evaluate_every_steps=2 * EVERY_STEPS, checkpoint_every_steps=EVERY_STEPS
-    )
+    config = config_of(kind, steps)
     agent, reward = train(
         config,
         VIEW,
         market(),
         market(9),
-        TRADING,
+        rules_of(config),
         7,
         lambda step, metrics: history.append([step, metrics]),
         folder / "checkpoints",
     )
     agent.save(folder / "result")
     (folder / "result" / "history.json").write_text(json.dumps([reward, history]))
-
-
-class NothingElse:
-    """A training that keeps nothing besides its learner."""
-
-    def capture(self) -> tuple[Arrays, dict[str, Any]]:
-        return {}, {}
-
-    def restore(self, arrays: Arrays, metadata: dict[str, Any]) -> None:
-        pass
-
-
-def train_learner(name: str, steps: int, folder: Path) -> None:
-    """Train a learner of stable-baselines3 or sb3-contrib by itself, and write its whole state."""
-    model = learner(name)
-    saving = Checkpointing(Checkpoints(folder / "checkpoints"), EVERY_STEPS, NothingElse())
-    model.learn(steps, saving, log_interval=None)  # type: ignore[arg-type]
-    arrays, metadata = capture(model)
-    write_arrays(folder / "result" / "state.safetensors", arrays)
-    write_json(folder / "result" / "state.json", metadata)
 
 
 def slowly(work: Callable[[str, int, Path], None], *arguments: Any, begun: Event, saved: Event) -> None:
@@ -112,15 +117,9 @@ def test_a_killed_agent_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", ALGORITHMS)
 def test_many_kills_of_an_agent_change_nothing(kind: str, tmp_path: Path) -> None:
     kill_and_compare(train_agent, kind, 20 if kind in MOST_KILLS else 5, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LEARNERS)
-def test_many_kills_of_a_learner_change_nothing(name: str, tmp_path: Path) -> None:
-    kill_and_compare(train_learner, name, 20 if name in MOST_KILLS else 5, tmp_path)
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +133,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path, monkeypatch: p
 def test_checkpoints_change_nothing(tmp_path: Path) -> None:
     histories: list[list[Any]] = [[], []]
     for history, folder in zip(histories, (None, tmp_path), strict=True):
-        config = replace(CONFIGS["a2c"], checkpoint_every_steps=EVERY_STEPS)
+        config = config_of("a2c")
         note = lambda step, metrics, to=history: to.append((step, dict(metrics)))  # noqa: E731
         agent, _ = train(config, VIEW, market(), market(9), TRADING, 7, note, folder)
         history.append(agent.network.parameters.tobytes())
@@ -143,7 +142,7 @@ def test_checkpoints_change_nothing(tmp_path: Path) -> None:
 
 def test_a_checkpoint_belongs_to_one_training(tmp_path: Path) -> None:
     """Whatever a result depends on names the folder, so that nothing else resumes from it."""
-    config = replace(CONFIGS["ppo"], total_timesteps=128)
+    config = config_of("ppo", 128)
 
     def folders(**changes: Any) -> int:
         given = {
@@ -160,7 +159,7 @@ def test_a_checkpoint_belongs_to_one_training(tmp_path: Path) -> None:
     assert folders() == folders() == 1
     changes: list[dict[str, Any]] = [
         {"config": replace(config, gamma=0.9)},
-        {"config": CONFIGS["a2c"]},
+        {"config": config_of("a2c", 128)},
         {"market": market(1)},
         {"market": market().between(None, market().timestamps[-1])},
         {"validation": market(8)},

@@ -10,10 +10,13 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch._dynamo  # noqa: F401  the first optimiser imports it, which would take every killed process a second
 
+from MLOps.agents import training
 from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.agents.policy import Agent
 from MLOps.agents.training import train
 from MLOps.artifacts import content_hash
 from MLOps.config.agents import AgentConfig, parse_agent
@@ -32,7 +35,7 @@ OWN: dict[str, dict[str, Any]] = {
     "ppo": PPO,
     "maskable_ppo": PPO,
     "recurrent_ppo": {**PPO, "lstm_hidden_size": 8},
-    "a2c": ON_POLICY,
+    "a2c": {"n_steps": 2},
     "trpo": {**ON_POLICY, "batch_size": 64, "n_critic_updates": 2},
     "dqn": {**OFF_POLICY, "n_steps": 3, "target_update_interval": 40},
     "qr_dqn": {**OFF_POLICY, "n_quantiles": 5, "target_update_interval": 40},
@@ -168,3 +171,48 @@ def test_a_checkpoint_belongs_to_one_training(tmp_path: Path) -> None:
     ]
     for number, change in enumerate(changes, 2):
         assert folders(**change) == number, change
+
+
+SELECTION = ("nothing", "best", "best_reward", "evaluated_at", "logged_at", "history")
+
+
+@pytest.mark.parametrize("part", SELECTION)
+def test_every_part_of_the_selection_is_needed(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out is as in a new training; then the kept weights or the history must differ."""
+    order: dict[bytes, float] = {}
+
+    def first_is_best(agent: Agent, *_: Any) -> float:
+        # So that the best weights can come from the checkpoint alone.
+        return order.setdefault(agent.network.parameters.tobytes(), -float(len(order)))
+
+    monkeypatch.setattr(training, "mean_reward", first_is_best)
+    train_agent("a2c", 2048, tmp_path / "undisturbed")
+
+    class KilledError(Exception):
+        """Stands for a kill within this process."""
+
+    save = Checkpoints.save
+
+    def save_and_stop(self: Checkpoints, step: int, *state: Any) -> None:
+        save(self, step, *state)
+        # Between two evaluations, and between two rows of the algorithm's metrics.
+        if step >= 9 * EVERY_STEPS:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_stop)
+        with pytest.raises(KilledError):
+            train_agent("a2c", 2048, tmp_path / "killed")
+    checkpoints = Checkpoints(next((tmp_path / "killed" / "checkpoints").iterdir()))
+    state = checkpoints.newest()
+    assert state is not None
+    arrays, metadata = state
+    if part == "best":
+        arrays["others.best.parameters"] = np.zeros_like(arrays["others.best.parameters"])
+    elif part != "nothing":
+        fresh = {"best_reward": -np.inf, "evaluated_at": 0, "logged_at": 0, "history": []}
+        metadata["others"][part] = fresh[part]
+    checkpoints.save(10**9, arrays, metadata)
+    train_agent("a2c", 2048, tmp_path / "killed")
+    same = content_hash(tmp_path / "killed" / "result") == content_hash(tmp_path / "undisturbed" / "result")
+    assert same == (part == "nothing")

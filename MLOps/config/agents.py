@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share
 
 Discount = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
@@ -18,7 +18,17 @@ CHOICES = ("targets", "discrete")
 NUMBERS = ("weights", "shares")
 
 # Parameters that are not stable-baselines3's.
-OWN = ("kind", "observe", "environments", "total_timesteps", "evaluate_every_steps", "precision")
+OWN = (
+    "kind",
+    "observe",
+    "environments",
+    "total_timesteps",
+    "evaluate_every_steps",
+    "evaluation_episodes",
+    "checkpoint_every_steps",
+    "replay_memory_share",
+    "precision",
+)
 
 
 @section
@@ -69,6 +79,9 @@ class _AgentConfig:
         observe: features of the bar that the agent observes, besides the forecasts and its account.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
+        evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
+            span.
+        checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
     """
 
     schemes: ClassVar[tuple[str, ...]]
@@ -78,6 +91,8 @@ class _AgentConfig:
     environments: Positive = 64
     total_timesteps: Positive
     evaluate_every_steps: Positive = 10_000
+    evaluation_episodes: Positive | None = None
+    checkpoint_every_steps: Positive = 20_000
     gamma: Discount = 0.99
     activation_fn: Activation = "relu"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -194,9 +209,14 @@ class _OffPolicyConfig(_AgentConfig):
 
     Every `train_freq` steps of all environments together are train_freq × environments transitions, after which
     `gradient_steps` updates follow; -1 makes as many updates as there were transitions.
+
+    Attributes:
+        replay_memory_share: largest share of the available memory that the replay buffer may need when full; a
+            checkpoint needs as much again while it is loaded.
     """
 
     buffer_size: Positive = 1_000_000
+    replay_memory_share: Share = 0.4
     learning_starts: Count = 100
     batch_size: Positive = 256
     train_freq: Positive = 1

@@ -16,8 +16,7 @@ from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
-from MLOps.predictors import PREDICTORS
-from MLOps.predictors.networks import NETWORKS
+from MLOps.predictors import predictor_modules
 
 PACKAGES = Path("requirements.txt")
 
@@ -40,9 +39,9 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
     if declared.name == "ingest":
         modules.append(SOURCES[params.data.source])
     elif declared.name in ("tune", "train_predictor"):
-        modules += _of_predictor(params.predictors[declared.variant].kind)
+        modules += predictor_modules(params.predictors[declared.variant].kind)
     elif declared.name == "validate_predictors":
-        modules += [module for config in params.predictors.values() for module in _of_predictor(config.kind)]
+        modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
     elif declared.name == "train_agent":
         modules.append(ALGORITHMS[params.agents[declared.variant].kind])
     return imported_files(*(module.partition(":")[0] for module in modules))
@@ -56,10 +55,6 @@ def used_files(stage: str, params: Params) -> list[Path]:
     if stage == "validate_data" and params.data.sentiment.enabled:
         return [Path(params.data.sentiment.path)]
     return []
-
-
-def _of_predictor(kind: str) -> list[str]:
-    return [PREDICTORS[kind], *([NETWORKS[kind]] if kind in NETWORKS else [])]
 
 
 if __name__ == "__main__":

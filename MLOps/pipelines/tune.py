@@ -1,6 +1,5 @@
 """The parameters of one predictor: as params.yaml has them, or the best that a search finds around them."""
 
-import json
 import shutil
 import sys
 from dataclasses import asdict
@@ -13,11 +12,11 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
+from MLOps.pipelines.declaration import as_json
 from MLOps.pipelines.stage import Stage
-from MLOps.predictors import PREDICTORS
+from MLOps.predictors import predictor_modules
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
-from MLOps.predictors.networks import NETWORKS
 from MLOps.training.determinism import seed_torch
 from MLOps.training.seeds import derive_seed
 
@@ -25,7 +24,7 @@ from MLOps.training.seeds import derive_seed
 def main() -> None:
     name = sys.argv[1]
     params = load_params()
-    values = json.loads(json.dumps(asdict(params.predictors[name])))
+    values = as_json(params.predictors[name])
     if not params.search.trials or not params.search.spaces.get(name):
         write_json(paths.TUNED / f"{name}.json", values)
         write_json(paths.RECORDS / "tune" / name / "trials.json", [])
@@ -49,8 +48,8 @@ def search(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
     seed_torch(seed, stage.params.threads)
     checkpoints = paths.CHECKPOINTS / "tune" / name
     bounds = {key: asdict(value) for key, value in space.items()}
-    modules = [place.partition(":")[0] for place in (PREDICTORS[values["kind"]], NETWORKS.get(values["kind"], ""))]
-    study = value_hash([values, bounds, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
+    code = code_hash(*predictor_modules(values["kind"]))
+    study = value_hash([values, bounds, stage.record.inputs, seed, stage.params.threads, code])
     searching = Search(study[:32], space, paths.SEARCH / f"{name}.db", derive_seed(seed, "search", name))
     trials: list[Finished] = []
 

@@ -46,7 +46,7 @@ def main() -> None:
             rows = np.flatnonzero(windows.whole & in_validation)
             seed = derive_seed(stage.params.seed, "explain", name)
             explained = predictor.explain(windows, rows, labels["label"].to_numpy()[rows], seed)
-            draw(stage, name, tables[name], validation, explained, feature_names)
+            draw(stage, name, tables[name], validation, explained, names, feature_names)
 
         use = stage.params.validation.use
         train = labels[splits.train.labelled(labels)]
@@ -91,14 +91,13 @@ def draw(
     signals: pd.DataFrame,
     validation: pd.DataFrame,
     explained: Mapping[str, np.ndarray],
+    names: tuple[str, ...],
     feature_names: tuple[str, ...],
 ) -> None:
     """The plots of one predictor: training, forecasts and explanations."""
     history = pd.read_csv(paths.HISTORY / "train_predictor" / name / "history.csv", index_col="step")
     plots.training_plot(history, stage.artifact(f"{name}/training.png"))
-    plots.confusion_plot(
-        confusion(signals, validation), class_names(stage.params.labels), stage.artifact(f"{name}/confusion.png")
-    )
+    plots.confusion_plot(confusion(signals, validation), names, stage.artifact(f"{name}/confusion.png"))
     plots.calibration_plot({name: signals}, validation, stage.artifact(f"{name}/calibration.png"))
     plots.explanation_plots(explained, feature_names, stage.record.folder / name)
 

@@ -12,3 +12,8 @@ PREDICTORS: dict[str, str] = {
     "gradient_boosting": "MLOps.predictors.gradient_boosting:GradientBoostingPredictor",
     **dict.fromkeys(NETWORKS, "MLOps.predictors.network:NetworkPredictor"),
 }
+
+
+def predictor_modules(kind: str) -> list[str]:
+    """The modules of a kind: its class's, and of a network the architecture's."""
+    return [place.partition(":")[0] for place in (PREDICTORS[kind], NETWORKS.get(kind)) if place]

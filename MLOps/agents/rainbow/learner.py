@@ -1,109 +1,80 @@
 """Rainbow DQN on stable-baselines3's DQN, whose rollouts, callbacks and target updates it keeps."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from stable_baselines3 import DQN
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from MLOps.agents.algorithms.exploration import ExploresByEnvironment
 from MLOps.agents.rainbow.distribution import project, support_bound
 from MLOps.agents.rainbow.network import RainbowNetwork, RainbowPolicy
 from MLOps.agents.rainbow.replay import PrioritizedReplay
 
 
-class Rainbow(DQN):
+class Rainbow(ExploresByEnvironment, DQN):
     """DQN with double Q-learning, duelling noisy networks, prioritised n-step replay and C51.
 
-    The noise of the networks is the whole of exploration after the `learning_starts` random steps: each environment
-    acts under its own draw, anew at every step, where DQN's epsilon is one draw for all. An update has one draw for
-    the online network, one for the target network and one for the choice of the next action, each shared by the batch
-    (Fortunato et al., 2018, section 3.1).
+    After the `learning_starts` random steps each environment acts under its own draw of the networks' noise, anew at
+    every step; DQN's epsilon, drawn for each environment too, is added to it. An update has one draw for the online
+    network, one for the target network and one for the choice of the next action, each shared by the batch (Fortunato
+    et al., 2018, section 3.1).
 
     A transition is replayed gradient_steps · batch_size / (train_freq · environments) times on average, where
     `train_freq` counts steps of all environments at once; Nature's DQN has 8.
     """
 
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": RainbowPolicy}
     replay_buffer: PrioritizedReplay  # type: ignore[assignment]
     q_net: RainbowNetwork  # type: ignore[assignment]
     q_net_target: RainbowNetwork  # type: ignore[assignment]
 
     def __init__(
         self,
+        policy: str,
         env: VecEnv,
         *,
-        learning_rate: Any,
-        buffer_size: int,
-        learning_starts: int,
-        batch_size: int,
-        tau: float,
-        gamma: float,
-        train_freq: int,
-        gradient_steps: int,
         n_steps: int,
-        target_update_interval: int,
-        max_grad_norm: float,
-        net_arch: list[int],
-        n_atoms: int,
         v_max: float | None,
-        sigma0: float,
         prioritized_replay_alpha: float,
         prioritized_replay_beta0: float,
+        gamma: float,
         seed: int,
-        device: str = "cpu",
-        activation_fn: type[nn.Module] = nn.ReLU,
+        **arguments: Any,
     ) -> None:
         """Args:
         v_max: the support of returns is [-v_max, v_max]; None chooses it from the rewards of the `learning_starts`
             random steps, see `support_bound`.
+        arguments: those of DQN; `policy_kwargs` those of `RainbowPolicy`.
         """
         self._v_max, self._beta0 = v_max, prioritized_replay_beta0
+        replay = {"n_steps": n_steps, "gamma": gamma, "alpha": prioritized_replay_alpha, "seed": seed}
         super().__init__(
-            RainbowPolicy,
+            policy,
             env,
-            learning_rate=learning_rate,
-            buffer_size=buffer_size,
-            learning_starts=learning_starts,
-            batch_size=batch_size,
-            tau=tau,
             gamma=gamma,
-            train_freq=train_freq,
-            gradient_steps=gradient_steps,
-            replay_buffer_class=PrioritizedReplay,  # type: ignore[arg-type]
-            replay_buffer_kwargs={
-                "n_steps": n_steps,
-                "gamma": gamma,
-                "alpha": prioritized_replay_alpha,
-                "seed": seed,
-            },
-            target_update_interval=target_update_interval,
-            exploration_initial_eps=0.0,
-            exploration_final_eps=0.0,
-            max_grad_norm=max_grad_norm,
-            policy_kwargs={
-                "net_arch": net_arch,
-                "activation_fn": activation_fn,
-                "n_atoms": n_atoms,
-                "v_max": 1.0 if v_max is None else v_max,
-                "sigma0": sigma0,
-            },
             seed=seed,
-            device=device,
+            replay_buffer_class=PrioritizedReplay,  # type: ignore[arg-type]
+            replay_buffer_kwargs=replay,
+            **arguments,
         )
 
-    def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
-    ) -> tuple[np.ndarray, Any]:
-        """The policy's actions, without DQN's epsilon."""
-        return self.policy.predict(observation, state, episode_start, deterministic)
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self._v_max is not None:
+            self._set_support(self._v_max)
+
+    def _set_support(self, bound: float) -> None:
+        for network in (self.q_net, self.q_net_target):
+            network.support.copy_(torch.linspace(-bound, bound, network.n_atoms))
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the online network `gradient_steps` times, and the priorities of what was replayed."""
         if self._v_max is None and self._n_updates == 0:
-            bound = support_bound(self.replay_buffer.rewards, self.gamma)
-            for network in (self.q_net, self.q_net_target):
-                network.support.copy_(torch.linspace(-bound, bound, network.n_atoms))
+            self._set_support(support_bound(self.replay_buffer.rewards, self.gamma))
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         # Annealed linearly to full correction at the end of training (Schaul et al., 2016, section 3.4).
@@ -121,7 +92,8 @@ class Rainbow(DQN):
             loss = (weights * cross_entropy).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            if self.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
             # The Kullback-Leibler divergence, which is 0 where the target is met (Hessel et al., 2018).
             divergence = cross_entropy.detach() + torch.xlogy(target, target).sum(dim=1)

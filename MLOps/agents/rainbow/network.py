@@ -31,7 +31,6 @@ class RainbowNetwork(BasePolicy):
         net_arch: list[int],
         activation_fn: type[nn.Module],
         n_atoms: int,
-        v_max: float,
         sigma0: float,
         normalize_images: bool = True,
     ) -> None:
@@ -47,7 +46,7 @@ class RainbowNetwork(BasePolicy):
         self.value = NoisyLinear(hidden, n_atoms, sigma0)
         self.advantage = NoisyLinear(hidden, self.n_actions * n_atoms, sigma0)
         self.support: torch.Tensor
-        self.register_buffer("support", torch.linspace(-v_max, v_max, n_atoms))
+        self.register_buffer("support", torch.linspace(-1, 1, n_atoms))
 
     def logits(self, observations: torch.Tensor, draws: int) -> torch.Tensor:
         """(n, actions, atoms); `draws` of the noise as in `NoisyLinear.forward`."""
@@ -76,8 +75,8 @@ class RainbowNetwork(BasePolicy):
 class RainbowPolicy(DQNPolicy):
     """stable-baselines3's DQN policy with `RainbowNetwork` for both of its networks."""
 
-    def __init__(self, *args: Any, n_atoms: int, v_max: float, sigma0: float, **kwargs: Any) -> None:
-        self._own: dict[str, Any] = {"n_atoms": n_atoms, "v_max": v_max, "sigma0": sigma0}
+    def __init__(self, *args: Any, n_atoms: int, sigma0: float, **kwargs: Any) -> None:
+        self._own: dict[str, Any] = {"n_atoms": n_atoms, "sigma0": sigma0}
         super().__init__(*args, **kwargs)
 
     def make_q_net(self) -> Any:

@@ -18,7 +18,7 @@ def replay_of(steps: int, environments: int, **changes: Any) -> PrioritizedRepla
 
 
 def fill(replay: PrioritizedReplay, rewards: Any, ends: dict[tuple[int, int], bool], first: int = 0) -> None:
-    """Steps (T, N) whose observation is 10 · time + environment; the last one of an episode is followed by its negative.
+    """Steps (T, N) whose observation is 10 · time + environment; after an episode its negative follows.
 
     Args:
         ends: by time and environment, whether the end is a truncation.
@@ -71,7 +71,9 @@ def test_returns_are_those_of_a_simple_loop_also_when_the_ring_is_full(n_steps: 
     generator = np.random.default_rng(n_steps)
     replay, time_steps = replay_of(7, 4, n_steps=n_steps, gamma=0.9), 24
     rewards = generator.normal(size=(time_steps, 4)).astype(np.float32)
-    ends = {(t, e): bool(generator.integers(2)) for t in range(time_steps) for e in range(4) if generator.random() < 0.2}
+    ends = {
+        (t, e): bool(generator.integers(2)) for t in range(time_steps) for e in range(4) if generator.random() < 0.2
+    }
     fill(replay, rewards, ends)
     found = drawn(replay)
     assert set(found) == {(t, e) for t in range(time_steps - 7, time_steps) for e in range(4)}

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "n_steps": 3,
     "target_update_interval": 400,
     "max_grad_norm": 10.0,
+    "exploration_fraction": 1.0,
     "exploration_initial_eps": 0.0,
     "exploration_final_eps": 0.0,
     "v_max": None,
@@ -110,6 +111,7 @@ def bits(learner: Rainbow) -> bytes:
     return b"".join(tensor.numpy().tobytes() for tensor in learner.policy.state_dict().values())
 
 
+@pytest.mark.slow
 def test_values_and_choices_near_those_of_dynamic_programming() -> None:
     """Terminations, truncations, n-step returns and the support chosen from the rewards must all be right for it."""
     learner = learner_of(gradient_steps=2)
@@ -207,7 +209,8 @@ def test_a_seed_gives_the_same_bytes_and_every_setting_counts() -> None:
     changes |= {"target_update_interval": 80, "max_grad_norm": 0.01, "net_arch": [8], "n_atoms": 11, "v_max": 2.0}
     changes |= {"sigma0": 0.1, "prioritized_replay_alpha": 0.2, "prioritized_replay_beta0": 0.9}
     changes |= {"exploration_initial_eps": 1.0, "exploration_final_eps": 0.5}
-    assert set(changes) == {*SETTINGS, *OF_POLICY}
+    # The fraction shapes the way from the first epsilon to the last, which here are both 0.
+    assert set(changes) == {*SETTINGS, *OF_POLICY} - {"exploration_fraction"}
     for name, value in changes.items():
         assert learnt(**{name: value}) != plain, name
 

@@ -26,6 +26,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 OF_POLICY = (
     *("net_arch", "activation_fn", "log_std_init", "ortho_init", "n_critics", "n_quantiles"),
     *("lstm_hidden_size", "enable_critic_lstm", "batch_norm_momentum", "renorm_warmup_steps"),
+    *("n_atoms", "sigma0"),
 )
 
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from MLOps.trading.vector import TradingVecEnv
-from tests.agents.test_algorithms import TRADING, market
+from tests.agents.trainings import TRADING, market
 
 ENVIRONMENTS = 4
 

@@ -1,7 +1,6 @@
 """The contract that every algorithm keeps: what decides is what was learnt, and a seed is the whole of chance."""
 
 from dataclasses import fields, replace
-from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -12,87 +11,13 @@ import torch
 
 from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.contract import Algorithm
-from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.agents.training import mean_reward, train
 from MLOps.artifacts import content_hash
-from MLOps.config.agents import (
-    OWN,
-    A2CConfig,
-    ActionNoise,
-    AgentConfig,
-    CrossQConfig,
-    DDPGConfig,
-    DQNConfig,
-    LinearSchedule,
-    MaskablePPOConfig,
-    PPOConfig,
-    QRDQNConfig,
-    RecurrentPPOConfig,
-    SACConfig,
-    TD3Config,
-    TQCConfig,
-    TRPOConfig,
-)
-from MLOps.config.trading import TradingConfig
-from MLOps.features.scaler import Scaler
-from MLOps.trading import Market, distinct_actions, observation_columns
+from MLOps.config.agents import OWN, ActionNoise, LinearSchedule
+from MLOps.trading import distinct_actions, observation_columns
 from MLOps.trading.vector import TradingVecEnv
-from tests.evaluation.price_markets import market_of, random_walk
-
-SHARED: dict[str, Any] = {
-    "observe": ("column_0", "column_1"),
-    "environments": 4,
-    "total_timesteps": 1024,
-    "learning_rate": 0.003,
-    "gamma": 0.95,
-    "net_arch": (16, 8),
-    "evaluate_every_steps": 256,
-}
-ON_POLICY: dict[str, Any] = {**SHARED, "n_steps": 32}
-PPO: dict[str, Any] = {**ON_POLICY, "batch_size": 64, "n_epochs": 2}
-OFF_POLICY: dict[str, Any] = {**SHARED, "buffer_size": 2000, "learning_starts": 64, "batch_size": 32, "train_freq": 4}
-Q_LEARNING: dict[str, Any] = {**OFF_POLICY, "target_update_interval": 128, "exploration_fraction": 0.5}
-CONFIGS: dict[str, AgentConfig] = {
-    "ppo": PPOConfig(kind="ppo", **PPO),
-    "maskable_ppo": MaskablePPOConfig(kind="maskable_ppo", **PPO),
-    "recurrent_ppo": RecurrentPPOConfig(kind="recurrent_ppo", lstm_hidden_size=8, **PPO),
-    "a2c": A2CConfig(kind="a2c", **ON_POLICY),
-    "trpo": TRPOConfig(kind="trpo", batch_size=64, **ON_POLICY),
-    "dqn": DQNConfig(kind="dqn", **Q_LEARNING),
-    "qr_dqn": QRDQNConfig(kind="qr_dqn", n_quantiles=5, **Q_LEARNING),
-    "ddpg": DDPGConfig(kind="ddpg", action_noise=ActionNoise(), **OFF_POLICY),
-    "td3": TD3Config(kind="td3", action_noise=ActionNoise(kind="ornstein_uhlenbeck"), **OFF_POLICY),
-    "sac": SACConfig(kind="sac", **OFF_POLICY),
-    "tqc": TQCConfig(kind="tqc", n_quantiles=5, **OFF_POLICY),
-    "crossq": CrossQConfig(kind="crossq", renorm_warmup_steps=10, **OFF_POLICY),
-}
-EPISODES: dict[str, Any] = {"episode_bars": 50}
-RULES: dict[str, TradingConfig] = {
-    "targets": TradingConfig(targets=(-1.0, -0.5, 0.0, 0.5, 1.0), allow_short=True, **EPISODES),
-    "discrete": TradingConfig(scheme="discrete", allow_short=True, **EPISODES),
-    "weights": TradingConfig(scheme="weights", allow_short=True, **EPISODES),
-    "portfolio": TradingConfig(scheme="weights", account="portfolio", allow_short=True, **EPISODES),
-    "shares": TradingConfig(scheme="shares", account="portfolio", **EPISODES),
-}
-CASES = [(kind, rules) for kind in CONFIGS for rules in RULES if RULES[rules].scheme in CONFIGS[kind].schemes]
-VIEW = MarketView(
-    SHARED["observe"], (), Scaler(np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
-)
-
-
-@cache
-def market(seed: int = 0) -> Market:
-    """Random walks beside the next return, blurred, and noise."""
-    closes = random_walk(seed, symbols=2, bars=300)
-    ahead = np.diff(np.log(closes), axis=1, append=np.nan) / 0.01
-    noise = np.random.default_rng([seed, 1]).standard_normal((2, *closes.shape))
-    return market_of(closes, observed=np.stack([np.nan_to_num(ahead) + noise[0], noise[1]], axis=2))
-
-
-def suited(kind: str) -> str:
-    """The first rules in which an algorithm can act."""
-    return next(rules for own, rules in CASES if own == kind)
+from tests.agents.trainings import CASES, CONFIGS, RULES, VIEW, market, suited
 
 
 def trained(kind: str, rules: str, seed: int, folder: Path) -> tuple[Agent, list[Any], str]:
@@ -189,7 +114,7 @@ CHANGED: dict[str, Any] = {
     "buffer_size": 100,
     "learning_starts": 128,
     "train_freq": 2,
-    "gradient_steps": 2,
+    "gradient_steps": 4,
     "tau": 0.5,
     "target_update_interval": 64,
     "exploration_fraction": 0.2,
@@ -205,6 +130,11 @@ CHANGED: dict[str, Any] = {
     "top_quantiles_to_drop_per_net": 1,
     "batch_norm_momentum": 0.5,
     "renorm_warmup_steps": 100_000,
+    "n_atoms": 11,
+    "v_max": 3.0,
+    "sigma0": 0.1,
+    "prioritized_replay_alpha": 0.9,
+    "prioritized_replay_beta0": 0.9,
 }
 # Of a search along a line whose first step is taken.
 WITHOUT_EFFECT = ("line_search_shrinking_factor", "line_search_max_iter")
@@ -228,7 +158,9 @@ def test_every_parameter_reaches_the_learner(kind: str) -> None:
     np.testing.assert_array_equal(learnt(), plain)
     for field in fields(CONFIGS[kind]):
         name, present = field.name, getattr(CONFIGS[kind], field.name)
-        if name in OWN or name == "device" or name in WITHOUT_EFFECT:
+        # Without epsilon, which Rainbow has not by default, there is nothing to schedule.
+        unused = (*OWN, *WITHOUT_EFFECT, "device", *(["exploration_fraction"] if kind == "rainbow" else []))
+        if name in unused:
             continue
         value = not present if isinstance(present, bool) else CHANGED[name]
         assert present != value, name

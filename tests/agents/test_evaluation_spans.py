@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from MLOps.agents.training import evaluation_spans, mean_reward, train
-from tests.agents.test_algorithms import CONFIGS, TRADING, VIEW, market
+from tests.agents.trainings import CONFIGS, TRADING, VIEW, market
 
 
 def test_episodes_are_drawn_within_the_market_and_by_the_seed() -> None:

@@ -22,7 +22,7 @@ from MLOps.artifacts import content_hash
 from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.config.trading import TradingConfig
 from MLOps.training.checkpoints import Checkpoints
-from tests.agents.test_algorithms import TRADING, VIEW, market
+from tests.agents.trainings import TRADING, VIEW, market
 
 EVERY_STEPS = 128
 MOST_KILLS = ("ppo", "sac", "rainbow")

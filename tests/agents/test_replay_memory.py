@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from MLOps.agents.replay_memory import check_replay_memory, transition_bytes
 from MLOps.errors import UserError
 from MLOps.trading.vector import TradingVecEnv
-from tests.agents.test_algorithms import TRADING, market
+from tests.agents.trainings import TRADING, market
 
 Scheme = Literal["discrete", "weights"]
 

@@ -185,7 +185,7 @@ def _measure_rss(n_envs: int, sender: Any) -> None:
     before = psutil.Process().memory_info().rss
     env = TradingVecEnv(source, TradingConfig(), n_envs)
     env.reset()
-    actions = np.random.default_rng(0).integers(0, 9, n_envs)
+    actions = np.random.default_rng(0).integers(0, len(TradingConfig().targets), n_envs)
     for _ in range(300):
         env.step(actions)
     sender.send((psutil.Process().memory_info().rss - before) / MIB)

@@ -24,6 +24,7 @@ The file is flat:
 - `ppo_fps_same`, `ratio_ppo_finrl_same`: PPO at FinRL's setting, 2 048 frames a rollout, batch 128, 10 epochs; for
   FinRL with the one environment that it makes by itself or with 16, whichever is faster.
 - `ppo_fps_ours`, `ratio_ppo_finrl_ours`: our PPO at 64 environments, batch 2 048 and 5 epochs, against the same FinRL.
+- `ppo_fps_masked`: the same with MaskablePPO and the nine actions; all others choose target positions.
 
 Networks this small train fastest on one thread, so all of them do.
 """
@@ -44,6 +45,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
@@ -191,9 +193,11 @@ def _measure_rss(n_envs: int, sender: Any) -> None:
     sender.send((psutil.Process().memory_info().rss - before) / MIB)
 
 
-def ppo_frames_per_second(env: VecEnv, settings: dict[str, Any], rollouts: int) -> float:
+def ppo_frames_per_second(
+    env: VecEnv, settings: dict[str, Any], rollouts: int, algorithm: type[PPO | MaskablePPO] = PPO
+) -> float:
     """Frames per second of training a [64, 64] network, after one rollout to warm up."""
-    model = PPO("MlpPolicy", env, policy_kwargs={"net_arch": [64, 64]}, device="cpu", seed=0, **settings)
+    model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [64, 64]}, device="cpu", seed=0, **settings)
     frames = settings["n_steps"] * env.num_envs
     model.learn(frames)
     start = time.perf_counter()
@@ -256,6 +260,9 @@ def main() -> None:
     figures["ppo_fps_same"] = same = report("ours", "FinRL's, 16 x 128", rate)
     rate = ppo_frames_per_second(TradingVecEnv(ours, config, 64), OUR_PPO, rollouts=16)
     figures["ppo_fps_ours"] = best_of_ours = report("ours", "ours, 64 x 128", rate)
+    nine = TradingVecEnv(ours, TradingConfig(scheme="discrete", episode_bars=252), 64)
+    rate = ppo_frames_per_second(nine, OUR_PPO, rollouts=16, algorithm=MaskablePPO)
+    figures["ppo_fps_masked"] = report("ours", "nine actions, mask, 64 x 128", rate)
     figures["ratio_ppo_finrl_same"] = figures["ratio_ppo_finrl_ours"] = None
     make = finrl(BARS, options.finrl)
     if make is not None:

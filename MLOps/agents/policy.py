@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
@@ -12,7 +13,7 @@ from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
-from MLOps.trading import distinct_actions
+from MLOps.trading import Market, distinct_actions, portfolio_symbols
 from MLOps.trading.simulation import Policy
 
 
@@ -32,6 +33,19 @@ class Agent:
     view: MarketView
     columns: tuple[str, ...]
     network: PolicyNetwork
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of a portfolio in the order of its actions; none for accounts of one symbol."""
+        return portfolio_symbols(self.columns)
+
+    def market(self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame) -> Market:
+        """The market that the agent observes and trades; that of a portfolio has the portfolio's symbols only.
+
+        Raises:
+            UserError: a symbol of the portfolio has no bars.
+        """
+        return Market.from_tables(bars, self.view.observe(features, signals), only=self.symbols or None)
 
     def decide(self, observations: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The most likely action of each observation.

@@ -151,7 +151,7 @@ class TradingModel:
         trading = replace(trading, scheme=scheme, account=self.trading.account)
         features = self.pipeline.compute(bars)
         signals = self.signals(features, span.rows(features["timestamp"]))
-        market = Market.from_tables(bars, self.agent.view.observe(features, signals))
+        market = self.agent.market(bars, features, signals)
         return simulate(self.agent.policy(), market.between(span.start, span.end), trading)
 
     def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:

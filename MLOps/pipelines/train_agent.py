@@ -35,7 +35,12 @@ def main() -> None:
         left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]
         training = splits.train.rows(features["timestamp"])
         view = MarketView.fit(config.observe, ensemble.forecasters, features, training, left_out)
-        market = Market.from_tables(bars, view.observe(features, signals))
+        observed = view.observe(features, signals)
+        only = None
+        if stage.params.trading.account == "portfolio":
+            # The network has inputs and outputs of its own for each symbol; without a bar to train on they stay random.
+            only = observed.loc[splits.train.rows(observed["timestamp"]), "symbol"].unique()
+        market = Market.from_tables(bars, observed, only=only)
         validation = market.between(splits.validation.start, splits.validation.end)
         agent, reward = train(
             config,

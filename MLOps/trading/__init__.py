@@ -1,7 +1,16 @@
 """The market and its trading accounts: one compiled kernel for training, backtest and serving."""
 
-from MLOps.trading.account import Account, Action, distinct_actions, observation_columns, observe, target_shares
+from MLOps.trading.account import (
+    Account,
+    Action,
+    distinct_actions,
+    observation_columns,
+    observe,
+    portfolio_symbols,
+    target_shares,
+)
 from MLOps.trading.market import Market
+from MLOps.trading.portfolio import PortfolioAccount, observe_portfolio, portfolio_target_shares
 from MLOps.trading.simulation import Ledger, replay, simulate
 
 __all__ = [
@@ -9,9 +18,13 @@ __all__ = [
     "Action",
     "Ledger",
     "Market",
+    "PortfolioAccount",
     "distinct_actions",
     "observation_columns",
     "observe",
+    "observe_portfolio",
+    "portfolio_symbols",
+    "portfolio_target_shares",
     "replay",
     "simulate",
     "target_shares",

@@ -1,5 +1,6 @@
 """Actions, observation columns and order sizing of a single-asset account."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -33,6 +34,7 @@ class Action(IntEnum):
 
 
 HOLDING_NAMES = ("position", "unrealised_pnl", "holding_bars")
+OBSERVABLE_NAME = ".observable"
 
 
 def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]:
@@ -49,8 +51,13 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
         names = [*asset, "cash_ratio"]
     else:
         names = [f"{symbol}.{name}" for symbol in market.symbols for name in asset]
-        names += ["cash_ratio", *(f"{symbol}.observable" for symbol in market.symbols)]
+        names += ["cash_ratio", *(f"{symbol}{OBSERVABLE_NAME}" for symbol in market.symbols)]
     return {name: column for column, name in enumerate(names)}
+
+
+def portfolio_symbols(columns: Iterable[str]) -> tuple[str, ...]:
+    """The symbols of a portfolio in order, from the `columns` of its observation; none for an account of one symbol."""
+    return tuple(name.removesuffix(OBSERVABLE_NAME) for name in columns if name.endswith(OBSERVABLE_NAME))
 
 
 def distinct_actions(observations: NDArray[np.float32], config: TradingConfig) -> NDArray[np.bool_]:

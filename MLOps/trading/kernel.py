@@ -334,6 +334,14 @@ def place_actions(action, account, holdings, prices, details, flags, bar, arriva
 
 
 @compiled
+def fill_decision(action, turbulence, accounts, holdings, prices, details, flags, rules):
+    """Fill the orders of a decision `action` (A,) at the first of two bars in the move to the second, for the only one
+    of `accounts`."""
+    stopped = turbulence >= rules[0]["turbulence_stop"]
+    place_actions(action, accounts[0], holdings[0], prices, details, flags, 0, 1, stopped, rules[0])
+
+
+@compiled
 def place_wish(value, account, holding, prices, details, arrival, rules):
     """Place the holding's wish and reset it; returns the change of `value`, the value of all holdings."""
     price = reference_price(holding, prices, arrival, rules)
@@ -714,6 +722,17 @@ def observe_decision(cash, shares, entry_price, holding_bars, price, out):
     equity = cash + shares * price
     observe_holding(shares, entry_price, holding_bars, price, equity, out)
     out[HOLDING_COLUMNS] = cash_ratio(cash, equity)
+
+
+@compiled
+def observe_portfolio(accounts, holdings, observations, flags, rules, out):
+    """Value the only one of `accounts`, a portfolio, at the last closes of its holdings; write its observation at the
+    only bar of `observations` and `flags` to `out` (D,)."""
+    value = 0.0
+    for a in range(holdings.shape[1]):
+        value += holdings[0, a]["shares"] * holdings[0, a]["price"]
+    accounts[0]["equity"] = accounts[0]["cash"] + value
+    observe(accounts[0], holdings[0], observations, flags, rules[0], out)
 
 
 # Batches -----------------------------------------------------------------------------------------------------------

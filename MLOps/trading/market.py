@@ -1,5 +1,6 @@
 """The market: prices and observations of all symbols as one read-only block shared by all accounts."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -111,7 +112,11 @@ class Market:
 
     @classmethod
     def from_tables(
-        cls, bars: pd.DataFrame, observations: pd.DataFrame, turbulence: pd.Series | None = None
+        cls,
+        bars: pd.DataFrame,
+        observations: pd.DataFrame,
+        turbulence: pd.Series | None = None,
+        only: Iterable[str] | None = None,
     ) -> "Market":
         """Build the block from long tables.
 
@@ -121,10 +126,11 @@ class Market:
             observations: `timestamp`, `symbol` and one float column per observation, in the order to be kept; where a
                 row is missing, the symbol is not observable.
             turbulence: indexed by timestamp; NaN for bars without a value.
+            only: the symbols of the market; None for all that have bars.
 
         Raises:
-            UserError: for a missing column, duplicate keys, observations without a bar, or arrays that `Market`
-                refuses.
+            UserError: for a missing column, duplicate keys, observations without a bar, one of `only` without bars, or
+                arrays that `Market` refuses.
         """
         names = [column for column in observations.columns if column not in KEYS]
         for table, wanted, label in ((bars, KEYS + OHLC, "bars"), (observations, KEYS, "observations")):
@@ -138,6 +144,11 @@ class Market:
                     f"market: {label} must be unique by timestamp and symbol; {int(duplicates.sum())} duplicates, "
                     f"first {first['symbol']} {first['timestamp']}"
                 )
+        if only is not None:
+            wanted = set(only)
+            bars, observations = bars[bars["symbol"].isin(wanted)], observations[observations["symbol"].isin(wanted)]
+            if absent := sorted(wanted - set(bars["symbol"])):
+                raise UserError(f"market: expected bars of {', '.join(sorted(wanted))}, found none of {absent[0]}")
         if bars.empty:
             raise UserError("market: expected bars, found none")
         symbols = np.unique(bars["symbol"].to_numpy(dtype=str))

@@ -23,6 +23,7 @@ from mlflow.pyfunc import PythonModel
 from pydantic import Field
 
 from MLOps.config.schema import parse, section
+from MLOps.deployment.decisions import PORTFOLIO
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
 from MLOps.trading import Account
@@ -31,15 +32,17 @@ from MLOps.training.determinism import seed_torch
 
 @section
 class Position:
-    """One account in the parameter `positions`: {"AAPL": {"shares": 10, "entry_price": 52.5, …}}.
+    """One position in the parameter `positions`: {"AAPL": {"shares": 10, "entry_price": 52.5, …}}.
 
-    Without an entry price the position counts as entered at the newest close.
+    Without an entry price the position counts as entered at the newest close. A position of a portfolio has no cash and
+    no state of its own.
     """
 
     shares: float
     cash: float | None = None
     entry_price: Annotated[float, Field(gt=0)] | None = None
     holding_bars: Annotated[int, Field(ge=0)] = 0
+    state: tuple[float, ...] | None = None
 
 
 class ServingModel(PythonModel):
@@ -54,34 +57,68 @@ class ServingModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         params = params or {}
+        is_portfolio = bool(self._model.agent.symbols)
         try:
             cash = params.get("cash")
             cash = self._model.trading.initial_cash if cash is None else float(cash)
-            if not (math.isfinite(cash) and cash >= 0):
+            # A portfolio may owe what fees and forced exits took.
+            if not (math.isfinite(cash) and (is_portfolio or cash >= 0)):
                 raise UserError(f"cash: expected money of at least 0, found {cash}; correct it")
-            return self._model.decide(model_input, cash, _accounts(params.get("positions") or "{}", cash))
+            given = _positions(params.get("positions") or "{}")
+            states = {symbol: own.state for symbol, own in given.items() if own.state is not None}
+            if is_portfolio:
+                _refuse_own_accounts(given)
+                states = _portfolio_state(params.get("agent_state") or "null")
+            return self._model.decide(model_input, cash, _accounts(given, cash), states)
         except UserError as error:
             raise _bad_request(str(error)) from None
 
 
-def _accounts(text: str, cash: float) -> dict[str, Account]:
-    """The accounts in the JSON text of the parameter `positions`: by symbol, a number of shares or a `Position`."""
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise UserError(f'positions: expected JSON, as {{"AAPL": 10}}, found {text!r}: {error}') from None
+def _positions(text: str) -> dict[str, Position]:
+    """The JSON text of the parameter `positions`: by symbol, a number of shares or a `Position`."""
+    values = _json(text, "positions", '{"AAPL": 10}')
     if not isinstance(values, dict):
         raise UserError(f'positions: expected a JSON object by symbol, found {text!r}; write {{"AAPL": 10}}')
-    accounts = {}
-    for symbol, value in values.items():
-        given = parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
-        accounts[symbol] = Account(
+    return {
+        symbol: parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
+        for symbol, value in values.items()
+    }
+
+
+def _accounts(positions: dict[str, Position], cash: float) -> dict[str, Account]:
+    return {
+        symbol: Account(
             cash=cash if given.cash is None else given.cash,
             shares=given.shares,
             entry_price=math.nan if given.entry_price is None else given.entry_price,
             holding_bars=given.holding_bars,
         )
-    return accounts
+        for symbol, given in positions.items()
+    }
+
+
+def _refuse_own_accounts(positions: dict[str, Position]) -> None:
+    for symbol, given in positions.items():
+        for name, parameter in (("cash", "cash"), ("state", "agent_state")):
+            if getattr(given, name) is not None:
+                raise UserError(
+                    f"positions: {symbol}: {name}: all positions are of one portfolio; send the parameter {parameter} "
+                    "instead"
+                )
+
+
+def _portfolio_state(text: str) -> dict[str, tuple[float, ...]]:
+    state = _json(text, "agent_state", "the last answer's")
+    if state is None:
+        return {}
+    return {PORTFOLIO: parse(tuple[float, ...], state, "agent_state")}
+
+
+def _json(text: str, parameter: str, example: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{parameter}: expected JSON, as {example}, found {text!r}: {error}") from None
 
 
 def _refuse_unknown_parameter(record: logging.LogRecord) -> bool:

@@ -1,7 +1,10 @@
 """A loaded bundle: bars in, decisions out, with the features, forecasts and policy of the backtest."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
+from MLOps.deployment.decisions import Moment, decide_each, decide_portfolio
 from MLOps.errors import UserError
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import verify_bundle
@@ -20,7 +24,7 @@ from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.kinds import load_predictor
 from MLOps.predictors.signals import PROBABILITY, signal_table
 from MLOps.predictors.windows import Windows
-from MLOps.trading import Account, Action, Ledger, Market, observe, simulate, target_shares
+from MLOps.trading import Account, Action, Ledger, simulate
 
 WHERE = "the request's bars"
 
@@ -79,71 +83,99 @@ class TradingModel:
         own = bars.loc[bars["symbol"].isin(self.pipeline.universe), [*KEYS, *self.pipeline.inputs]]
         return own.groupby("symbol").tail(self.required_bars)
 
-    def decide(self, bars: pd.DataFrame, cash: float, positions: dict[str, Account]) -> pd.DataFrame:
-        """Decide at the newest bar, for each symbol that has it.
+    def decide(
+        self,
+        bars: pd.DataFrame,
+        cash: float,
+        positions: Mapping[str, Account],
+        states: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    ) -> pd.DataFrame:
+        """Decide at the newest bar, for each symbol that can be decided on there.
 
         Args:
             bars: in contract form (`check_bars`), at least `required_bars` of each symbol.
-            cash: of each account that `positions` does not name; each symbol has its own.
-            positions: accounts by symbol, at the newest close; an entry price of NaN stands for that close.
+            cash: of the portfolio, or of each account that `positions` does not name.
+            positions: accounts by symbol, at the newest close; an entry price of NaN stands for the last close. A
+                portfolio is one account: the cash of `positions` is not used.
+            states: recurrent states of the agent by symbol, or of a portfolio under `decisions.PORTFOLIO`, as the last
+                answer's `agent_state` gives them; that of a new account where there is none.
 
         Returns:
-            A row a symbol: `symbol`, `timestamp`, `action`, `target_position` (shares, sized at the newest close, for
-            the next open is not known yet), `stop_loss` and `take_profit` (fractions of the entry price at which the
-            backtest leaves a position within the bar; None for none), the ensemble's probabilities and `uncertainty`,
-            and `bundle`.
+            A row a symbol: `symbol`, `timestamp`, `action` (a name under the scheme `discrete`, else a number),
+            `target_position` and `order_shares` (shares held after the order and shares to trade, sized at the newest
+            close, for the next open is not known yet), `stop_loss` and `take_profit` (fractions of the entry price at
+            which the backtest leaves a position within the bar; None for none), the ensemble's probabilities and
+            `uncertainty`, of recurrent agents `agent_state` (JSON), and `bundle`.
 
         Raises:
-            UserError: the bars are none, too few, or lack a symbol that the features compare with; or `positions`
-                names a symbol without bars.
+            UserError: the bars are none, too few, or lack a symbol that the features compare with or that the portfolio
+                trades; `positions` names a symbol without bars or outside the portfolio; or an account has no equity.
         """
         bars = check_bars(bars, WHERE)
-        counts = bars.groupby("symbol").size()
-        if (counts < self.required_bars).any():
-            symbol = counts.idxmin()
-            raise UserError(
-                f"{WHERE}: expected at least {self.required_bars} bars of each symbol, found {counts[symbol]} of "
-                f"{symbol}; send more history"
-            )
-        if unknown := sorted(set(positions) - set(counts.index)):
-            raise UserError(f"positions: {unknown[0]} has no bars in the request; send its bars or leave it out")
-        newest = bars["timestamp"].max()
+        self._check_history(bars)
+        self._check_symbols(bars, positions)
+        portfolio = self.agent.symbols
+        own = bars["symbol"].isin(portfolio).to_numpy() if portfolio else np.ones(len(bars), bool)
+        newest = bars.loc[own, "timestamp"].max()
         features = self.pipeline.compute(bars)
-        rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy())
+        rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy() & own)
         ensemble = forecasts[ENSEMBLE]
         view = self.agent.view.observations(
             features[list(self.agent.view.features)].to_numpy(np.float32)[rows], forecasts
         )
-        probabilities = [PROBABILITY + name for name in self.ensemble.class_names]
-        decisions = []
-        for place, row in enumerate(rows):
-            symbol, close = str(bars["symbol"].iloc[row]), float(bars["close"].iloc[row])
-            account = positions.get(symbol, Account(cash=cash))
-            if np.isnan(account.entry_price):
-                account = replace(account, entry_price=close)
-            if account.overdrawn(close):
-                raise UserError(f"positions: {symbol}: expected cash of at least 0, found {account.cash:g}; correct it")
-            if account.cash + account.shares * close <= 0 and account.shares:
+        symbols = tuple(bars["symbol"].iloc[rows])
+        moment = Moment(symbols, view, dict(bars.groupby("symbol")["close"].last()))
+        decide = decide_portfolio if portfolio else decide_each
+        decided = decide(self.agent, self.trading, moment, cash, positions, states)
+        is_discrete, is_recurrent = self.trading.scheme == "discrete", self.agent.network.state_width > 0
+        probabilities = {
+            PROBABILITY + name: ensemble.probabilities[:, number].astype(float)
+            for number, name in enumerate(self.ensemble.class_names)
+        }
+        return pd.DataFrame(
+            {
+                "symbol": symbols,
+                "timestamp": newest.isoformat(),
+                "action": [Action(a).name if is_discrete else float(a) for a in decided.actions],
+                "target_position": decided.target_positions,
+                "order_shares": decided.order_shares,
+                "stop_loss": self.trading.stop_loss,
+                "take_profit": self.trading.take_profit,
+                **probabilities,
+                "uncertainty": ensemble.uncertainty.astype(float),
+                **({"agent_state": [json.dumps(state.tolist()) for state in decided.states]} if is_recurrent else {}),
+                "bundle": self.identity,
+            }
+        )
+
+    def _check_history(self, bars: pd.DataFrame) -> None:
+        """Refuse a symbol with fewer bars than a decision needs, unless they are all it had: its features are then not
+        known yet, as in the backtest."""
+        listed = {life.symbol: life.first for life in self.pipeline.lives}
+        for symbol, own in bars.groupby("symbol")["timestamp"]:
+            whole = symbol in listed and own.iloc[0] <= listed[symbol]
+            if len(own) < self.required_bars and not whole:
                 raise UserError(
-                    f"positions: {symbol}: equity must be positive, found cash {account.cash:g} and "
-                    f"{account.shares:g} shares at {close:g}; correct cash or shares"
+                    f"{WHERE}: expected at least {self.required_bars} bars of each symbol, found {len(own)} of "
+                    f"{symbol}; send more history"
                 )
-            states = np.zeros((1, self.agent.network.state_width), np.float32)
-            action = self.agent.decide(observe(view[place], account, close)[None], states)[0][0]
-            decisions.append(
-                {
-                    "symbol": symbol,
-                    "timestamp": newest.isoformat(),
-                    "action": Action(action).name if self.trading.scheme == "discrete" else float(action),
-                    "target_position": target_shares(action, account, close, self.trading),
-                    "stop_loss": self.trading.stop_loss,
-                    "take_profit": self.trading.take_profit,
-                    **dict(zip(probabilities, ensemble.probabilities[place].astype(float), strict=True)),
-                    "uncertainty": float(ensemble.uncertainty[place]),
-                    "bundle": self.identity,
-                }
+
+    def _check_symbols(self, bars: pd.DataFrame, positions: Mapping[str, Account]) -> None:
+        """Refuse bars that lack a symbol of the portfolio or of a position, and positions outside the portfolio."""
+        sent, portfolio = set(bars["symbol"]), self.agent.symbols
+        if portfolio and (strange := sorted(set(positions) - set(portfolio))):
+            raise UserError(
+                f"positions: {strange[0]} is not in the portfolio of {', '.join(portfolio)}; leave it out, and do not "
+                "count it in the cash"
             )
-        return pd.DataFrame(decisions)
+        if unknown := sorted(set(positions) - sent):
+            raise UserError(f"positions: {unknown[0]} has no bars in the request; send its bars or leave it out")
+        absent = set(self.pipeline.absent(bars)) & set(portfolio)
+        if absent or (portfolio and not sent & set(portfolio)):
+            raise UserError(
+                f"{WHERE}: expected every symbol of the portfolio, {', '.join(sorted(absent) or portfolio)} missing; "
+                "add their bars; for a symbol that has ended since, add its last bars"
+            )
 
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
         """Simulate the agent over a span of `bars` under the given rules, in its own scheme."""

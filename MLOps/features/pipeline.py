@@ -145,8 +145,12 @@ class FeaturePipeline:
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
 
-    def _absent(self, bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
+    def absent(self, bars: pd.DataFrame) -> list[str]:
         """The symbols of the universe that may have traded in the time of `bars` but have no bar there."""
+        return self._absent(bars, rows_by_symbol(bars))
+
+    def _absent(self, bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
+        """See `absent`."""
         window, present = _window(bars, rows), set(rows)
         return [life.symbol for life in self.lives if life.symbol not in present and life.overlaps(*window)]
 

@@ -40,7 +40,7 @@ def register(runs: Runs, registry: Registry, record: Record, bundle: Path, ident
     run = runs.start(record)
     try:
         model = TradingModel.load(bundle)
-        uri = log_serving_model(run, bundle, model.example_request(bars))
+        uri = log_serving_model(run, bundle, model, model.example_request(bars))
         run.finish(record)
     except Exception as error:
         run.fail(f"{type(error).__name__}: {error}")

@@ -145,10 +145,10 @@ class Market:
                     f"first {first['symbol']} {first['timestamp']}"
                 )
         if only is not None:
-            wanted = set(only)
-            bars, observations = bars[bars["symbol"].isin(wanted)], observations[observations["symbol"].isin(wanted)]
-            if absent := sorted(wanted - set(bars["symbol"])):
-                raise UserError(f"market: expected bars of {', '.join(sorted(wanted))}, found none of {absent[0]}")
+            kept = set(only)
+            bars, observations = bars[bars["symbol"].isin(kept)], observations[observations["symbol"].isin(kept)]
+            if absent := sorted(kept - set(bars["symbol"])):
+                raise UserError(f"market: expected bars of {', '.join(sorted(kept))}, found none of {absent[0]}")
         if bars.empty:
             raise UserError("market: expected bars, found none")
         symbols = np.unique(bars["symbol"].to_numpy(dtype=str))

@@ -36,7 +36,7 @@ def observe_portfolio(rows: NDArray[np.float32], account: PortfolioAccount) -> N
         rows: (S, F) the market's observations at the bar; NaN where a symbol is not observable.
     """
     out = np.empty(rows.shape[0] * (rows.shape[1] + len(HOLDING_NAMES) + 1) + 1, np.float32)
-    observable = np.isfinite(rows).all(axis=1)
+    observable: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(axis=1))
     flags = (OBSERVABLE * observable[:, None]).astype(np.uint8)
     accounts, holdings = _records(account)
     observations = np.ascontiguousarray(rows[:, None], np.float32)

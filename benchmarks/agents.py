@@ -1,0 +1,228 @@
+"""How much of what can be earned the agents earn, and what training, decisions and backtests cost.
+
+    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|large|backtest] [--algorithms ppo,a2c,…]
+                                [--seeds N] [--first-seed N]
+
+The markets have a planted edge, and dynamic programming finds the best policy on them; benchmarks/planted.py describes
+both. A share is the score of an agent over the score of the best policy, both through the kernel on the same held-out
+data; a score is the mean over bars of exposure × true drift - costs, which cuts the noise of the returns. Each seed is
+another market, training and held-out alike, as well as another agent. Parameters are those of benchmarks/agents.yaml,
+chosen on the seeds from 100 on; reported are the seeds from 0 on. `default` is the agent `ppo` of params.yaml, with
+only its observation and its number of frames changed. All train on one thread, and CPU seconds include the evaluations
+on validation data during training.
+
+The file is flat:
+
+- `share_easy_<algorithm>`, `share_costly_<algorithm>`: the median over the seeds, with `_min`, `_max` and one value a
+  seed, `_seed_<n>`; `seconds_…` the most CPU seconds of a training; `frames_per_second_…` per CPU second, the median.
+- `optimum_easy_bps`: the value of the dynamic programme; `optimum_easy_ratio`: what its policy earns in the kernel over
+  that value, and `_standard_error`; `rule_easy`: the share of going long where a rise is likelier and short elsewhere.
+- `zero_edge_t_<algorithm>`: the t statistic of the mean reward over 20 held-out random walks, of an agent trained on
+  random walks with worthless forecasts; the largest of the seeds.
+- `decide_us_64`, `decide_us_1280`: a decision on 26 columns by networks of [64, 64] and [1280, 640], one row a call.
+  `_batch`: a row of 512.
+- `seconds_ppo_1280`: PPO with [1280, 640], batch 2 048, 20 epochs and 150 000 frames in bfloat16 on all cores; `_small_critic`
+  with [256, 256] for the critic.
+- `backtest_500_seconds`: 500 symbols × 2 500 bars with a [64, 64] agent beside loading.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from scipy import stats
+
+from benchmarks.planted import COLUMNS, Optimum, Planted, Task, plant, scores_bps, solve
+from MLOps.agents.network import PolicyNetwork
+from MLOps.agents.observations import MarketView
+from MLOps.agents.policy import Agent
+from MLOps.agents.training import train
+from MLOps.config.agents import parse_agent
+from MLOps.config.params import load_params
+from MLOps.config.trading import TradingConfig
+from MLOps.features.scaler import Scaler
+from MLOps.trading import Market, Policy, simulate
+
+HERE = Path(__file__).parent
+TASKS = {
+    "easy": Task(edge_bps=40, regime_bars=20, fee_bps=10),
+    # Rebalancing a short position every bar would cost a tenth of what can be earned.
+    "costly": Task(edge_bps=15, regime_bars=5, fee_bps=20, slippage_bps=7, rebalance_band=0.1),
+    "zero": Task(edge_bps=0, regime_bars=20, fee_bps=10),
+}
+SYMBOLS, BARS = 50, 2_000  # of the market to train on
+VALIDATION_SYMBOLS = 25
+HELD_OUT_SYMBOLS = 200
+WALKS = 20
+# Markets of one seed: training, validation and held out never share one.
+TRAINING, VALIDATION, HELD_OUT = range(3)
+DECISION_COLUMNS = 26
+DECISIONS, ROUNDS = 2_000, 7
+
+
+@cache
+def planted(task: str, part: int, seed: int) -> Planted:
+    symbols = (SYMBOLS, VALIDATION_SYMBOLS, WALKS if task == "zero" else HELD_OUT_SYMBOLS)[part]
+    return plant(TASKS[task], symbols, BARS, seed=3 * seed + part)
+
+
+@cache
+def optimum(task: str) -> Optimum:
+    return solve(TASKS[task])
+
+
+def rule(observations: np.ndarray, *_: Any) -> np.ndarray:
+    """Long where a rise is likelier, short elsewhere."""
+    return np.sign(observations[:, 0])
+
+
+# Learning -----------------------------------------------------------------------------------------------------------
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """By algorithm: `schemes` and `agent`, with what an agent changes for a task under the task's name."""
+    return yaml.safe_load((HERE / "agents.yaml").read_text())
+
+
+def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
+    """The agent's section and the rules it acts under."""
+    variant = variants()[algorithm]
+    own = variant["agent"] if "agent" in variant else default_agent()
+    frames = variant["total_timesteps"]["easy" if task == "zero" else task]
+    section = {**own, "observe": {"features": list(COLUMNS)}, "total_timesteps": frames}
+    agent = parse_agent({"evaluate_every_steps": max(1, frames // EVALUATIONS), **section}, f"agents.{algorithm}")
+    return agent, TASKS[task].trading(**variant["trading"])
+
+
+def learn(agent: Any, trading: TradingConfig, task: str, seed: int) -> tuple[Agent, float]:
+    """A trained agent, and the CPU seconds that it took."""
+    market, validation = (planted(task, part, seed).market for part in (TRAINING, VALIDATION))
+    unscaled = Scaler(np.zeros(len(COLUMNS), np.float32), np.ones(len(COLUMNS), np.float32))
+    view = MarketView(COLUMNS, (), unscaled)
+    start = time.process_time()
+    learnt, _ = train(agent, view, market, validation, trading, seed, lambda *_: None)
+    return learnt, time.process_time() - start
+
+
+def mean_score(policy: Policy, task: str, seed: int, trading: TradingConfig) -> float:
+    held_out = planted(task, HELD_OUT, seed)
+    return float(scores_bps(simulate(policy, held_out.market, trading), held_out).mean())
+
+
+def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
+    """Shares of the optimum by seed, and what the training took."""
+    agent, trading = configured(algorithm, task)
+    weights = TASKS[task].trading(scheme="weights")
+    found, seconds, name = [], [], f"{task}_{algorithm}"
+    for seed in seeds:
+        learnt, taken = learn(agent, trading, task, seed)
+        best = mean_score(optimum(task).policy, task, seed, weights)
+        found.append(mean_score(learnt.policy, task, seed, trading) / best)
+        seconds.append(taken)
+        print(f"{name:<24} seed {seed:>3} share {found[-1]:.3f} in {taken:.1f} CPU s", file=sys.stderr, flush=True)
+    return {
+        f"share_{name}": statistics.median(found),
+        f"share_{name}_min": min(found),
+        f"share_{name}_max": max(found),
+        **{f"share_{name}_seed_{seed}": share for seed, share in zip(seeds, found, strict=True)},
+        f"seconds_{name}": max(seconds),
+        f"frames_per_second_{name}": agent.total_timesteps / statistics.median(seconds),
+    }
+
+
+def references(task: str, seeds: range) -> dict[str, float]:
+    """The dynamic programme's value, what its policy earns in the kernel, and the share of the plain rule."""
+    weights, value = TASKS[task].trading(scheme="weights"), optimum(task).average_bps
+    scores, rules = [], []
+    for seed in seeds:
+        held_out = planted(task, HELD_OUT, seed)
+        scores.append(scores_bps(simulate(optimum(task).policy, held_out.market, weights), held_out))
+        rules.append(mean_score(rule, task, seed, weights) / scores[-1].mean())
+    ratios = np.concatenate(scores) / value
+    return {
+        f"optimum_{task}_bps": value,
+        f"optimum_{task}_ratio": float(ratios.mean()),
+        f"optimum_{task}_ratio_standard_error": float(stats.sem(ratios)),
+        f"rule_{task}": statistics.median(rules),
+    }
+
+
+def zero_edge(algorithm: str, seeds: range) -> dict[str, float]:
+    """The t statistic of the mean reward a walk."""
+    agent, trading = configured(algorithm, "zero")
+    found = []
+    for seed in seeds:
+        learnt, _ = learn(agent, trading, "zero", seed)
+        rewards = simulate(learnt.policy, planted("zero", HELD_OUT, seed).market, trading).rewards.mean(axis=1)
+        # An agent that never trades earns nothing in any walk.
+        found.append(float(stats.ttest_1samp(rewards, 0.0).statistic) if rewards.any() else 0.0)
+        print(f"zero_{algorithm:<24} seed {seed:>3} t {found[-1]:.2f}", file=sys.stderr, flush=True)
+    return {f"zero_edge_t_{algorithm}": max(found)}
+
+
+# Speed --------------------------------------------------------------------------------------------------------------
+
+
+def random_network(widths: list[int], seed: int = 0) -> PolicyNetwork:
+    rng = np.random.default_rng(seed)
+    layers = [
+        (rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32), np.zeros(outputs, np.float32))
+        for inputs, outputs in zip(widths, widths[1:], strict=False)
+    ]
+    return PolicyNetwork.from_layers(layers)
+
+
+def microseconds(measured: Callable[[], Any], calls: int) -> float:
+    """The median over rounds of the mean of `calls` calls; the first round warms up."""
+    rounds = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        for _ in range(calls):
+            measured()
+        rounds.append((time.perf_counter() - start) / calls * 1e6)
+    return statistics.median(rounds[1:])
+
+
+def decide() -> dict[str, float]:
+    rows = np.random.default_rng(1).normal(size=(512, DECISION_COLUMNS)).astype(np.float32)
+    figures = {}
+    for hidden, calls in (([64, 64], 2_000), ([1280, 640], 200)):
+        network = random_network([DECISION_COLUMNS, *hidden, 3])
+        name = f"decide_us_{hidden[0]}"
+        figures[name] = microseconds(lambda network=network: network.outputs(rows[:1]), calls)
+        figures[f"{name}_batch"] = microseconds(lambda network=network: network.outputs(rows), 10) / len(rows)
+    return figures
+
+
+def backtest() -> dict[str, float]:
+    """Wall seconds of a [64, 64] agent over 500 symbols × 2 500 bars, as many columns as `decide` observes."""
+    bare = plant(TASKS["easy"], 500, 2_500, seed=0).market
+    noise = np.random.default_rng(0).normal(size=(500, 2_500, DECISION_COLUMNS - 6)).astype(np.float32)
+    market = Market(
+        bare.symbols,
+        bare.timestamps,
+        bare.block.prices,
+        np.concatenate([bare.observations, noise], axis=2),
+        (*COLUMNS, *(f"feature_{i}" for i in range(noise.shape[2]))),
+    )
+    network, targets = random_network([DECISION_COLUMNS, 64, 64, 3]), np.array([-1, 0, 1], np.float32)
+    trading = TASKS["easy"].trading(scheme="weights")
+
+    def policy(observations: np.ndarray, *_: Any) -> np.ndarray:
+        return targets[network.outputs(observations).argmax(axis=1)]
+
+    start = time.perf_counter()
+    simulate(policy, market, trading)
+    return {"backtest_500_seconds": time.perf_counter() - start}

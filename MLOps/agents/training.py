@@ -50,7 +50,7 @@ def train(
     columns = tuple(observation_columns(market, trading))
 
     def agent_now() -> Agent:
-        return Agent(config, view, columns, algorithm.policy_network(learner))
+        return Agent(config, trading, view, columns, algorithm.policy_network(learner))
 
     keeper = _KeepBest(agent_now, validation, trading, config, on_step)
     learner.learn(config.total_timesteps, callback=keeper)
@@ -60,7 +60,7 @@ def train(
 
 def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
     """Reward a bar over the whole market, averaged over its accounts."""
-    return float(simulate(agent.policy, market, trading).rewards.mean())
+    return float(simulate(agent.policy(), market, trading).rewards.mean())
 
 
 class _ToHistory(KVWriter):

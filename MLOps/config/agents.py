@@ -1,60 +1,337 @@
-"""The section `agents:` of params.yaml: one class per algorithm and a base class of shared parameters."""
+"""The section `agents:` of params.yaml: one class per algorithm. Parameters have the names and the defaults of
+stable-baselines3 and sb3-contrib; those of our own are listed in `OWN`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Names, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber
 
 Discount = Annotated[float, Field(gt=0, le=1)]
+Portion = Annotated[float, Field(ge=0, le=1)]
+Layers = tuple[Positive, ...]
+Activation = Literal["tanh", "relu", "elu", "leaky_relu", "silu"]
+
+# The schemes of `trading.scheme` by what an action is: one of a list, or numbers.
+CHOICES = ("targets", "discrete")
+NUMBERS = ("weights", "shares")
+
+# Parameters that are not stable-baselines3's.
+OWN = ("kind", "observe", "environments", "total_timesteps", "evaluate_every_steps")
 
 
 @section
-class _ActorCriticConfig:
-    """Parameters of on-policy actor-critic algorithms, named as in stable-baselines3 where it has the same ones.
+class LinearSchedule:
+    """A parameter that moves in a straight line from the first to the last step of the training."""
+
+    start: PositiveNumber
+    end: NonNegative
+
+
+Scheduled = PositiveNumber | LinearSchedule
+
+
+@section
+class PolicyAndValue:
+    """Hidden layers of the policy and of the value function."""
+
+    pi: Layers
+    vf: Layers
+
+
+@section
+class PolicyAndQ:
+    """Hidden layers of the policy and of the action values."""
+
+    pi: Layers
+    qf: Layers
+
+
+@section
+class ActionNoise:
+    """Noise added to the actions in training; `sigma` is its standard deviation.
+
+    `ornstein_uhlenbeck` is correlated in time (Lillicrap et al., 2016).
+    """
+
+    kind: Literal["normal", "ornstein_uhlenbeck"] = "normal"
+    sigma: PositiveNumber = 0.1
+
+
+@section
+class _AgentConfig:
+    """Parameters of all algorithms.
 
     Attributes:
+        schemes: the trading schemes in which the algorithm can act.
+        masks: actions without an effect of their own are not chosen.
         observe: features of the bar that the agent observes, besides the forecasts and its account.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
     """
 
+    schemes: ClassVar[tuple[str, ...]]
+    masks: ClassVar[bool] = False
+
     observe: Names
-    environments: Positive
+    environments: Positive = 64
     total_timesteps: Positive
-    n_steps: Positive
-    learning_rate: PositiveNumber
-    gamma: Discount
-    gae_lambda: Annotated[float, Field(ge=0, le=1)]
-    ent_coef: NonNegative
-    vf_coef: NonNegative
-    max_grad_norm: PositiveNumber
-    net_arch: tuple[Positive, ...]
-    evaluate_every_steps: Positive
+    evaluate_every_steps: Positive = 10_000
+    gamma: Discount = 0.99
+    activation_fn: Activation = "relu"
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
 
 
 @section
-class PPOConfig(_ActorCriticConfig):
+class _OnPolicyConfig(_AgentConfig):
+    """Parameters of on-policy actor-critic algorithms. A rollout has n_steps × environments steps."""
+
+    schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
+
+    gae_lambda: Portion = 0.95
+    max_grad_norm: PositiveNumber = 0.5
+    ent_coef: NonNegative = 0.0
+    vf_coef: NonNegative = 0.5
+    normalize_advantage: bool = True
+    net_arch: Layers | PolicyAndValue = (64, 64)
+    activation_fn: Activation = "tanh"
+    log_std_init: float = 0.0
+    ortho_init: bool = True
+
+
+@section
+class _PPOConfig(_OnPolicyConfig):
+    learning_rate: Scheduled = 3e-4
+    n_steps: Positive = 2048
+    batch_size: Positive = 64
+    n_epochs: Positive = 10
+    clip_range: Scheduled = 0.2
+    clip_range_vf: Scheduled | None = None
+    target_kl: PositiveNumber | None = None
+
+
+@section
+class PPOConfig(_PPOConfig):
     """Proximal policy optimisation (Schulman et al., 2017)."""
 
     kind: Literal["ppo"]
-    batch_size: Positive
-    n_epochs: Positive
-    clip_range: PositiveNumber
 
 
 @section
-class A2CConfig(_ActorCriticConfig):
+class MaskablePPOConfig(_PPOConfig):
+    """PPO that chooses among the actions that have an effect of their own (Huang and Ontañón, 2022)."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("discrete",)
+    masks: ClassVar[bool] = True
+
+    kind: Literal["maskable_ppo"]
+
+
+@section
+class RecurrentPPOConfig(_PPOConfig):
+    """PPO with an LSTM before the layers of policy and value function.
+
+    Attributes:
+        enable_critic_lstm: the value function has an LSTM of its own.
+    """
+
+    kind: Literal["recurrent_ppo"]
+    n_steps: Positive = 128
+    batch_size: Positive = 128
+    lstm_hidden_size: Positive = 256
+    enable_critic_lstm: bool = True
+
+
+@section
+class A2CConfig(_OnPolicyConfig):
     """Advantage actor-critic, the synchronous form of A3C (Mnih et al., 2016)."""
 
     kind: Literal["a2c"]
+    learning_rate: Scheduled = 7e-4
+    n_steps: Positive = 5
+    gae_lambda: Portion = 1.0
     rms_prop_eps: PositiveNumber = 1e-5
     use_rms_prop: bool = True
     normalize_advantage: bool = False
 
 
-AgentConfig = Annotated[PPOConfig | A2CConfig, Field(discriminator="kind")]
+@section
+class TRPOConfig(_AgentConfig):
+    """Trust region policy optimisation (Schulman et al., 2015)."""
+
+    schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
+
+    kind: Literal["trpo"]
+    learning_rate: Scheduled = 1e-3
+    n_steps: Positive = 2048
+    batch_size: Positive = 128
+    gae_lambda: Portion = 0.95
+    normalize_advantage: bool = True
+    cg_max_steps: Positive = 15
+    cg_damping: NonNegative = 0.1
+    line_search_shrinking_factor: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    line_search_max_iter: Positive = 10
+    n_critic_updates: Positive = 10
+    target_kl: PositiveNumber = 0.01
+    sub_sampling_factor: Positive = 1
+    net_arch: Layers | PolicyAndValue = (64, 64)
+    activation_fn: Activation = "tanh"
+    log_std_init: float = 0.0
+    ortho_init: bool = True
+
+
+@section
+class _OffPolicyConfig(_AgentConfig):
+    """Parameters of algorithms with a replay buffer.
+
+    Every `train_freq` steps of all environments together are train_freq × environments transitions, after which
+    `gradient_steps` updates follow; -1 makes as many updates as there were transitions.
+    """
+
+    buffer_size: Positive = 1_000_000
+    learning_starts: Count = 100
+    batch_size: Positive = 256
+    train_freq: Positive = 1
+    gradient_steps: Annotated[int, Field(ge=-1)] = 1
+    n_steps: Positive = 1
+
+
+@section
+class _QLearningConfig(_OffPolicyConfig):
+    """Parameters of deep Q-learning. Each environment explores by a draw of its own."""
+
+    schemes: ClassVar[tuple[str, ...]] = CHOICES
+
+    learning_rate: Scheduled = 1e-4
+    batch_size: Positive = 32
+    train_freq: Positive = 4
+    tau: Portion = 1.0
+    target_update_interval: Positive = 10_000
+    exploration_fraction: Portion = 0.1
+    exploration_initial_eps: Portion = 1.0
+    exploration_final_eps: Portion = 0.05
+    max_grad_norm: PositiveNumber | None = 10.0
+    net_arch: Layers = (64, 64)
+
+
+@section
+class DQNConfig(_QLearningConfig):
+    """Deep Q-network (Mnih et al., 2015)."""
+
+    kind: Literal["dqn"]
+
+
+@section
+class QRDQNConfig(_QLearningConfig):
+    """DQN over quantiles of the return (Dabney et al., 2018)."""
+
+    kind: Literal["qr_dqn"]
+    learning_rate: Scheduled = 5e-5
+    exploration_fraction: Portion = 0.005
+    exploration_final_eps: Portion = 0.01
+    max_grad_norm: PositiveNumber | None = None
+    n_quantiles: Positive = 200
+
+
+@section
+class _ContinuousConfig(_OffPolicyConfig):
+    """Parameters of off-policy algorithms whose actions are numbers."""
+
+    schemes: ClassVar[tuple[str, ...]] = NUMBERS
+
+    action_noise: ActionNoise | None = None
+    net_arch: Layers | PolicyAndQ = (256, 256)
+    n_critics: Positive = 2
+
+
+@section
+class DDPGConfig(_ContinuousConfig):
+    """Deep deterministic policy gradient (Lillicrap et al., 2016)."""
+
+    kind: Literal["ddpg"]
+    learning_rate: Scheduled = 1e-3
+    tau: Portion = 0.005
+    net_arch: Layers | PolicyAndQ = (400, 300)
+    n_critics: Positive = 1
+
+
+@section
+class TD3Config(_ContinuousConfig):
+    """Twin delayed DDPG (Fujimoto et al., 2018)."""
+
+    kind: Literal["td3"]
+    learning_rate: Scheduled = 1e-3
+    tau: Portion = 0.005
+    policy_delay: Positive = 2
+    target_policy_noise: NonNegative = 0.2
+    target_noise_clip: NonNegative = 0.5
+    net_arch: Layers | PolicyAndQ = (400, 300)
+
+
+Entropy = NonNegative | Annotated[str, Field(pattern=r"^auto(_[0-9]*\.?[0-9]+)?$")]
+
+
+@section
+class _SoftConfig(_ContinuousConfig):
+    """Parameters of algorithms that maximise entropy too.
+
+    Attributes:
+        ent_coef: weight of the entropy; `auto` learns it from 1, `auto_0.02` from 0.02.
+    """
+
+    learning_rate: Scheduled = 3e-4
+    ent_coef: Entropy = "auto"
+    target_entropy: float | Literal["auto"] = "auto"
+    log_std_init: float = -3.0
+
+
+@section
+class SACConfig(_SoftConfig):
+    """Soft actor-critic (Haarnoja et al., 2018)."""
+
+    kind: Literal["sac"]
+    tau: Portion = 0.005
+    target_update_interval: Positive = 1
+
+
+@section
+class TQCConfig(_SoftConfig):
+    """Truncated quantile critics (Kuznetsov et al., 2020)."""
+
+    kind: Literal["tqc"]
+    tau: Portion = 0.005
+    target_update_interval: Positive = 1
+    n_quantiles: Positive = 25
+    top_quantiles_to_drop_per_net: Count = 2
+
+
+@section
+class CrossQConfig(_SoftConfig):
+    """CrossQ: soft actor-critic with batch renormalisation and without target networks (Bhatt et al., 2024)."""
+
+    kind: Literal["crossq"]
+    learning_rate: Scheduled = 1e-3
+    policy_delay: Positive = 3
+    batch_norm_momentum: Portion = 0.01
+    renorm_warmup_steps: Count = 100_000
+
+
+AgentConfig = Annotated[
+    PPOConfig
+    | MaskablePPOConfig
+    | RecurrentPPOConfig
+    | A2CConfig
+    | TRPOConfig
+    | DQNConfig
+    | QRDQNConfig
+    | DDPGConfig
+    | TD3Config
+    | SACConfig
+    | TQCConfig
+    | CrossQConfig,
+    Field(discriminator="kind"),
+]
 AgentConfigs = Annotated[dict[str, AgentConfig], Field(min_length=1)]
 
 

@@ -36,8 +36,13 @@ def _mistakes(params: Params) -> list[str]:
         mistakes.append(
             "data.sentiment.enabled: sentiment cannot be joined to a labelled table, which has no bars; set false"
         )
-    if params.trading.scheme != "discrete":
-        mistakes.append("trading.scheme: the pipeline's agents trade with discrete actions only; set discrete")
+    scheme = params.trading.scheme
+    mistakes += [
+        f"agents.{name}: {agent.kind} acts in the scheme {' or '.join(agent.schemes)}, found trading.scheme {scheme}; "
+        "change one of them"
+        for name, agent in params.agents.items()
+        if scheme not in agent.schemes
+    ]
     if params.trading.turbulence_stop is not None:
         mistakes.append("trading.turbulence_stop: no stage computes the market's turbulence; set null")
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:

@@ -9,7 +9,13 @@ from MLOps.config.schema import section
 from MLOps.config.types import NonNegative, PositiveNumber
 
 # The kinds of account that each scheme supports.
-ACCOUNTS = {"discrete": ("per_symbol",), "shares": ("portfolio",), "weights": ("per_symbol", "portfolio")}
+ACCOUNTS = {
+    "targets": ("per_symbol",),
+    "weights": ("per_symbol", "portfolio"),
+    "discrete": ("per_symbol",),
+    "shares": ("portfolio",),
+}
+Weight = Annotated[float, Field(ge=-1, le=1)]
 
 
 @section
@@ -41,8 +47,13 @@ class TradingConfig:
     """
 
     initial_cash: PositiveNumber = 100_000.0
-    # Meaning of an action. discrete: one of nine orders; shares: a number of shares; weights: a fraction of equity.
-    scheme: Literal["discrete", "shares", "weights"] = "discrete"
+    # Meaning of an action. targets: one of the positions in `targets`; weights: any position; discrete: one of nine
+    # orders; shares: a number of shares to trade. A position is a fraction of equity, negative when short.
+    scheme: Literal["targets", "weights", "discrete", "shares"] = "targets"
+    targets: Annotated[tuple[Weight, ...], Field(min_length=2)] = (0.0, 0.5, 1.0)
+    # Schemes `targets` and `weights`: no order is placed while the position is within this distance of its target, as a
+    # fraction of equity, unless the target is 0. It saves the costs of following each change of prices.
+    rebalance_band: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # per_symbol: one account for each symbol; portfolio: one account that holds all symbols.
     account: Literal["per_symbol", "portfolio"] = "per_symbol"
     # next_open: an order decided at a bar's close fills at the next bar's open. close: it fills at the observed close,
@@ -84,6 +95,12 @@ class TradingConfig:
             raise ValueError(
                 f"the scheme {self.scheme!r} does not work with account {self.account!r}: "
                 f"set account to {ACCOUNTS[self.scheme][0]!r}"
+            )
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets: expected different positions, found {list(self.targets)}; remove the repeated")
+        if self.scheme == "targets" and min(self.targets) < 0 and not self.allow_short:
+            raise ValueError(
+                f"targets: {min(self.targets)} is a short position: set allow_short to true or remove negative targets"
             )
         if self.scheme == "shares" and self.allow_short:
             raise ValueError("the scheme 'shares' is long only: set allow_short to false or the scheme to 'weights'")

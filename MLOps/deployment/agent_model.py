@@ -11,13 +11,14 @@ from MLOps.agents.policy import Agent
 
 
 class AgentModel(PythonModel):
-    """Observations (n, columns) float32 to actions (n,)."""
+    """Observations (n, columns) float32 to actions, of recurrent agents at the first bar of an episode."""
 
     def load_context(self, context: Any) -> None:
         self._agent = Agent.load(Path(context.artifacts["agent"]))
 
     def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
-        return self._agent.decide(model_input)
+        states = np.zeros((len(model_input), self._agent.network.state_width), np.float32)
+        return self._agent.decide(model_input, states)[0]
 
 
 set_model(AgentModel())

@@ -31,7 +31,8 @@ def serving_signature(metadata: dict[str, dict[str, Any]], columns: Iterable[str
         inputs=Schema([ColSpec(DataType.string if name in KEYS else DataType.double, name) for name in columns]),
         outputs=Schema(
             [
-                *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp", "action")),
+                *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp")),
+                ColSpec(DataType.string if metadata["trading"]["scheme"] == "discrete" else DataType.double, "action"),
                 ColSpec(DataType.double, "target_position"),
                 *(ColSpec(DataType.double, name, required=False) for name in ("stop_loss", "take_profit")),
                 *(ColSpec(DataType.double, name) for name in (*probabilities, "uncertainty")),

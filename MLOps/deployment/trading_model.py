@@ -128,12 +128,13 @@ class TradingModel:
                     f"positions: {symbol}: equity must be positive, found cash {account.cash:g} and "
                     f"{account.shares:g} shares at {close:g}; correct cash or shares"
                 )
-            action = int(self.agent.decide(observe(view[place], account, close)[None])[0])
+            states = np.zeros((1, self.agent.network.state_width), np.float32)
+            action = self.agent.decide(observe(view[place], account, close)[None], states)[0][0]
             decisions.append(
                 {
                     "symbol": symbol,
                     "timestamp": newest.isoformat(),
-                    "action": Action(action).name,
+                    "action": Action(action).name if self.trading.scheme == "discrete" else float(action),
                     "target_position": target_shares(action, account, close, self.trading),
                     "stop_loss": self.trading.stop_loss,
                     "take_profit": self.trading.take_profit,
@@ -145,11 +146,13 @@ class TradingModel:
         return pd.DataFrame(decisions)
 
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
-        """Simulate the agent over a span of `bars` under the given rules."""
+        """Simulate the agent over a span of `bars` under the given rules, in its own scheme."""
+        scheme = "weights" if self.trading.scheme == "targets" else self.trading.scheme
+        trading = replace(trading, scheme=scheme, account=self.trading.account)
         features = self.pipeline.compute(bars)
         signals = self.signals(features, span.rows(features["timestamp"]))
         market = Market.from_tables(bars, self.agent.view.observe(features, signals))
-        return simulate(self.agent.policy, market.between(span.start, span.end), trading)
+        return simulate(self.agent.policy(), market.between(span.start, span.end), trading)
 
     def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
         """Forecasts of the members and the ensemble for the masked rows of a feature table."""

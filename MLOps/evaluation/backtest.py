@@ -66,9 +66,9 @@ def backtest(
         bars: the whole history, for the moving averages.
         signals: the ensemble's, for the baseline that follows the predictors' sign.
     """
-    own_rules = baselines.without_stops(trading)
+    own_rules = baselines.in_weights(baselines.without_stops(trading))
     policies = {
-        "flat": baselines.flat(),
+        "flat": baselines.flat(market, own_rules),
         BUY_AND_HOLD: baselines.buy_and_hold(market, own_rules),
         "moving_average_cross": baselines.moving_average_cross(bars, market, own_rules, config),
         "predictor_sign": baselines.predictor_sign(signals, market, own_rules),
@@ -76,7 +76,8 @@ def backtest(
     ledgers = {AGENT: simulate(agent, market, trading)}
     ledgers |= {name: simulate(policy, market, own_rules) for name, policy in policies.items()}
     if baselines.has_stops(trading):
-        ledgers[BUY_AND_HOLD_WITH_STOPS] = simulate(baselines.always_buy(), market, trading)
+        stopped = baselines.in_weights(trading)
+        ledgers[BUY_AND_HOLD_WITH_STOPS] = simulate(baselines.buy_and_hold(market, stopped), market, stopped)
     draws = baselines.random_timing(
         ledgers[AGENT], market, trading, config.random_draws, derive_seed(seed, "random timing")
     )

@@ -11,7 +11,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.features.windows import rolling_mean
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.signals import probability_columns
-from MLOps.trading import Action, Ledger, Market, observation_columns, replay
+from MLOps.trading import Ledger, Market, observation_columns, replay
 from MLOps.trading.simulation import Policy
 
 # Fraction of the largest position from which on it counts as reached; costs and whole lots leave a rest.
@@ -30,18 +30,18 @@ def has_stops(trading: TradingConfig) -> bool:
     return trading != without_stops(trading)
 
 
-def flat() -> Policy:
+def in_weights(trading: TradingConfig) -> TradingConfig:
+    """The same rules for orders to any weight, which is how baselines trade."""
+    return replace(trading, scheme="weights")
+
+
+def flat(market: Market, trading: TradingConfig) -> Policy:
     """Never trades."""
-    return lambda observations, symbols, bar: np.full(len(symbols), Action.HOLD)
-
-
-def always_buy() -> Policy:
-    """Orders the largest long position at every bar: buy-and-hold that re-enters after every stop."""
-    return lambda observations, symbols, bar: np.full(len(symbols), Action.BUY_100)
+    return _long_while(np.zeros((market.n_symbols, market.n_bars), bool), market, trading)
 
 
 def buy_and_hold(market: Market, trading: TradingConfig) -> Policy:
-    """Buys at its first bar of each symbol, and holds."""
+    """Buys at its first bar of each symbol, and holds; enters again after a stop, where `trading` has any."""
     return _long_while(np.ones((market.n_symbols, market.n_bars), bool), market, trading)
 
 
@@ -86,7 +86,7 @@ def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws:
         ledger: of a policy over `market`.
         trading: the rules that the ledger was made by; the draws follow them without stops.
     """
-    weights = replace(without_stops(trading), scheme="weights")
+    weights = in_weights(without_stops(trading))
     timings = [_Timing(ledger, symbol) for symbol in range(market.n_symbols)]
     for share in np.random.default_rng(seed).uniform(LEAST_SHIFT, 1 - LEAST_SHIFT, draws):
         targets = np.full((market.n_symbols, market.n_bars), np.nan)
@@ -130,18 +130,23 @@ def _on_market(wanted: dict[str, pd.Series], market: Market) -> np.ndarray:
 
 
 def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> Policy:
-    """Fully invested where `wanted` (symbols, bars), flat elsewhere.
+    """Long where `wanted` (symbols, bars), each account fully or a portfolio to equal parts; flat elsewhere.
 
     What is held is read from the observation: an order may have been cut or have found no bar to fill in.
     """
-    column = observation_columns(market, trading)["position"]
+    columns = observation_columns(market, trading)
+    portfolio = trading.account == "portfolio"
+    weight = min(1 / market.n_symbols if portfolio else 1.0, trading.max_position)
+    position = [columns[f"{symbol}.position" if portfolio else "position"] for symbol in market.symbols]
     invested = np.zeros(market.n_symbols, dtype=bool)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        position, want = observations[:, column], wanted[symbols, bar]
-        # A position that shrank with the price is not topped up.
-        invested[symbols] = want & (invested[symbols] | (position >= FULLY_INVESTED * trading.max_position))
-        buys, sells = want & ~invested[symbols], ~want & (position != 0)
-        return np.select([buys, sells], [Action.BUY_100, Action.CLOSE], Action.HOLD)
+        held = observations[0, position] if portfolio else observations[:, position[0]]
+        want = wanted[symbols, bar]
+        # A position that shrank with the price is not topped up; one that a stop closed is bought again.
+        invested[symbols] = want & (held != 0) & (invested[symbols] | (held >= FULLY_INVESTED * weight))
+        buys, sells = want & ~invested[symbols], ~want & (held != 0)
+        targets = np.select([buys, sells], [weight, 0.0], np.nan)
+        return targets[None] if portfolio else targets
 
     return policy

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from MLOps.artifacts import read_json
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Run, Runs
 
@@ -31,7 +30,7 @@ def restore_runs(runs: Runs, records: Iterable[Record], predictors: Path, agents
             saved = load_predictor(predictors / variant)
             log_predictor(run, predictors / variant, saved.lookback_bars, n_features)
         elif stage == "train_agent":
-            log_agent(run, agents / variant, len(read_json(agents / variant / "agent.json")["columns"]))
+            log_agent(run, agents / variant)
 
     missing = [record for record in records if runs.find(record) is None]
     for record in missing:

@@ -42,7 +42,7 @@ def main() -> None:
         market = Market.from_tables(bars, agent.view.observe(read_table(paths.FEATURES), signals))
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
-            agent.policy, test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
+            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
         )
         report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
         write_json(paths.BACKTEST, report.to_dict())

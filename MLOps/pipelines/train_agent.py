@@ -47,9 +47,9 @@ def main() -> None:
         )
         with whole_folder(paths.AGENTS / name) as folder:
             agent.save(folder)
-        log_agent(stage.run, paths.AGENTS / name, len(agent.columns))
+        log_agent(stage.run, paths.AGENTS / name)
         # Of a year of one bar: nothing here depends on how many bars make a year.
-        metrics = performance(simulate(agent.policy, validation, stage.params.trading), bars_per_year=1)
+        metrics = performance(simulate(agent.policy(), validation, stage.params.trading), bars_per_year=1)
         stage.report({"validation_reward": reward})
         stage.report({f"validation_{name}": metrics[name] for name in PER_SPAN})
         stage.report({f"validation_{name}_per_bar": metrics[name] for name in PER_BAR})

@@ -1,6 +1,6 @@
 """Actions, observation columns and order sizing of a single-asset account."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -53,11 +53,27 @@ def observation_columns(market: Market, config: TradingConfig) -> dict[str, int]
     return {name: column for column, name in enumerate(names)}
 
 
+def distinct_actions(observations: NDArray[np.float32], config: TradingConfig) -> NDArray[np.bool_]:
+    """Which of the nine discrete actions are worth choosing between: (n, 9).
+
+    An action that changes nothing, or leads to the position that an action before it leads to, is left out: selling
+    without a position, buying without cash, CLOSE beside SELL_100. Fixed fees and whole lots do not count.
+
+    Args:
+        observations: (n, D) of accounts of one symbol.
+    """
+    rules = kernel.rules_of(replace(config, fee_fixed=0.0, lot_size=0.0))
+    masks = np.empty((len(observations), len(Action)), np.bool_)
+    positions = observations[:, -len(HOLDING_NAMES) - 1].astype(np.float64)
+    kernel.distinct_actions(positions, observations[:, -1].astype(np.float64), rules, masks)
+    return masks
+
+
 def as_actions(actions: Any, shape: tuple[int, ...], discrete: bool) -> NDArray[Any]:
-    """The actions in the kernel's types: int64 for discrete actions, float32 for shares and weights.
+    """The actions in the kernel's types: int64 for choices among a list, float32 for shares and weights.
 
     Raises:
-        UserError: for another shape, or fractions where discrete actions are expected.
+        UserError: for another shape, or fractions where choices among a list are expected.
     """
     actions = np.asarray(actions)
     if actions.shape != shape or actions.dtype.kind not in ("iu" if discrete else "iuf"):
@@ -120,7 +136,7 @@ def target_shares(
     The volume of the bar in which the order fills is not known yet, so `max_participation` is not applied.
 
     Args:
-        action: one of `Action`, or under the scheme `weights` a weight in [-1, 1].
+        action: one of `Action`, or under the schemes `targets` and `weights` a weight in [-1, 1], NaN for no order.
         account: the account of one symbol when the decision is made.
         price: sizes the order: the next open if known, else the last close.
         config: costs and limits.

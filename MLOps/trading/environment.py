@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
-from MLOps.trading.account import as_actions
 from MLOps.trading.episodes import Episodes
 from MLOps.trading.market import Market
 
@@ -17,8 +16,9 @@ from MLOps.trading.market import Market
 class TradingEnv(gym.Env[NDArray[np.float32], Any]):
     """An account that trades episodes of the market under the rules of `config`.
 
-    The observation is (D,) float32 in the order of `observation_columns`. The action is one of `Action`, or under the
-    schemes `shares` and `weights` (A,) numbers in [-1, 1], one per symbol of the account. The end of an episode is a
+    The observation is (D,) float32 in the order of `observation_columns`. The action is an index into
+    `TradingConfig.targets`, one of `Action`, or under the schemes `shares` and `weights` (A,) numbers in [-1, 1], one
+    per symbol of the account. The end of an episode is a
     truncation, bankruptcy a termination. `info` holds the account's `equity`, its `costs` so far, and the `timestamp`
     of the current bar.
     """
@@ -54,7 +54,7 @@ class TradingEnv(gym.Env[NDArray[np.float32], Any]):
         account = episodes.accounts[0]
         if account["bankrupt"] or account["bar"] >= account["stop"]:
             raise UserError("the episode has ended; call reset before the next step")
-        actions = as_actions(np.asarray(action)[None], episodes.action_shape, episodes.discrete)
+        actions = episodes.orders(np.asarray(action)[None])
         if not kernel.valid(actions):
             raise UserError(f"expected an action in {self.action_space}, found {action}")
         block = episodes.block

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
-from MLOps.trading.account import Action, observation_columns
+from MLOps.trading.account import Action, as_actions, observation_columns
 from MLOps.trading.market import Market
 from MLOps.trading.simulation import check_market
 
@@ -38,16 +38,32 @@ class Episodes:
         self.holdings = np.zeros((n_accounts, assets), kernel.HOLDING)
         if config.account == "portfolio":
             self.holdings["symbol"] = np.arange(assets)
-        self.discrete = config.scheme == "discrete"
+        self._choices = {"targets": len(config.targets), "discrete": len(Action)}.get(config.scheme)
+        self._targets = np.array(config.targets, np.float32) if config.scheme == "targets" else None
         self.action_space: spaces.Space[Any]
-        self.action_space = spaces.Discrete(len(Action)) if self.discrete else spaces.Box(-1.0, 1.0, (assets,))
-        self.action_shape: tuple[int, ...] = (n_accounts,) if self.discrete else (n_accounts, assets)
+        self.action_space = (
+            spaces.Box(-1.0, 1.0, (assets,)) if self._choices is None else spaces.Discrete(self._choices)
+        )
         # Compiled code does not check bounds, so every account must always be in an episode.
         self.start()
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by the account's own generator."""
         kernel.start_episodes(self.accounts, self.holdings, self.starts, self.block.prices, self.rules)
+
+    def orders(self, actions: Any) -> NDArray[Any]:
+        """Actions of the action space as the kernel takes them; a choice among targets becomes a weight.
+
+        Raises:
+            UserError: for another shape, or a target that is not in the list; the kernel checks all other values.
+        """
+        discrete = self._choices is not None
+        actions = as_actions(actions, self.holdings.shape[: 1 if discrete else 2], discrete)
+        if self._targets is None:
+            return actions
+        if actions.min() < 0 or actions.max() >= len(self._targets):
+            raise UserError(f"expected every action in {self.action_space}, found {actions.tolist()}")
+        return self._targets[actions][:, None]
 
     def observe(self, out: NDArray[np.float32]) -> None:
         """Write every account's observation to `out` (N, D)."""

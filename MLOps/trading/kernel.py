@@ -63,7 +63,7 @@ HOLDING = np.dtype(
 )
 NUMBERS = (
     *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position"),
-    *("max_order_shares", "max_participation", "stop_loss", "take_profit", "turbulence_stop"),
+    *("rebalance_band", "max_order_shares", "max_participation", "stop_loss", "take_profit", "turbulence_stop"),
     *("maintenance_margin", "delisting_loss"),
     *("scale", "clip", "cost_penalty", "drawdown_penalty", "sharpe_bonus"),
     *("sharpe_weight", "return_weight", "drawdown_weight", "cost_weight", "adaptation"),
@@ -96,6 +96,8 @@ LOT_TOLERANCE = 1e-9
 # Orders spend at most the cash, up to rounding: cash may be below zero by this fraction of the account's size, which
 # follows from the tolerance of lots, plus the value of two orders too small to be placed.
 CASH_DUST = 1e-8
+# Discrete actions that lead to positions closer than this, as a fraction of equity, count as the same action.
+MIN_POSITION_CHANGE = 1e-4
 # Variance of returns below which the Sharpe ratio is set to 0.
 MIN_VARIANCE = 1e-12
 
@@ -111,7 +113,8 @@ def rules_of(config: TradingConfig) -> NDArray[Any]:
         "portfolio": config.account == "portfolio",
         "adaptation": 1 / config.reward.sharpe_bars,
         "fill_at_close": config.fill == "close",
-        "scheme": SCHEMES.index(config.scheme),
+        # A target is a weight; what differs is what a policy chooses from.
+        "scheme": SCHEMES.index("weights" if config.scheme == "targets" else config.scheme),
         "reward_scheme": REWARD_SCHEMES.index(config.reward.scheme),
     }
     if config.scheme == "shares":
@@ -251,6 +254,23 @@ def weight_target(weight, cash, shares, price, turbulence, rules):
 
 
 @compiled
+def distinct_actions(positions, cash_ratios, rules, out):
+    """Write to `out` (n, 9) which discrete actions lead to a position that no action before leads to.
+
+    In units of equity, so the fixed fee and whole lots do not count. HOLD is always distinct.
+    """
+    for i in range(out.shape[0]):
+        for action in range(HOLD, REVERSE + 1):
+            wish = discrete_wish(action, cash_ratios[i], positions[i], 1.0, rules[0])
+            order = limited_order(wish, cash_ratios[i], positions[i], 0.0, 1.0, math.inf, rules[0])
+            out[i, action] = order != 0.0 or action == HOLD
+            for other in range(HOLD, action):
+                wish = discrete_wish(other, cash_ratios[i], positions[i], 1.0, rules[0])
+                same = limited_order(wish, cash_ratios[i], positions[i], 0.0, 1.0, math.inf, rules[0])
+                out[i, action] = out[i, action] and abs(order - same) > MIN_POSITION_CHANGE
+
+
+@compiled
 def place_discrete(action, account, holdings, prices, details, arrival, stopped, rules):
     """Fill the discrete `action` in the move to `arrival`, for a single-asset account."""
     holding = holdings[0]
@@ -325,10 +345,13 @@ def place_wish(value, account, holding, prices, details, arrival, rules):
 
 @compiled
 def weight_wish(weight, lowered, equity, shares, price, rules):
-    """The order in shares that brings a position to `weight` of `equity`, with |weight| lowered and capped."""
+    """The order in shares that brings a position to `weight` of `equity`, with |weight| lowered and capped; 0 if the
+    position is within `rebalance_band` of a weight other than 0."""
     size = min(max(abs(weight) - lowered, 0.0), rules["max_position"])
     if weight < 0.0:
         size = -size if rules["allow_short"] else 0.0
+    if size != 0.0 and abs(size * equity - shares * price) <= rules["rebalance_band"] * equity:
+        return 0.0
     return size * equity / price - shares
 
 

@@ -11,9 +11,12 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
-from MLOps.trading.account import as_actions
+from MLOps.trading.account import distinct_actions
 from MLOps.trading.episodes import Episodes
 from MLOps.trading.market import Market
+
+# sb3-contrib asks the environments for this method's answers.
+MASKS = "action_masks"
 
 
 class TradingVecEnv(VecEnv):
@@ -28,6 +31,7 @@ class TradingVecEnv(VecEnv):
     def __init__(self, market: Market, config: TradingConfig, n_envs: int, seed: int = 0) -> None:
         """Raises: UserError: when the market allows no episode under `config`."""
         episodes = self._episodes = Episodes(market, config, n_envs)
+        self._config = config
         super().__init__(n_envs, episodes.observation_space, episodes.action_space)
         self.seed(seed)
         shape = (n_envs, *episodes.observation_space.shape)
@@ -51,7 +55,7 @@ class TradingVecEnv(VecEnv):
         return self._observations()
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        self._actions = as_actions(actions, self._episodes.action_shape, self._episodes.discrete)
+        self._actions = self._episodes.orders(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         episodes, block = self._episodes, self._episodes.block
@@ -92,7 +96,7 @@ class TradingVecEnv(VecEnv):
         """Do nothing; there are no resources to release."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        if attr_name == "render_mode":
+        if attr_name == "render_mode" or (attr_name == MASKS and self._has_masks()):
             return [None for _ in self._get_indices(indices)]
         return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
@@ -102,10 +106,15 @@ class TradingVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
+        if method_name == MASKS and self._has_masks():
+            return list(distinct_actions(self._outputs[self._turn][0], self._config)[list(self._get_indices(indices))])
         raise NotImplementedError("a TradingVecEnv has no separate environments; use TradingEnv")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         return [False for _ in self._get_indices(indices)]
+
+    def _has_masks(self) -> bool:
+        return self._config.scheme == "discrete"
 
     def _observations(self) -> NDArray[np.float32]:
         self._turn = 1 - self._turn

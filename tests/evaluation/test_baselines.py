@@ -10,11 +10,11 @@ from MLOps.config.backtest import BacktestConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation import baselines
 from MLOps.evaluation.backtest import backtest
-from MLOps.evaluation.baselines import always_buy, buy_and_hold, flat, random_timing
+from MLOps.evaluation.baselines import buy_and_hold, flat, random_timing
 from MLOps.evaluation.performance import Portfolio, performance
 from MLOps.evaluation.report import SAME_RETURN
 from MLOps.predictors.ensemble import ENSEMBLE
-from MLOps.trading import Action, Market, observation_columns, simulate
+from MLOps.trading import Market, observation_columns, simulate
 from MLOps.trading.simulation import Policy
 from tests.evaluation.price_markets import market_of, random_walk
 
@@ -26,8 +26,13 @@ CONFIG = BacktestConfig(
     block_bars=10,
     confidence=0.95,
 )
-STOPS = [TradingConfig(stop_loss=stop, take_profit=profit)
+WEIGHTS = TradingConfig(scheme="weights")
+STOPS = [TradingConfig(scheme="weights", stop_loss=stop, take_profit=profit)
          for stop, profit in product((None, 0.02, 0.05, 0.1), (None, 0.03, 0.1))]  # fmt: skip
+
+
+def always_buy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
+    return np.ones(len(symbols))
 
 
 def tables(market: Market) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -42,12 +47,12 @@ def tables(market: Market) -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.mark.parametrize("trading", STOPS)
 def test_no_baseline_follows_the_agents_stops(trading: TradingConfig) -> None:
     market = market_of(random_walk(0, symbols=3, bars=300, volatility=0.03))
-    with_stops = backtest(flat(), market, *tables(market), trading, CONFIG, seed=0)
-    without = backtest(flat(), market, *tables(market), TradingConfig(), CONFIG, seed=0)
+    with_stops = backtest(flat(market, WEIGHTS), market, *tables(market), trading, CONFIG, seed=0)
+    without = backtest(flat(market, WEIGHTS), market, *tables(market), WEIGHTS, CONFIG, seed=0)
     for name, ledger in without.ledgers.items():
         np.testing.assert_array_equal(with_stops.ledgers[name].equity, ledger.equity)
     assert not np.nansum(np.abs(with_stops.ledgers["buy_and_hold"].exit_shares))
-    assert ("buy_and_hold_with_stops" in with_stops.ledgers) == (trading != TradingConfig())
+    assert ("buy_and_hold_with_stops" in with_stops.ledgers) == (trading != WEIGHTS)
 
 
 @pytest.mark.parametrize("trading", STOPS)
@@ -55,23 +60,23 @@ def test_no_baseline_follows_the_agents_stops(trading: TradingConfig) -> None:
 def test_buying_at_every_bar_never_beats_buy_and_hold_by_its_stops(trading: TradingConfig, seed: int) -> None:
     """Whatever the stops make of it, it is a long position: its excess over the same under the same stops is 0."""
     market = market_of(random_walk(seed, symbols=2, bars=400, drift=0.0005, volatility=0.02))
-    result = backtest(always_buy(), market, *tables(market), trading, CONFIG, seed=0)
+    result = backtest(always_buy, market, *tables(market), trading, CONFIG, seed=0)
     assert min(excess.lower for name, excess in result.excess.items() if name.startswith("buy_and_hold")) <= 0
 
 
 def test_buy_and_hold_buys_once_and_goes_on_where_its_order_was_cut() -> None:
     market = market_of(random_walk(1, symbols=2, bars=100))
-    orders = simulate(buy_and_hold(market, TradingConfig()), market, TradingConfig()).order_shares
+    orders = simulate(buy_and_hold(market, WEIGHTS), market, WEIGHTS).order_shares
     assert ((orders != 0).sum(axis=1) == 1).all()
     # Lots leave a rest, which is no reason to try again; a purchase of which little was filled is.
-    position = observation_columns(market, TradingConfig())["position"]
-    policy = buy_and_hold(market, TradingConfig())
+    position = observation_columns(market, WEIGHTS)["position"]
+    policy = buy_and_hold(market, WEIGHTS)
     seen = np.zeros((1, 5), np.float32)
     answers = []
-    for held in (0.0, 0.3, 0.6, 0.97, 0.9, 0.2):
+    for held in (0.0, 0.3, 0.6, 0.97, 0.9, 0.2, 0.0):
         seen[0, position] = held
-        answers.append(Action(int(policy(seen, np.array([0]), 0)[0])))
-    assert answers == [Action.BUY_100] * 3 + [Action.HOLD] * 3
+        answers.append(float(policy(seen, np.array([0]), 0)[0]))
+    np.testing.assert_array_equal(answers, [1, 1, 1, np.nan, np.nan, np.nan, 1])
 
 
 def test_a_symbol_that_the_tables_lack_is_never_traded() -> None:
@@ -79,7 +84,7 @@ def test_a_symbol_that_the_tables_lack_is_never_traded() -> None:
     closes = random_walk(2, symbols=2, bars=200)
     market = market_of(closes)
     bars, signals = tables(market)
-    own = TradingConfig()
+    own = WEIGHTS
     short_of = bars[bars["symbol"] == "S00"], signals[signals["symbol"] == "S00"]
     for policy in (
         baselines.moving_average_cross(short_of[0], market, own, CONFIG),
@@ -93,7 +98,7 @@ def test_a_symbol_that_the_tables_lack_is_never_traded() -> None:
 def lazy(seed: int, bars: int) -> Policy:
     """Buys once, at a random bar, and holds."""
     at = np.random.default_rng(seed).integers(bars - 5)
-    return lambda observations, symbols, bar: np.full(len(symbols), Action.BUY_100 if bar == at else Action.HOLD)
+    return lambda observations, symbols, bar: np.full(len(symbols), 1.0 if bar == at else np.nan)
 
 
 def trader(seed: int, _bars: int) -> Policy:
@@ -101,8 +106,8 @@ def trader(seed: int, _bars: int) -> Policy:
     generator = np.random.default_rng(seed)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        drawn = generator.choice([Action.BUY_100, Action.CLOSE, Action.SELL_50, Action.BUY_50], len(symbols))
-        return np.where(generator.random(len(symbols)) < 0.1, drawn, Action.HOLD)
+        drawn = generator.choice([1.0, 0.0, 0.5, 0.75], len(symbols))
+        return np.where(generator.random(len(symbols)) < 0.1, drawn, np.nan)
 
     return policy
 
@@ -115,7 +120,7 @@ def passes(policy: Policy, market: Market, trading: TradingConfig, seed: int, qu
 
 
 def test_random_timing_has_the_turnover_and_the_exposure_of_what_it_stands_for() -> None:
-    trading = TradingConfig(allow_short=True)
+    trading = TradingConfig(scheme="weights", allow_short=True)
     market = market_of(random_walk(4, symbols=3, bars=400))
     ledger = simulate(trader(5, 400), market, trading)
     own = performance(ledger, 252)
@@ -131,12 +136,12 @@ def test_random_timing_has_the_turnover_and_the_exposure_of_what_it_stands_for()
 def test_a_policy_without_knowledge_beats_random_timing_at_no_more_than_the_nominal_rate(
     kind: str, markets: int
 ) -> None:
-    bars, trading = 120, TradingConfig()
+    bars, trading = 120, WEIGHTS
     passed = 0
     for seed in range(markets):
         market = market_of(random_walk(seed, symbols=2, bars=bars, drift=0.0004))
         policy = {
-            "flat": flat(),
+            "flat": flat(market, trading),
             "lazy": lazy(seed, bars),
             "hold": buy_and_hold(market, trading),
             "trader": trader(seed, bars),
@@ -150,10 +155,10 @@ def test_a_policy_without_knowledge_beats_random_timing_at_no_more_than_the_nomi
 
 def test_timing_that_knows_the_future_beats_random_timing() -> None:
     closes = random_walk(6, symbols=1, bars=200)
-    market, trading = market_of(closes), TradingConfig()
+    market, trading = market_of(closes), WEIGHTS
     rises = np.append(closes[0, 1:] > closes[0, :-1], False)
 
     def seer(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        return np.full(len(symbols), Action.BUY_100 if rises[bar] else Action.CLOSE)
+        return np.full(len(symbols), 1.0 if rises[bar] else 0.0)
 
     assert passes(seer, market, trading, seed=0)

@@ -61,7 +61,7 @@ def reasons_on(bars: pd.DataFrame, trading: TradingConfig, seed: int) -> list[st
         market.between(span.start, span.end) for span in (splits.train, splits.validation, splits.test)
     )
     agent, reward = train(AGENT, view, training, validation, trading, seed, lambda step, metrics: None)
-    result = backtest(agent.policy, test, bars, signals, trading, DEFAULT.backtest, seed)
+    result = backtest(agent.policy(), test, bars, signals, trading, DEFAULT.backtest, seed)
     report = result.report("ppo", {"ppo": reward}, splits.test, bars_per_year=252)
     return refusals(report, DEFAULT.gate)
 

@@ -19,7 +19,7 @@ def close() -> np.ndarray:
 
 
 def test_metrics_agree_with_pandas(close: np.ndarray) -> None:
-    market, trading = market_of(close), TradingConfig(fee_bps=10.0)
+    market, trading = market_of(close), TradingConfig(scheme="weights", fee_bps=10.0)
     ledger = simulate(buy_and_hold(market, trading), market, trading)
     metrics = performance(ledger, BARS_PER_YEAR)
     equity = pd.Series(ledger.equity[0])
@@ -43,7 +43,8 @@ def test_metrics_agree_with_pandas(close: np.ndarray) -> None:
 
 
 def test_doing_nothing_costs_and_earns_nothing(close: np.ndarray) -> None:
-    metrics = performance(simulate(flat(), market_of(close), TradingConfig()), BARS_PER_YEAR)
+    market, trading = market_of(close), TradingConfig(scheme="weights")
+    metrics = performance(simulate(flat(market, trading), market, trading), BARS_PER_YEAR)
     assert set(metrics.values()) == {0.0}
 
 
@@ -53,7 +54,7 @@ def test_a_losing_account_that_goes_bankrupt_has_finite_metrics() -> None:
     ledger = simulate(
         lambda rows, symbols, bar: np.array([next(short, Action.HOLD)]),
         market_of(close),
-        TradingConfig(allow_short=True, maintenance_margin=0.0),
+        TradingConfig(scheme="discrete", allow_short=True, maintenance_margin=0.0),
     )
     assert ledger.equity[0, -1] <= 0
     assert all(np.isfinite(value) for value in performance(ledger, BARS_PER_YEAR).values())
@@ -66,7 +67,7 @@ def test_symbols_that_have_ended_change_no_metric() -> None:
     dead[:, 1:] = np.nan
     unborn = random_walk(2, symbols=1, bars=250)
     unborn[:, :-1] = np.nan
-    trading = TradingConfig()
+    trading = TradingConfig(scheme="weights")
 
     def metrics(closes: np.ndarray) -> dict[str, float]:
         market = market_of(closes)
@@ -79,7 +80,7 @@ def test_capital_that_arrives_with_a_listing_earns_nothing_by_arriving() -> None
     """The return is that of the accounts that count at both ends of a bar, weighted by their equity at the first."""
     closes = random_walk(3, symbols=2, bars=200)
     closes[1, :120] = np.nan
-    market, trading = market_of(closes), TradingConfig(fee_bps=0.0)
+    market, trading = market_of(closes), TradingConfig(scheme="weights", fee_bps=0.0)
     portfolio = Portfolio.of(simulate(buy_and_hold(market, trading), market, trading))
     first, second = (pd.Series(row).pct_change().to_numpy() for row in closes)
     # The first order fills at the open of bar 1, where the bar before closed.
@@ -93,7 +94,7 @@ def test_capital_that_arrives_with_a_listing_earns_nothing_by_arriving() -> None
 def test_the_portfolio_begins_where_the_first_account_does() -> None:
     closes = random_walk(4, symbols=2, bars=100)
     closes[:, :30] = np.nan
-    market, trading = market_of(closes), TradingConfig()
+    market, trading = market_of(closes), TradingConfig(scheme="weights")
     portfolio = Portfolio.of(simulate(buy_and_hold(market, trading), market, trading))
     assert portfolio.timestamps[0] == market.timestamps[30]
     assert len(portfolio.returns) == 69

@@ -195,7 +195,9 @@ class Book:
                 value += position.shares * (position.mark if price is None else price)
             raw = [ZERO if isinstance(decided, str) else decimal(decided) for decided in dealt.values()]
             for s, weight in zip(dealt, self.projected(raw), strict=True):
-                wishes[s] = weight * value / prices[s] - self.positions[s].shares
+                missing = weight * value - self.positions[s].shares * prices[s]
+                near = abs(missing) <= decimal(self.config.rebalance_band) * value
+                wishes[s] = ZERO if near and weight != 0 else missing / prices[s]
         for s, wish in wishes.items():
             if wish < 0:
                 self.trade(s, wish, prices, volumes)

@@ -165,6 +165,8 @@ FAULTS = [
         "reached = max(way_to_call",
         "reached = math.inf if passed else max(way_to_call",
     ),
+    ("rebalance band ignored", 'rules["rebalance_band"] * equity', "-1.0"),
+    ("rebalance band keeps what should be closed", "if size != 0.0 and abs(size * equity", "if abs(size * equity"),
     ("delisting at the last close", "settle(close * (1.0 - loss), holding)", "settle(close, holding)"),
     (
         "delisting helps shorts",
@@ -210,6 +212,7 @@ def cases() -> list[Sequence]:
             lot_size=1.0 if seed % 8 > 3 else 0.0,
             max_position=0.6 if stopped and not late else 1.0,
             max_participation=0.2 if late else None,
+            rebalance_band=0.1 if seed % 3 == 1 else 0.0,
             max_order_shares=150,
             stop_loss=(0.1 if late else 0.02) if stopped else None,
             take_profit=(0.2 if late else 0.03) if stopped else None,
@@ -235,7 +238,7 @@ def cases() -> list[Sequence]:
 def staged() -> list[Sequence]:
     """What chance brings too seldom, one symbol a row of closes; a pair is a bar's high and its close."""
     reward = RewardConfig(sharpe_bonus=0.1)
-    discrete: Any = {"fee_bps": 10.0, "allow_short": True, "reward": reward}
+    discrete: Any = {"scheme": "discrete", "fee_bps": 10.0, "allow_short": True, "reward": reward}
     weights: Any = {"scheme": "weights", "account": "portfolio", "allow_short": True, "reward": reward}
     asked = np.full((2, 5), np.nan, np.float32)
     asked[:, 0] = -0.5
@@ -300,7 +303,7 @@ def test_a_purchase_and_a_stop_by_hand() -> None:
     """Buy all at an open of 100 with 1 % fee and 1 % slippage, then a gap below the stop fills at the open of 80."""
     market = random_market(np.random.default_rng(0), n_bars=4)
     market.block.prices[0] = [[100, 101, 99, 100], [100, 110, 99, 105], [80, 90, 70, 85], [85, 85, 85, 85]]
-    config = TradingConfig(initial_cash=10_201.0, fee_bps=100.0, slippage_bps=100.0, stop_loss=0.1)
+    config = TradingConfig(scheme="discrete", initial_cash=10_201.0, fee_bps=100.0, slippage_bps=100.0, stop_loss=0.1)
     ledger = simulate(lambda o, s, bar: np.array([3 if bar == 0 else 0]), market, config)
     shares = 10_201 / (101 * 1.01)
     assert shares == pytest.approx(100)
@@ -328,7 +331,7 @@ def short_at_100(
     volumes = np.full((2, n), 1e9)
     volumes[0, 3 : 3 + len(bars)] = volume or 1e9
     market = Market(("A", "B"), dates, prices, np.zeros((2, n, 0), np.float32), (), volume=volumes)
-    config = TradingConfig(**({"initial_cash": 10_000.0, "fee_bps": 0.0, "allow_short": True} | rules))
+    config = TradingConfig(**({"scheme": "discrete", "initial_cash": 10_000.0, "fee_bps": 0.0, "allow_short": True} | rules))
     orders = {0: Action.BUY_100, 1: Action.REVERSE}
     return simulate(lambda o, symbols, bar: np.full(len(symbols), orders.get(bar, then)), market, config)
 

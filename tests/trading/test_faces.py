@@ -150,7 +150,7 @@ def test_one_decision_outside_an_episode_is_the_same_decision(scheme: str, marke
 def test_rounding_is_no_debt() -> None:
     """Spending all cash leaves a cash of -1.5e-11, which is 0; a cent below zero is a debt."""
     market = random_market(np.random.default_rng(3), 20, 60)
-    ledger = simulate(lambda o, s, bar: np.full(len(s), Action.BUY_100), market, TradingConfig(slippage_bps=2.0))
+    ledger = simulate(lambda o, s, bar: np.full(len(s), Action.BUY_100), market, TradingConfig(scheme="discrete", slippage_bps=2.0))
     accounts = [
         (Account(cash, shares), price)
         for cash, shares, price in zip(ledger.cash.flat, ledger.position.flat, ledger.close.flat, strict=True)
@@ -285,7 +285,7 @@ class Constant:
 
 def test_the_observation_says_what_its_columns_promise() -> None:
     market = random_market(np.random.default_rng(4), n_bars=150)
-    config = TradingConfig(episode_bars=None)
+    config = TradingConfig(scheme="discrete", episode_bars=None)
     columns = observation_columns(market, config)
     assert list(columns) == ["f0", "f1", "position", "unrealised_pnl", "holding_bars", "cash_ratio"]
     env = TradingEnv(market, config)
@@ -377,7 +377,7 @@ def test_seeds_choose_the_episodes() -> None:
 def test_bankruptcy_is_a_termination_and_the_end_a_truncation() -> None:
     market = random_market(np.random.default_rng(0), n_bars=6)
     market.block.prices[0] = np.array([[10.0], [10.0], [10.0], [30.0], [30.0], [30.0]])
-    env = TradingEnv(market, TradingConfig(allow_short=True, fee_bps=0.0, borrow_bps_per_year=0.0, episode_bars=None))
+    env = TradingEnv(market, TradingConfig(scheme="discrete", allow_short=True, fee_bps=0.0, borrow_bps_per_year=0.0, episode_bars=None))
     env.reset(seed=0)
     env.step(Action.BUY_100)
     env.step(Action.REVERSE)
@@ -470,7 +470,11 @@ def test_bad_rules_are_told_in_words() -> None:
             {"scheme": "shares"},
             "the scheme 'shares' does not work with account 'per_symbol': set account to 'portfolio'",
         ),
-        ({"account": "portfolio"}, "the scheme 'discrete' does not work with account 'portfolio'"),
+        ({"account": "portfolio"}, "the scheme 'targets' does not work with account 'portfolio'"),
+        ({"targets": [-1, 0, 1]}, "-1.0 is a short position: set allow_short to true or remove negative targets"),
+        ({"targets": [0, 0.5, 0.5]}, "expected different positions"),
+        ({"targets": [0, 2]}, "targets.1: should be less than or equal to 1, found 2"),
+        ({"targets": [1]}, "targets"),
         ({"scheme": "shares", "account": "portfolio", "allow_short": True}, "the scheme 'shares' is long only"),
         ({"scheme": "shares", "account": "portfolio", "lot_size": 0.5}, "the scheme 'shares' trades whole shares"),
         ({"borrow_bps_per_bar": 1.0}, "unknown key 'borrow_bps_per_bar'; did you mean 'borrow_bps_per_year'"),

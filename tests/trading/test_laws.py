@@ -43,7 +43,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("allow_short", [False, True])
 def test_a_random_policy_has_no_edge_without_costs(allow_short: bool) -> None:
-    ledger = random_trading(TradingConfig(fee_bps=0.0, allow_short=allow_short))
+    ledger = random_trading(TradingConfig(scheme="discrete", fee_bps=0.0, allow_short=allow_short))
     low, high = interval(ledger.equity[:, -1] - ledger.equity[:, 0])
     assert low < 0 < high
     assert (ledger.order_shares != 0).sum() > 30 * EPISODES
@@ -51,9 +51,8 @@ def test_a_random_policy_has_no_edge_without_costs(allow_short: bool) -> None:
 
 @pytest.mark.parametrize("allow_short", [False, True])
 def test_a_random_policy_loses_its_costs(allow_short: bool) -> None:
-    config = TradingConfig(
-        fee_bps=10.0, slippage_bps=5.0, fee_fixed=1.0, borrow_bps_per_year=400.0, allow_short=allow_short
-    )
+    costs_charged: Any = {"fee_bps": 10.0, "slippage_bps": 5.0, "fee_fixed": 1.0, "borrow_bps_per_year": 400.0}
+    config = TradingConfig(scheme="discrete", allow_short=allow_short, **costs_charged)
     ledger = random_trading(config, seed=1)
     loss, costs = ledger.equity[:, 0] - ledger.equity[:, -1], ledger.costs.sum(axis=1)
     low, high = interval(loss - costs)
@@ -76,7 +75,7 @@ def test_the_observed_close_flatters() -> None:
 
     gains = {}
     for fill in ("next_open", "close"):
-        config = TradingConfig(fee_bps=0.0, fill=fill)
+        config = TradingConfig(scheme="discrete", fee_bps=0.0, fill=fill)
         ledger = simulate(policy, market, config)
         gains[fill] = interval(ledger.equity[:, -1] / ledger.equity[:, 0] - 1)
     assert gains["next_open"][0] < 0.01 and gains["close"][0] > 0.5

@@ -1,6 +1,6 @@
 """How much of what can be earned the agents earn, and what training, decisions and backtests cost.
 
-    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|large|backtest] [--algorithms ppo,a2c,…]
+    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|backtest] [--algorithms ppo,a2c,…]
                                 [--seeds N] [--first-seed N]
 
 The markets have a planted edge, and dynamic programming finds the best policy on them; benchmarks/planted.py describes
@@ -21,21 +21,17 @@ The file is flat:
   random walks with worthless forecasts; the largest of the seeds.
 - `decide_us_64`, `decide_us_1280`: a decision on 26 columns by networks of [64, 64] and [1280, 640], one row a call.
   `_batch`: a row of 512.
-- `seconds_ppo_1280`: PPO with [1280, 640], batch 2 048, 20 epochs and 150 000 frames in bfloat16 on all cores; `_small_critic`
-  with [256, 256] for the critic.
 - `backtest_500_seconds`: 500 symbols × 2 500 bars with a [64, 64] agent beside loading.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,32 +46,32 @@ from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.agents.training import train
 from MLOps.config.agents import parse_agent
-from MLOps.config.params import load_params
 from MLOps.config.trading import TradingConfig
 from MLOps.features.scaler import Scaler
-from MLOps.trading import Market, Policy, simulate
+from MLOps.trading import Market, simulate
+from MLOps.trading.simulation import Policy
 
-HERE = Path(__file__).parent
+VARIANTS, PARAMS = Path(__file__).with_name("agents.yaml"), Path(__file__).parents[1] / "params.yaml"
 TASKS = {
     "easy": Task(edge_bps=40, regime_bars=20, fee_bps=10),
     # Rebalancing a short position every bar would cost a tenth of what can be earned.
     "costly": Task(edge_bps=15, regime_bars=5, fee_bps=20, slippage_bps=7, rebalance_band=0.1),
     "zero": Task(edge_bps=0, regime_bars=20, fee_bps=10),
 }
-SYMBOLS, BARS = 50, 2_000  # of the market to train on
-VALIDATION_SYMBOLS = 25
-HELD_OUT_SYMBOLS = 200
-WALKS = 20
-# Markets of one seed: training, validation and held out never share one.
+PARTS = ("easy", "costly", "zero", "decide", "backtest")
+# Markets of one seed, each drawn by a generator of its own, and their symbols and bars.
 TRAINING, VALIDATION, HELD_OUT = range(3)
+SIZES = ((50, 2_000), (100, 1_000), (200, 2_000))
+WALKS = (20, 2_000)  # held out without an edge
+EVALUATIONS = 5  # on validation in a training
 DECISION_COLUMNS = 26
-DECISIONS, ROUNDS = 2_000, 7
+ROUNDS = 7  # of each timing
 
 
 @cache
 def planted(task: str, part: int, seed: int) -> Planted:
-    symbols = (SYMBOLS, VALIDATION_SYMBOLS, WALKS if task == "zero" else HELD_OUT_SYMBOLS)[part]
-    return plant(TASKS[task], symbols, BARS, seed=3 * seed + part)
+    symbols, bars = WALKS if task == "zero" and part == HELD_OUT else SIZES[part]
+    return plant(TASKS[task], symbols, bars, seed=len(SIZES) * seed + part)
 
 
 @cache
@@ -92,25 +88,27 @@ def rule(observations: np.ndarray, *_: Any) -> np.ndarray:
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """By algorithm: `schemes` and `agent`, with what an agent changes for a task under the task's name."""
-    return yaml.safe_load((HERE / "agents.yaml").read_text())
+    """By name: `trading`, the scheme; `agent`, its section, for which `default` has that of params.yaml; and
+    `total_timesteps` by task."""
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(VARIANTS.read_text())
+    return loaded
 
 
 def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
     """The agent's section and the rules it acts under."""
     variant = variants()[algorithm]
-    own = variant["agent"] if "agent" in variant else default_agent()
+    own = variant["agent"] if "agent" in variant else yaml.safe_load(PARAMS.read_text())["agents"]["ppo"]
     frames = variant["total_timesteps"]["easy" if task == "zero" else task]
-    section = {**own, "observe": {"features": list(COLUMNS)}, "total_timesteps": frames}
-    agent = parse_agent({"evaluate_every_steps": max(1, frames // EVALUATIONS), **section}, f"agents.{algorithm}")
-    return agent, TASKS[task].trading(**variant["trading"])
+    changes = {"observe": list(COLUMNS), "total_timesteps": frames, "evaluate_every_steps": frames // EVALUATIONS}
+    trading = {"targets": (-1.0, 0.0, 1.0), **variant["trading"]}
+    return parse_agent({**own, **changes}, f"agents.{algorithm}"), TASKS[task].trading(**trading)
 
 
 def learn(agent: Any, trading: TradingConfig, task: str, seed: int) -> tuple[Agent, float]:
     """A trained agent, and the CPU seconds that it took."""
     market, validation = (planted(task, part, seed).market for part in (TRAINING, VALIDATION))
-    unscaled = Scaler(np.zeros(len(COLUMNS), np.float32), np.ones(len(COLUMNS), np.float32))
-    view = MarketView(COLUMNS, (), unscaled)
+    zeros, ones = np.zeros(len(COLUMNS), np.float32), np.ones(len(COLUMNS), np.float32)
+    view = MarketView(COLUMNS, (), Scaler(median=zeros, mean=zeros, std=ones))
     start = time.process_time()
     learnt, _ = train(agent, view, market, validation, trading, seed, lambda *_: None)
     return learnt, time.process_time() - start
@@ -129,7 +127,7 @@ def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
     for seed in seeds:
         learnt, taken = learn(agent, trading, task, seed)
         best = mean_score(optimum(task).policy, task, seed, weights)
-        found.append(mean_score(learnt.policy, task, seed, trading) / best)
+        found.append(mean_score(learnt.policy(), task, seed, trading) / best)
         seconds.append(taken)
         print(f"{name:<24} seed {seed:>3} share {found[-1]:.3f} in {taken:.1f} CPU s", file=sys.stderr, flush=True)
     return {
@@ -165,7 +163,7 @@ def zero_edge(algorithm: str, seeds: range) -> dict[str, float]:
     found = []
     for seed in seeds:
         learnt, _ = learn(agent, trading, "zero", seed)
-        rewards = simulate(learnt.policy, planted("zero", HELD_OUT, seed).market, trading).rewards.mean(axis=1)
+        rewards = simulate(learnt.policy(), planted("zero", HELD_OUT, seed).market, trading).rewards.mean(axis=1)
         # An agent that never trades earns nothing in any walk.
         found.append(float(stats.ttest_1samp(rewards, 0.0).statistic) if rewards.any() else 0.0)
         print(f"zero_{algorithm:<24} seed {seed:>3} t {found[-1]:.2f}", file=sys.stderr, flush=True)
@@ -179,7 +177,7 @@ def random_network(widths: list[int], seed: int = 0) -> PolicyNetwork:
     rng = np.random.default_rng(seed)
     layers = [
         (rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32), np.zeros(outputs, np.float32))
-        for inputs, outputs in zip(widths, widths[1:], strict=False)
+        for inputs, outputs in pairwise(widths)
     ]
     return PolicyNetwork.from_layers(layers)
 
@@ -226,3 +224,36 @@ def backtest() -> dict[str, float]:
     start = time.perf_counter()
     simulate(policy, market, trading)
     return {"backtest_500_seconds": time.perf_counter() - start}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--only", choices=PARTS, help="one part of the benchmark")
+    parser.add_argument("--algorithms", help="names in benchmarks/agents.yaml, with commas between; all without it")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="100 and above are for choosing parameters")
+    options = parser.parse_args()
+    algorithms = options.algorithms.split(",") if options.algorithms else list(variants())
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    torch.set_num_threads(1)
+    figures: dict[str, float] = {}
+    for part in [options.only] if options.only else PARTS:
+        if part in ("easy", "costly"):
+            figures |= references(part, seeds)
+            for algorithm in algorithms:
+                if part in variants()[algorithm]["total_timesteps"]:
+                    figures |= shares(algorithm, part, seeds)
+        elif part == "zero":
+            for algorithm in algorithms:
+                figures |= zero_edge(algorithm, seeds)
+        else:
+            figures |= {"decide": decide, "backtest": backtest}[part]()
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

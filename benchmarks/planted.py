@@ -4,10 +4,10 @@ A hidden sign s = ±1 flips with probability 1/regime_bars at each bar, a two-st
 The log return of a bar is a jump to its open and a path to its close, both normal. The expected return of the jump is 0
 and that of the path s·edge, as returns and not logarithms, so that without an edge open and close are martingales.
 
-At a bar's close a forecaster sees the sign of the next bar through noise: s·EVIDENCE + z, z standard normal, which alone
-tells it in 93 of 100 bars. An agent observes `signal` = 2p - 1, where p is the Bayes-optimal probability of s = 1 given
-all evidence and all returns so far, and `return_1`, the bar's log return over the volatility, which adds nothing to it;
-and beside these its account. With an edge of zero the forecasts are as lively, but signs move no price.
+At a bar's close a forecaster sees the sign of the next bar through noise: s·EVIDENCE + z, z standard normal. Alone that
+tells the sign in 93 of 100 bars. An agent observes its account and two columns: `signal` = 2p - 1, where p is the
+Bayes-optimal probability of s = 1 given all evidence and all returns so far, and `return_1`, the bar's log return over
+the volatility, which adds nothing to the signal. Without an edge the forecasts vary as much, but signs move no price.
 """
 
 from dataclasses import dataclass

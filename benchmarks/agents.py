@@ -5,7 +5,8 @@
 
 The markets have a planted edge, and dynamic programming finds the best policy on them; benchmarks/planted.py describes
 both. A share is the score of an agent over the score of the best policy, both through the kernel on the same held-out
-data; a score is the mean over bars of exposure × true drift - costs, which cuts the noise of the returns. Each seed is
+data; a score is the mean over bars of exposure × true drift - costs, which cuts the noise of the returns. Under the
+scheme `discrete` the best policy acts by the nine actions too, which cannot rebalance a short position. Each seed is
 another market, training and held-out alike, as well as another agent. Parameters are those of benchmarks/agents.yaml,
 chosen on the seeds from 100 on; reported are the seeds from 0 on. `default` is the agent `ppo` of params.yaml, with
 only its observation and its number of frames changed. All train on one thread, and CPU seconds include the evaluations
@@ -16,7 +17,8 @@ The file is flat:
 - `share_easy_<algorithm>`, `share_costly_<algorithm>`: the median over the seeds, with `_min`, `_max` and one value a
   seed, `_seed_<n>`; `seconds_…` the most CPU seconds of a training; `frames_per_second_…` per CPU second, the median.
 - `optimum_easy_bps`: the value of the dynamic programme; `optimum_easy_ratio`: what its policy earns in the kernel over
-  that value, and `_standard_error`; `rule_easy`: the share of going long where a rise is likelier and short elsewhere.
+  that value, and `_standard_error`; `rule_easy`: the share of going long where a rise is likelier and short elsewhere;
+  `nine_actions_easy`: that of the best policy by the nine actions.
 - `zero_edge_t_<algorithm>`: the t statistic of the mean reward over 20 held-out random walks, of an agent trained on
   random walks with worthless forecasts; the largest of the seeds.
 - `decide_us_64`, `decide_us_1280`: a decision on 26 columns by networks of [64, 64] and [1280, 640], one row a call.
@@ -48,7 +50,7 @@ from MLOps.agents.training import train
 from MLOps.config.agents import parse_agent
 from MLOps.config.trading import TradingConfig
 from MLOps.features.scaler import Scaler
-from MLOps.trading import Market, simulate
+from MLOps.trading import Action, Market, simulate
 from MLOps.trading.simulation import Policy
 
 VARIANTS, PARAMS = Path(__file__).with_name("agents.yaml"), Path(__file__).parents[1] / "params.yaml"
@@ -82,6 +84,18 @@ def optimum(task: str) -> Optimum:
 def rule(observations: np.ndarray, *_: Any) -> np.ndarray:
     """Long where a rise is likelier, short elsewhere."""
     return np.sign(observations[:, 0])
+
+
+def in_nine_actions(policy: Policy) -> Policy:
+    """A policy over positions -1, 0 and 1 by orders of the scheme `discrete`, which cannot add to a short position."""
+
+    def act(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
+        target, held = policy(observations, symbols, bar), observations[:, len(COLUMNS)]
+        # Only REVERSE opens a short position, and only from a long one.
+        opens = np.where((target > 0) | ((target < 0) & (held == 0)), Action.BUY_100, Action.HOLD)
+        return np.where(target * held < 0, Action.REVERSE, opens)
+
+    return act
 
 
 # Learning -----------------------------------------------------------------------------------------------------------
@@ -119,15 +133,21 @@ def mean_score(policy: Policy, task: str, seed: int, trading: TradingConfig) -> 
     return float(scores_bps(simulate(policy, held_out.market, trading), held_out).mean())
 
 
+@cache
+def best_score(task: str, seed: int, scheme: str) -> float:
+    """Of the best policy through the kernel."""
+    if scheme == "discrete":
+        return mean_score(in_nine_actions(optimum(task).policy), task, seed, TASKS[task].trading(scheme="discrete"))
+    return mean_score(optimum(task).policy, task, seed, TASKS[task].trading(scheme="weights"))
+
+
 def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
     """Shares of the optimum by seed, and what the training took."""
     agent, trading = configured(algorithm, task)
-    weights = TASKS[task].trading(scheme="weights")
     found, seconds, name = [], [], f"{task}_{algorithm}"
     for seed in seeds:
         learnt, taken = learn(agent, trading, task, seed)
-        best = mean_score(optimum(task).policy, task, seed, weights)
-        found.append(mean_score(learnt.policy(), task, seed, trading) / best)
+        found.append(mean_score(learnt.policy(), task, seed, trading) / best_score(task, seed, trading.scheme))
         seconds.append(taken)
         print(f"{name:<24} seed {seed:>3} share {found[-1]:.3f} in {taken:.1f} CPU s", file=sys.stderr, flush=True)
     return {
@@ -143,17 +163,19 @@ def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
 def references(task: str, seeds: range) -> dict[str, float]:
     """The dynamic programme's value, what its policy earns in the kernel, and the share of the plain rule."""
     weights, value = TASKS[task].trading(scheme="weights"), optimum(task).average_bps
-    scores, rules = [], []
+    scores, rules, nine = [], [], []
     for seed in seeds:
         held_out = planted(task, HELD_OUT, seed)
         scores.append(scores_bps(simulate(optimum(task).policy, held_out.market, weights), held_out))
         rules.append(mean_score(rule, task, seed, weights) / scores[-1].mean())
+        nine.append(best_score(task, seed, "discrete") / scores[-1].mean())
     ratios = np.concatenate(scores) / value
     return {
         f"optimum_{task}_bps": value,
         f"optimum_{task}_ratio": float(ratios.mean()),
         f"optimum_{task}_ratio_standard_error": float(stats.sem(ratios)),
         f"rule_{task}": statistics.median(rules),
+        f"nine_actions_{task}": statistics.median(nine),
     }
 
 

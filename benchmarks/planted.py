@@ -142,7 +142,7 @@ class Optimum:
     def policy(self, observations: NDArray[np.float32], _symbols: NDArray[np.intp], _bar: int) -> NDArray[np.float32]:
         """The target weights, with the signature of `simulation.Policy`."""
         odds = logit(np.clip((1 + observations[:, 0].astype(np.float64)) / 2, 1e-9, 1 - 1e-9))
-        row = np.abs(odds[:, None] - LOG_ODDS).argmin(axis=1)
+        row = np.rint((odds - LOG_ODDS[0]) / (LOG_ODDS[1] - LOG_ODDS[0])).astype(int)
         held = np.abs(observations[:, len(COLUMNS), None] - self.positions).argmin(axis=1)
         return self.targets[row, held].astype(np.float32)
 

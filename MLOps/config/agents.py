@@ -96,7 +96,6 @@ class _OnPolicyConfig(_AgentConfig):
     normalize_advantage: bool = True
     net_arch: Layers | PolicyAndValue = (64, 64)
     activation_fn: Activation = "tanh"
-    log_std_init: float = 0.0
     ortho_init: bool = True
 
 
@@ -116,6 +115,7 @@ class PPOConfig(_PPOConfig):
     """Proximal policy optimisation (Schulman et al., 2017)."""
 
     kind: Literal["ppo"]
+    log_std_init: float = 0.0
 
 
 @section
@@ -141,6 +141,7 @@ class RecurrentPPOConfig(_PPOConfig):
     batch_size: Positive = 128
     lstm_hidden_size: Positive = 256
     enable_critic_lstm: bool = True
+    log_std_init: float = 0.0
 
 
 @section
@@ -154,6 +155,7 @@ class A2CConfig(_OnPolicyConfig):
     rms_prop_eps: PositiveNumber = 1e-5
     use_rms_prop: bool = True
     normalize_advantage: bool = False
+    log_std_init: float = 0.0
 
 
 @section

@@ -1,27 +1,43 @@
 """Training of an agent, by any algorithm, on the compiled environments."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
 from numbers import Real
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
+import torch
+from rich.progress import Progress
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.agents.checkpointing import Checkpointing
 from MLOps.agents.contract import Algorithm
+from MLOps.agents.learner_state import Arrays
+from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
+from MLOps.agents.replay_memory import check_replay_memory
+from MLOps.artifacts import value_hash
 from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
+from MLOps.imports import code_hash
 from MLOps.trading import Market, observation_columns, simulate
 from MLOps.trading.vector import TradingVecEnv
+from MLOps.training.checkpoints import Checkpoints
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 OnStep = Callable[[int, Mapping[str, float]], None]
+
+# Rows of an algorithm's own metrics in the history of a training, unless it has fewer rollouts.
+HISTORY_ROWS = 100
 
 
 def train(
@@ -32,30 +48,52 @@ def train(
     trading: TradingConfig,
     seed: int,
     on_step: OnStep,
+    checkpoints: Path | None = None,
 ) -> tuple[Agent, float]:
     """Train on `market` and keep the weights with the highest reward on `validation`.
 
     Args:
-        on_step: called with the environment steps so far and the metrics of a rollout or an evaluation.
+        on_step: called with the environment steps so far and the metrics of a rollout or an evaluation; a resumed
+            training first reports what the killed one had reported.
+        checkpoints: for the checkpoints of all trainings; those of this one are in a subfolder named by the hash of
+            everything it depends on. The same call after a kill resumes there and ends with the same result. Without a
+            folder nothing is saved.
 
     Returns:
-        The agent, and its mean reward a bar on validation.
+        The agent, and its mean reward a bar on the evaluated bars of validation.
+
+    Raises:
+        UserError: the replay buffer would not fit into memory, or the market allows no episode.
     """
     algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
+    columns = tuple(observation_columns(market, trading))
     environments: VecEnv = TradingVecEnv(
         market, trading, config.environments, derive_seed(seed, config.kind, "environments")
     )
+    check_replay_memory(config, environments)
     learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
-    learner.set_logger(Logger(folder=None, output_formats=[_ToHistory(on_step)]))
-    columns = tuple(observation_columns(market, trading))
 
-    def agent_now() -> Agent:
-        return Agent(config, trading, view, columns, algorithm.policy_network(learner))
+    def agent_of(network: PolicyNetwork) -> Agent:
+        return Agent(config, trading, view, columns, network)
 
-    keeper = _KeepBest(agent_now, validation, trading, config, on_step)
-    learner.learn(config.total_timesteps, callback=keeper)
-    keeper.evaluate()
-    return keeper.best, keeper.best_reward
+    def evaluate(network: PolicyNetwork) -> float:
+        return float(np.mean([mean_reward(agent_of(network), span, trading) for span in spans]))
+
+    spans = evaluation_spans(validation, trading, config.evaluation_episodes, derive_seed(seed, "evaluation"))
+    with progress_bars() as progress:
+        selection = _Selection(lambda: algorithm.policy_network(learner), evaluate, config, on_step, progress)
+        learner.set_logger(Logger(folder=None, output_formats=[_ToHistory(selection.tell)]))
+        saving = None
+        if checkpoints is not None:
+            folder = checkpoints / _identity(config, view, market, validation, trading, seed)
+            saving = Checkpointing(Checkpoints(folder), config.checkpoint_every_steps, selection)
+        if saving is None or not saving.restore_finished():
+            callbacks: list[BaseCallback] = [selection] if saving is None else [selection, saving]
+            learner.learn(config.total_timesteps, callbacks, log_interval=None)  # type: ignore[arg-type]
+            selection.evaluate()
+            if saving is not None:
+                saving.save_finished()
+    return agent_of(selection.best), selection.best_reward
 
 
 def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
@@ -63,62 +101,117 @@ def mean_reward(agent: Agent, market: Market, trading: TradingConfig) -> float:
     return float(simulate(agent.policy(), market, trading).rewards.mean())
 
 
+def evaluation_spans(market: Market, trading: TradingConfig, episodes: int | None, seed: int) -> list[Market]:
+    """The parts of a market on which an agent is evaluated.
+
+    Args:
+        episodes: number of parts, each `trading.episode_bars` long, with random starts; None for the whole market,
+            which is also the one part where an episode would be no shorter.
+    """
+    steps = trading.episode_bars
+    if episodes is None or steps is None or steps + 1 >= market.n_bars:
+        return [market]
+    starts = np.random.default_rng(seed).integers(0, market.n_bars - steps, episodes)
+    # An episode of n steps has n + 1 bars; `between` excludes its end.
+    ends = [market.timestamps[start + steps + 1] if start + steps + 1 < market.n_bars else None for start in starts]
+    return [market.between(market.timestamps[start], end) for start, end in zip(starts, ends, strict=True)]
+
+
 class _ToHistory(KVWriter):
     """Passes on stable-baselines3's metrics under their own names."""
 
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
+    def __init__(self, tell: OnStep) -> None:
+        self._tell = tell
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         # Times would make two equal runs differ.
         kept = {k: float(v) for k, v in key_values.items() if not k.startswith("time/") and isinstance(v, Real)}
-        self._on_step(step, kept)
+        if kept:
+            self._tell(step, kept)
 
     def close(self) -> None:
         """There is nothing to close."""
 
 
-class _KeepBest(BaseCallback):
-    """Evaluates on validation every `evaluate_every_steps` and keeps the best agent."""
+class _Selection(BaseCallback):
+    """Evaluates on validation every `evaluate_every_steps`, keeps the best network, and reports metrics."""
 
-    best: Agent
+    best: PolicyNetwork
 
     def __init__(
         self,
-        agent_now: Callable[[], Agent],
-        validation: Market,
-        trading: TradingConfig,
+        network_now: Callable[[], PolicyNetwork],
+        reward_of: Callable[[PolicyNetwork], float],
         config: AgentConfig,
         on_step: OnStep,
+        progress: Progress,
     ) -> None:
         super().__init__()
-        self._agent_now, self._validation, self._trading = agent_now, validation, trading
-        self._every, self._report = config.evaluate_every_steps, on_step
-        self._evaluated_at = 0
-        self._progress = progress_bars()
-        self._task = self._progress.add_task(f"{config.kind}: steps", total=config.total_timesteps)
+        self._network_now, self._reward_of, self._on_metrics = network_now, reward_of, on_step
+        self._evaluate_every, self._log_every = config.evaluate_every_steps, config.total_timesteps // HISTORY_ROWS
+        self._evaluated_at = self._logged_at = 0
+        self._history: list[tuple[int, dict[str, float]]] = []
+        self._progress = progress
+        self._task = progress.add_task(f"{config.kind}: steps", total=config.total_timesteps)
         self.best_reward = -np.inf
 
-    def _on_training_start(self) -> None:
-        self._progress.start()
+    def tell(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Report metrics, and keep them for a checkpoint."""
+        self._history.append((step, dict(metrics)))
+        self._on_metrics(step, metrics)
+
+    def evaluate(self) -> None:
+        network = self._network_now()
+        reward = self._reward_of(network)
+        self._evaluated_at = self.model.num_timesteps
+        self.tell(self._evaluated_at, {"validation_reward": reward})
+        if reward > self.best_reward:
+            self.best_reward, self.best = reward, network
+
+    def capture(self) -> tuple[Arrays, dict[str, Any]]:
+        """See `Resumable`."""
+        best = self.best.to_arrays() if hasattr(self, "best") else {}
+        return {f"best.{name}": array for name, array in best.items()}, {
+            "best_reward": self.best_reward,
+            "evaluated_at": self._evaluated_at,
+            "logged_at": self._logged_at,
+            "history": self._history,
+        }
+
+    def restore(self, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        """See `Resumable`; reports the history again."""
+        self.best_reward = metadata["best_reward"]
+        self._evaluated_at, self._logged_at = metadata["evaluated_at"], metadata["logged_at"]
+        if best := {name.removeprefix("best."): array for name, array in arrays.items()}:
+            self.best = PolicyNetwork.from_arrays(best)
+        for step, metrics in metadata["history"]:
+            self.tell(step, metrics)
 
     def _on_step(self) -> bool:
         return True
 
-    def _on_rollout_end(self) -> None:
-        self._progress.update(self._task, completed=self.num_timesteps)
-
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps - self._evaluated_at >= self._every:
+        if self.model.num_timesteps - self._evaluated_at >= self._evaluate_every:
             self.evaluate()
 
-    def evaluate(self) -> None:
-        agent = self._agent_now()
-        reward = mean_reward(agent, self._validation, self._trading)
-        self._evaluated_at = self.num_timesteps
-        self._report(self.num_timesteps, {"validation_reward": reward})
-        if reward > self.best_reward:
-            self.best_reward, self.best = reward, agent
+    def _on_rollout_end(self) -> None:
+        self._progress.update(self._task, completed=self.model.num_timesteps)
+        # Not by `log_interval`, which counts in a local variable of `learn` that no checkpoint can hold.
+        if self.model.num_timesteps - self._logged_at >= self._log_every:
+            self._logged_at = self.model.num_timesteps
+            self.model.dump_logs()
 
-    def _on_training_end(self) -> None:
-        self._progress.stop()
+
+def _identity(
+    config: AgentConfig, view: MarketView, market: Market, validation: Market, trading: TradingConfig, seed: int
+) -> str:
+    """Hash of everything that the result of a training depends on."""
+    digest = hashlib.sha256()
+    for part in (market, validation):
+        for array in (part.timestamps, *part.block):
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        digest.update(f"{part.first} {part.stop}".encode())
+    code = code_hash(__name__, ALGORITHMS[config.kind].partition(":")[0])
+    libraries = [version(name) for name in ("numba", "numpy", "sb3-contrib", "stable-baselines3", "torch")]
+    settings = [asdict(config), view.to_dict(), asdict(trading), seed, torch.get_num_threads()]
+    return value_hash([settings, digest.hexdigest(), code, libraries])[:32]

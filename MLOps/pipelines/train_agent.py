@@ -1,5 +1,6 @@
 """One agent of params.yaml, trained on out-of-fold signals, its weights chosen on validation."""
 
+import shutil
 import sys
 
 from MLOps.agents.observations import MarketView
@@ -44,6 +45,7 @@ def main() -> None:
             stage.params.trading,
             stage.params.seed,
             stage.log,
+            paths.CHECKPOINTS / "agents" / name,
         )
         with whole_folder(paths.AGENTS / name) as folder:
             agent.save(folder)
@@ -53,6 +55,8 @@ def main() -> None:
         stage.report({"validation_reward": reward})
         stage.report({f"validation_{name}": metrics[name] for name in PER_SPAN})
         stage.report({f"validation_{name}_per_bar": metrics[name] for name in PER_BAR})
+    # All outputs are written, so the checkpoints are no longer needed.
+    shutil.rmtree(paths.CHECKPOINTS / "agents" / name, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,13 @@ def main() -> None:
             splits,
         )
         predictor, signals = train_with_signals(
-            kind, config, data, stage.params.splits, stage.params.seed, stage.log, paths.CHECKPOINTS / name
+            kind,
+            config,
+            data,
+            stage.params.splits,
+            stage.params.seed,
+            stage.log,
+            paths.CHECKPOINTS / "predictors" / name,
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
@@ -59,7 +65,7 @@ def main() -> None:
             write_json(folder / "parity.json", differences)
         stage.report({f"{kind}_difference": difference for kind, difference in differences.items()})
     # All outputs are written, so the checkpoints are no longer needed.
-    shutil.rmtree(paths.CHECKPOINTS / name, ignore_errors=True)
+    shutil.rmtree(paths.CHECKPOINTS / "predictors" / name, ignore_errors=True)
 
 
 if __name__ == "__main__":

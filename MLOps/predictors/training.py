@@ -9,7 +9,6 @@ and the batch. bfloat16 has the range of float32, so mixed precision needs no lo
 import hashlib
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +38,7 @@ from MLOps.predictors.training_state import EpochState, load_state, save_state
 from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
 from MLOps.statistics.returns import sharpe
 from MLOps.training.checkpoints import Checkpoints
+from MLOps.training.precision import bfloat16_is_native
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
@@ -98,7 +98,7 @@ class Training:
         optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
         # The fused kernel updates all weights in one pass.
         self._optimiser = optimiser(self.network.parameters(), weight_decay=config.weight_decay, fused=True)
-        self._amp = config.mixed_precision and _bfloat16_is_quick(self.device)
+        self._amp = config.mixed_precision and bfloat16_is_native(self.device, "mixed_precision")
 
         self.history: History = []
         self.best = self.weights()
@@ -336,13 +336,6 @@ def recompute_activations(network: nn.Module) -> None:
         for block in child if isinstance(child, nn.ModuleList) else [child]:
             if not any(isinstance(module, nn.BatchNorm1d) for module in block.modules()):
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-
-
-def _bfloat16_is_quick(device: torch.device) -> bool:
-    quick = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    if not quick:
-        warnings.warn("mixed_precision: this processor has no bfloat16, so float32 is used", stacklevel=3)
-    return quick
 
 
 def network_class(kind: str) -> type[nn.Module]:

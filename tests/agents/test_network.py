@@ -27,9 +27,7 @@ def layers(*widths: int) -> list[nn.Linear]:
 
 
 def compiled(modules: Sequence[nn.Linear], **chosen: Any) -> PolicyNetwork:
-    return PolicyNetwork.from_layers(
-        [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in modules], **settings
-    )
+    return PolicyNetwork.from_layers([(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in modules], **chosen)
 
 
 def compiled_cell(cell: nn.LSTMCell) -> LSTMCell:

@@ -331,7 +331,8 @@ def short_at_100(
     volumes = np.full((2, n), 1e9)
     volumes[0, 3 : 3 + len(bars)] = volume or 1e9
     market = Market(("A", "B"), dates, prices, np.zeros((2, n, 0), np.float32), (), volume=volumes)
-    config = TradingConfig(**({"scheme": "discrete", "initial_cash": 10_000.0, "fee_bps": 0.0, "allow_short": True} | rules))
+    usual: dict[str, Any] = {"initial_cash": 10_000.0, "fee_bps": 0.0, "allow_short": True}
+    config = TradingConfig(scheme="discrete", **(usual | rules))
     orders = {0: Action.BUY_100, 1: Action.REVERSE}
     return simulate(lambda o, symbols, bar: np.full(len(symbols), orders.get(bar, then)), market, config)
 

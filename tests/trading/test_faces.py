@@ -150,7 +150,9 @@ def test_one_decision_outside_an_episode_is_the_same_decision(scheme: str, marke
 def test_rounding_is_no_debt() -> None:
     """Spending all cash leaves a cash of -1.5e-11, which is 0; a cent below zero is a debt."""
     market = random_market(np.random.default_rng(3), 20, 60)
-    ledger = simulate(lambda o, s, bar: np.full(len(s), Action.BUY_100), market, TradingConfig(scheme="discrete", slippage_bps=2.0))
+    ledger = simulate(
+        lambda o, s, bar: np.full(len(s), Action.BUY_100), market, TradingConfig(scheme="discrete", slippage_bps=2.0)
+    )
     accounts = [
         (Account(cash, shares), price)
         for cash, shares, price in zip(ledger.cash.flat, ledger.position.flat, ledger.close.flat, strict=True)
@@ -377,7 +379,10 @@ def test_seeds_choose_the_episodes() -> None:
 def test_bankruptcy_is_a_termination_and_the_end_a_truncation() -> None:
     market = random_market(np.random.default_rng(0), n_bars=6)
     market.block.prices[0] = np.array([[10.0], [10.0], [10.0], [30.0], [30.0], [30.0]])
-    env = TradingEnv(market, TradingConfig(scheme="discrete", allow_short=True, fee_bps=0.0, borrow_bps_per_year=0.0, episode_bars=None))
+    env = TradingEnv(
+        market,
+        TradingConfig(scheme="discrete", allow_short=True, fee_bps=0.0, borrow_bps_per_year=0.0, episode_bars=None),
+    )
     env.reset(seed=0)
     env.step(Action.BUY_100)
     env.step(Action.REVERSE)

@@ -85,10 +85,10 @@ def test_the_environments_offer_the_mask_of_what_they_show() -> None:
     market = random_market(np.random.default_rng(0), 2, 200)
     config = TradingConfig(scheme="discrete", allow_short=True)
     env = TradingVecEnv(market, config, 4)
-    seen = env.reset()
+    seen: Any = env.reset()
     assert env.has_attr("action_masks") and not TradingVecEnv(market, TradingConfig(), 2).has_attr("action_masks")
     generator = np.random.default_rng(1)
     for _ in range(50):
         masks = np.stack(env.env_method("action_masks"))
         np.testing.assert_array_equal(masks, distinct_actions(seen, config))
-        seen = env.step(np.array([generator.choice(np.flatnonzero(mask)) for mask in masks]))[0].copy()
+        seen = env.step(np.array([generator.choice(np.flatnonzero(mask)) for mask in masks]))[0]

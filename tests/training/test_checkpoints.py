@@ -16,6 +16,7 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.predictors import training as engine
 from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.training_state import save_state
+from MLOps.training import checkpoints as store
 from MLOps.training.checkpoints import KEPT, Checkpoints
 from tests.predictors.markets import NETWORKS, fit, small_market
 
@@ -208,3 +209,61 @@ def test_what_a_training_depends_on_names_its_folder(tmp_path: Path) -> None:
     fit(CONFIG, MARKET, tmp_path, max_epochs=2)
     fit(CONFIG, small_market(90.0, symbols=2, bars=400), tmp_path, max_epochs=1)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_only_changed_blocks_of_a_large_array_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring of rows, filled and then overwritten as in a replay buffer."""
+    monkeypatch.setattr(store, "BLOCK_BYTES", 400)  # 10 rows
+    checkpoints, ring = Checkpoints(tmp_path), np.zeros((95, 2, 5), np.float32)
+    blocks: set[str] = set()
+    for step in range(40):
+        rows = np.arange(step * 5, step * 5 + 5)
+        ring[rows % 95] = 1 + rows[:, None, None]
+        filled = ring[: min(95, (step + 1) * 5)]
+        checkpoints.save(step, {"ring": filled, "scalar": np.array(step)}, {})
+        there = {file.name for file in tmp_path.glob("*.block")}
+        assert len(there - blocks) <= 2
+        assert len(there) <= 10 + 2, "blocks of deleted checkpoints are deleted"
+        blocks |= there
+        state = checkpoints.newest()
+        assert state is not None
+        np.testing.assert_array_equal(state[0]["ring"], filled)
+        assert state[0]["ring"].dtype == filled.dtype and state[0]["scalar"].shape == ()
+        state[0]["ring"][:] = 0  # what is loaded may be written to
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_block_gives_way_and_is_written_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BLOCK_BYTES", 300)
+    checkpoints, first = Checkpoints(tmp_path), np.ones(50)
+    checkpoints.save(1, {"a": first}, {})
+    blocks = set(tmp_path.glob("*.block"))
+    second = np.arange(50.0)
+    checkpoints.save(2, {"a": second}, {})
+    block = max(set(tmp_path.glob("*.block")) - blocks)
+    content = bytearray(block.read_bytes())
+    content[7] ^= 1
+    if damage == "missing":
+        block.unlink()
+    else:
+        block.write_bytes(content[:-1] if damage == "truncated" else content)
+    with pytest.warns(UserWarning, match="damaged; the one before is used"):
+        state = checkpoints.newest()
+    assert state is not None
+    np.testing.assert_array_equal(state[0]["a"], first)
+    checkpoints.save(2, {"a": second}, {})
+    state = checkpoints.newest()
+    assert state is not None
+    np.testing.assert_array_equal(state[0]["a"], second)
+
+
+def test_arrays_that_are_not_contiguous_are_saved_by_value(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    array = np.arange(12.0).reshape(3, 4)
+    checkpoints.save(1, {"transposed": array.T, "strided": array[:, ::2]}, {})
+    state = checkpoints.newest()
+    assert state is not None
+    np.testing.assert_array_equal(state[0]["transposed"], array.T)
+    np.testing.assert_array_equal(state[0]["strided"], array[:, ::2])

@@ -10,6 +10,7 @@ ALGORITHMS: dict[str, str] = {
     "trpo": "MLOps.agents.algorithms.trpo:TRPOAlgorithm",
     "dqn": "MLOps.agents.algorithms.dqn:DQNAlgorithm",
     "qr_dqn": "MLOps.agents.algorithms.qr_dqn:QRDQNAlgorithm",
+    "rainbow": "MLOps.agents.algorithms.rainbow:RainbowAlgorithm",
     "ddpg": "MLOps.agents.algorithms.ddpg:DDPGAlgorithm",
     "td3": "MLOps.agents.algorithms.td3:TD3Algorithm",
     "sac": "MLOps.agents.algorithms.sac:SACAlgorithm",

@@ -162,7 +162,6 @@ class RecurrentPPOConfig(_PPOConfig):
     batch_size: Positive = 128
     lstm_hidden_size: Positive = 256
     enable_critic_lstm: bool = True
-    log_std_init: float = 0.0
 
 
 @section
@@ -177,7 +176,6 @@ class A2CConfig(_OnPolicyConfig):
     rms_prop_eps: PositiveNumber = 1e-5
     use_rms_prop: bool = True
     normalize_advantage: bool = False
-    log_std_init: float = 0.0
 
 
 @section

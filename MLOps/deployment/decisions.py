@@ -71,8 +71,10 @@ def decide_each(
     Raises:
         UserError: an account is in debt or without equity, or a state does not fit the agent.
     """
-    observations, before = [], []
-    for symbol, row in zip(moment.symbols, moment.rows, strict=True):
+    observations = np.empty((len(moment.symbols), len(agent.columns)), np.float32)
+    known = np.empty((len(moment.symbols), agent.network.state_width), np.float32)
+    before = []
+    for place, (symbol, row) in enumerate(zip(moment.symbols, moment.rows, strict=True)):
         account, close = positions.get(symbol, Account(cash=cash)), moment.closes[symbol]
         if np.isnan(account.entry_price):
             account = replace(account, entry_price=close)
@@ -83,13 +85,10 @@ def decide_each(
                 f"positions: {symbol}: equity must be positive, found cash {account.cash:g} and {account.shares:g} "
                 f"shares at {close:g}; correct cash or shares"
             )
-        observations.append(observe(row, account, close))
+        observations[place] = observe(row, account, close)
+        known[place] = _state(agent, states.get(symbol), f"positions: {symbol}: state")
         before.append(account)
-    known = [_state(agent, states.get(symbol), f"positions: {symbol}: state") for symbol in moment.symbols]
-    actions, after = agent.decide(
-        np.reshape(observations, (-1, len(agent.columns))).astype(np.float32),
-        np.reshape(known, (-1, agent.network.state_width)).astype(np.float32),
-    )
+    actions, after = agent.decide(observations, known)
     targets = np.array(
         [
             target_shares(action, account, moment.closes[symbol], trading)

@@ -1,13 +1,6 @@
 """The registered model: what it answers, that it answers like the backtest, and what it refuses."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,12 +15,13 @@ from MLOps.config.params import load_params
 from MLOps.data.bars import COLUMNS
 from MLOps.data.splits import Splits
 from MLOps.deployment.trading_model import TradingModel
+from MLOps.evaluation.baselines import in_weights
 from MLOps.evaluation.performance import performance
 from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
-from MLOps.trading import Account, Action, Market, simulate
+from MLOps.trading import Action, Market, simulate
+from tests.deployment.decisions import account_of, agent_rows, as_parameters, differences
+from tests.deployment.server import ask, asking, served
 from tests.project import Project
-
-START_TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -50,52 +44,13 @@ def bars(finished: Project) -> pd.DataFrame:
 def ledger(finished: Project) -> pd.DataFrame:
     """The agent's ledger of the backtest, where it was asked for a decision."""
     ledger = pd.read_parquet(finished.folder / "reports/backtest/ledgers.parquet")
-    return ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
+    return agent_rows(ledger, load_params(finished.folder / "params.yaml").trading.scheme)
 
 
 @pytest.fixture(scope="module")
 def url(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`mlflow models serve` in an empty folder, where neither this repository nor a variable leads to its code."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MLFLOW"))}
-    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{finished.folder}/mlflow.db"
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--model-uri", "models:/trading-agent@candidate"]
-    folder = tmp_path_factory.mktemp("elsewhere")
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                    break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > give_up:
-                    raise AssertionError((folder / "log").read_text()[-4000:]) from None
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=30)
-
-
-def ask(url: str, bars: pd.DataFrame, params: dict[str, Any] | None = None) -> tuple[int, Any]:
-    """POST bars; the status and the answer."""
-    body: dict[str, Any] = {"dataframe_split": json.loads(bars.to_json(orient="split", index=False, date_format="iso"))}
-    if params is not None:
-        body["params"] = params
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, json.load(response)["predictions"]
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)["message"]
+    with served(finished, tmp_path_factory.mktemp("elsewhere")) as address:
+        yield address
 
 
 def history(bars: pd.DataFrame, until: pd.Timestamp, count: int) -> pd.DataFrame:
@@ -104,47 +59,21 @@ def history(bars: pd.DataFrame, until: pd.Timestamp, count: int) -> pd.DataFrame
     return recent[recent.groupby("symbol")["close"].transform("size") >= count]
 
 
-def account_json(row: Any) -> dict[str, Any]:
-    # Where nothing is held there is no entry price to tell.
-    entry = {"entry_price": row.entry_price} if row.position else {}
-    return {"cash": row.cash, "shares": row.position, "holding_bars": int(row.holding_bars), **entry}
-
-
 def test_every_bar_of_the_test_span_is_decided_as_in_the_backtest(
     bundle: Path, bars: pd.DataFrame, ledger: pd.DataFrame
 ) -> None:
     model = TradingModel.load(bundle)
-    differing, decided = [], 0
-    for timestamp, rows in ledger.groupby("timestamp"):
-        accounts = {
-            row.symbol: Account(row.cash, row.position, row.entry_price, int(row.holding_bars))
-            for row in rows.itertuples()
-        }
-        sent = history(bars, timestamp, model.required_bars)
-        # A symbol listed lately trades in the backtest once its features are warm, and is served once its history is.
-        accounts = {symbol: account for symbol, account in accounts.items() if symbol in set(sent["symbol"])}
-        answer = model.decide(sent, 0.0, accounts).set_index("symbol")["action"]
-        for row in rows.itertuples():
-            if row.symbol in accounts:
-                decided += 1
-                if answer[row.symbol] != Action(row.actions).name:
-                    differing.append((timestamp, row.symbol))
-    assert decided > 0.95 * len(ledger)
-    assert differing == []
+    asked, found = differences(model, model.decide, bars, ledger, sorted(ledger["timestamp"].unique()))
+    assert found == []
+    assert asked > 0.95 * len(ledger)
 
 
 def test_the_server_decides_as_the_backtest(url: str, bundle: Path, bars: pd.DataFrame, ledger: pd.DataFrame) -> None:
-    required = TradingModel.load(bundle).required_bars
-    stamps = ledger["timestamp"].unique()
-    for timestamp in stamps[:: len(stamps) // 12]:
-        rows = ledger[ledger["timestamp"] == timestamp]
-        sent = history(bars, timestamp, required)
-        positions = {row.symbol: account_json(row) for row in rows.itertuples() if row.symbol in set(sent["symbol"])}
-        status, answer = ask(url, sent, {"positions": json.dumps(positions)})
-        assert status == 200, answer
-        decided = {row["symbol"]: row["action"] for row in answer}
-        expected = {row.symbol: Action(row.actions).name for row in rows.itertuples() if row.symbol in positions}
-        assert decided == expected
+    model = TradingModel.load(bundle)
+    stamps = sorted(ledger["timestamp"].unique())
+    asked, found = differences(model, asking(url, model), bars, ledger, stamps[:: len(stamps) // 12])
+    assert found == []
+    assert asked > 12
 
 
 def test_every_account_of_a_ledger_is_served(url: str, finished: Project, bundle: Path, bars: pd.DataFrame) -> None:
@@ -156,17 +85,17 @@ def test_every_account_of_a_ledger_is_served(url: str, finished: Project, bundle
     generator = np.random.default_rng(0)
 
     def spend(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
-        return generator.choice([Action.BUY_100, Action.REVERSE, Action.CLOSE], len(symbols))
+        return generator.choice([1.0, -1.0, 0.0], len(symbols))
 
-    ledger = simulate(spend, market, model.trading).to_frame()
+    ledger = simulate(spend, market, in_weights(model.trading)).to_frame()
     assert (ledger["cash"] < 0).any()
     for stamp in stamps[::6]:
         sent = history(bars, stamp, model.required_bars)
         accounts = [
             row for row in ledger[ledger["timestamp"] == stamp].itertuples() if row.symbol in set(sent["symbol"])
         ]
-        positions = {row.symbol: account_json(row) for row in accounts}
-        status, answer = ask(url, sent, {"positions": json.dumps(positions)})
+        params = as_parameters(model, 0.0, {row.symbol: account_of(row) for row in accounts}, {})
+        status, answer = ask(url, sent, params)
         assert status == 200, answer
 
 
@@ -200,7 +129,8 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
     assert status == 200
     assert [row["symbol"] for row in answer] == sorted(bars["symbol"].unique())
     for row in answer:
-        assert row["action"] in Action.__members__
+        assert row["action"] in (Action.__members__ if model.trading.scheme == "discrete" else model.trading.targets)
+        assert row["order_shares"] == row["target_position"]
         assert row["p_fall"] + row["p_stationary"] + row["p_rise"] == pytest.approx(1, abs=1e-5)
         assert 0 <= row["uncertainty"] <= 1
         assert row["bundle"] == verify_bundle(bundle)

@@ -13,8 +13,8 @@ import pytest
 
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.model_registry.versions import Registry
-from MLOps.trading import Account, Action
 from tests.data.markets import five_minutes_with_outages, hourly_crypto, one_symbol, thirty_stocks
+from tests.deployment.decisions import agent_rows, differences, request_bars
 from tests.project import SMALL, Project
 
 SERVED_BARS = 8  # newest ones of the test span, each asked for
@@ -81,28 +81,15 @@ def test_what_is_served_is_what_was_backtested(
     model = TradingModel.load(Registry(project.client(), "trading-agent").bundle(str(version.version)))
     bars = pd.read_parquet("data/processed/bars.parquet")
     ledger = pd.read_parquet("reports/backtest/ledgers.parquet")
-    ledger = ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
+    ledger = agent_rows(ledger, model.trading.scheme)
     newest = sorted(ledger["timestamp"].unique())[-SERVED_BARS:]
     # And the last bar of each symbol, whenever its life ended.
     stamps = sorted({*newest, *ledger.groupby("symbol")["timestamp"].max()})
-    decided = 0
-    for stamp in stamps:
-        rows = ledger[ledger["timestamp"] == stamp]
-        accounts = {
-            row.symbol: Account(row.cash, row.position, row.entry_price, int(row.holding_bars))
-            for row in rows.itertuples()
-        }
-        sent = bars[bars["timestamp"] <= stamp].groupby("symbol").tail(model.required_bars)
-        sent = sent[sent.groupby("symbol")["close"].transform("size") >= model.required_bars]
-        accounts = {symbol: account for symbol, account in accounts.items() if symbol in set(sent["symbol"])}
-        answer = model.decide(sent, 0.0, accounts).set_index("symbol")["action"]
-        expected = {row.symbol: Action(row.actions).name for row in rows.itertuples() if row.symbol in accounts}
-        assert {symbol: answer[symbol] for symbol in expected} == expected, stamp
-        decided += len(expected)
+    decided, found = differences(model, model.decide, bars, ledger, stamps)
+    assert found == []
     assert decided >= SERVED_BARS
 
     served = mlflow.pyfunc.load_model("models:/trading-agent@candidate")
-    last = bars.groupby("symbol").tail(model.required_bars)
-    last = last[last.groupby("symbol")["close"].transform("size") >= model.required_bars]
+    last = request_bars(model, bars, bars["timestamp"].max())
     request = last.assign(timestamp=last["timestamp"].map(lambda stamp: stamp.isoformat()))
     pd.testing.assert_frame_equal(served.predict(request, {"cash": 1000.0}), model.decide(last, 1000.0, {}))

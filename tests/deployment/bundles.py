@@ -1,0 +1,89 @@
+"""Bundles of small agents of every algorithm and scheme, on a market whose symbols come and go."""
+
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.agents.observations import MarketView
+from MLOps.agents.policy import Agent
+from MLOps.artifacts import write_json
+from MLOps.config.trading import TradingConfig
+from MLOps.data.bars import check_bars
+from MLOps.data.splits import Span
+from MLOps.features.pipeline import FeaturePipeline
+from MLOps.model_registry.bundle import build_bundle
+from MLOps.predictors.contract import Forecast
+from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.signals import signal_table
+from MLOps.trading import Market, observation_columns
+from MLOps.trading.vector import TradingVecEnv
+from tests.agents.trainings import CONFIGS
+from tests.evaluation.markets import random_walk
+
+FEATURES = ("return_1", "volatility_5", "market_return_1", "rank_1")
+SYMBOLS, BARS, TEST_BARS = 5, 260, 40
+ENSEMBLE_OF_NONE = Ensemble(("fall", "rise"), (), (), None, np.array([0.4, 0.6]), 0.0)
+
+
+@cache
+def bars() -> pd.DataFrame:
+    """S01 is listed in the training span, S02 ends in the test span, S03 lacks bars there, S04 is listed there."""
+    table = random_walk(SYMBOLS, BARS, 3)
+    place = table.groupby("symbol").cumcount()
+    away = {"S01": place < 100, "S02": place >= 240, "S03": place.isin([230, 231, 245]), "S04": place < 228}
+    missing = np.logical_or.reduce([(table["symbol"] == symbol) & gone for symbol, gone in away.items()])
+    return check_bars(table[~missing].reset_index(drop=True), "made")
+
+
+def spans() -> tuple[Span, Span]:
+    clock = np.sort(bars()["timestamp"].unique())
+    cut, end = pd.Timestamp(clock[-TEST_BARS]), pd.Timestamp(clock[-1]) + pd.Timedelta(days=1)
+    return Span(pd.Timestamp(clock[0]), cut), Span(cut, end)
+
+
+@cache
+def _seen() -> tuple[FeaturePipeline, MarketView, pd.DataFrame]:
+    """The fitted features and view, and the table of observations."""
+    train = spans()[0]
+    pipeline = FeaturePipeline.fit(FEATURES, bars(), train.rows(bars()["timestamp"]))
+    features = pipeline.compute(bars())
+    known = features.dropna().reset_index(drop=True)
+    view = MarketView.fit(FEATURES, (ENSEMBLE,), features, train.rows(features["timestamp"]))
+    forecast: Forecast = ENSEMBLE_OF_NONE.forecast([], len(known))
+    signals = signal_table(known, forecast, ENSEMBLE_OF_NONE.class_names).assign(predictor=ENSEMBLE)
+    return pipeline, view, view.observe(features, signals)
+
+
+def market(trading: TradingConfig) -> Market:
+    """The training span as an agent sees it; a portfolio's has the symbols that are observed there."""
+    _, _, observed = _seen()
+    train = spans()[0]
+    only = observed.loc[train.rows(observed["timestamp"]), "symbol"].unique()
+    whole = Market.from_tables(bars(), observed, only=only if trading.account == "portfolio" else None)
+    return whole.between(train.start, train.end)
+
+
+def agent(kind: str, trading: TradingConfig, steps: int = 256) -> Agent:
+    algorithm: Any = resolve_name(ALGORITHMS[kind])
+    environments = TradingVecEnv(market(trading), trading, 4, seed=3)
+    learner = algorithm.learner(CONFIGS[kind], environments, 3)
+    if steps:
+        learner.learn(steps)
+    columns = tuple(observation_columns(market(trading), trading))
+    return Agent(CONFIGS[kind], trading, _seen()[1], columns, algorithm.policy_network(learner))
+
+
+def write_bundle(folder: Path, own: Agent) -> Path:
+    """A bundle of the agent, whose ensemble has no members."""
+    own.save(folder / "agent")
+    write_json(folder / "feature_pipeline.json", _seen()[0].to_dict())
+    parts = {name: folder / name for name in ("agent", "feature_pipeline.json")}
+    metadata = {"ensemble": ENSEMBLE_OF_NONE.to_dict(), "trading": asdict(own.trading)}
+    build_bundle(folder / "bundle", parts, metadata)
+    return folder / "bundle"

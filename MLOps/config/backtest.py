@@ -16,3 +16,6 @@ class BacktestConfig:
     bootstrap_samples: Annotated[int, Field(ge=100)]
     block_bars: Positive
     confidence: Share
+    # Portfolios: bars between rebalances of the baselines, and bars of returns in the volatility that one weights by.
+    rebalance_bars: Positive = 1
+    volatility_bars: Annotated[int, Field(ge=2)] = 20

@@ -73,6 +73,11 @@ def backtest(
         "moving_average_cross": baselines.moving_average_cross(bars, market, own_rules, config),
         "predictor_sign": baselines.predictor_sign(signals, market, own_rules),
     }
+    if trading.account == "portfolio":  # between accounts of one symbol each no capital moves
+        policies |= {
+            "rebalanced_equal_weight": baselines.rebalanced_equal_weight(market, own_rules, config),
+            "inverse_volatility": baselines.inverse_volatility(bars, market, own_rules, config),
+        }
     ledgers = {AGENT: simulate(agent, market, trading)}
     ledgers |= {name: simulate(policy, market, own_rules) for name, policy in policies.items()}
     if baselines.has_stops(trading):

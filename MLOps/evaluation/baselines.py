@@ -8,7 +8,7 @@ import pandas as pd
 
 from MLOps.config.backtest import BacktestConfig
 from MLOps.config.trading import TradingConfig
-from MLOps.features.windows import rolling_mean
+from MLOps.features.windows import lagged_log_return, rolling_mean, rolling_std
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.signals import probability_columns
 from MLOps.trading import Ledger, Market, observation_columns, replay
@@ -31,8 +31,13 @@ def has_stops(trading: TradingConfig) -> bool:
 
 
 def in_weights(trading: TradingConfig) -> TradingConfig:
-    """The same rules for orders to any weight, which is how baselines trade."""
-    return replace(trading, scheme="weights")
+    """The same costs and limits for orders to any weight, which is how baselines trade.
+
+    There is no rebalance band: a baseline orders nothing where it wants no trade, and a part of a portfolio may be
+    smaller than the band. Whole shares stay whole.
+    """
+    lot_size = max(trading.lot_size, 1.0) if trading.scheme == "shares" else trading.lot_size
+    return replace(trading, scheme="weights", rebalance_band=0.0, lot_size=lot_size)
 
 
 def flat(market: Market, trading: TradingConfig) -> Policy:
@@ -72,6 +77,30 @@ def predictor_sign(signals: pd.DataFrame, market: Market, trading: TradingConfig
         for symbol, rows in own.groupby("symbol")
     }
     return _long_while(_on_market(wanted, market), market, trading)
+
+
+def rebalanced_equal_weight(market: Market, trading: TradingConfig, config: BacktestConfig) -> Policy:
+    """A portfolio of equal parts of the listed symbols, rebalanced (DeMiguel, Garlappi and Uppal, 2009)."""
+    return _rebalanced(np.ones((market.n_symbols, market.n_bars)), market, trading, config)
+
+
+def inverse_volatility(bars: pd.DataFrame, market: Market, trading: TradingConfig, config: BacktestConfig) -> Policy:
+    """A portfolio of parts in proportion to 1 / volatility of the listed symbols' returns up to now, rebalanced.
+
+    A symbol without enough bars, or whose price did not move, has no part.
+
+    Args:
+        bars: with history before the market's first bar, so that volatilities are known from there on.
+    """
+    clock = pd.DatetimeIndex(market.timestamps).tz_localize("UTC")
+    scores = np.zeros((market.n_symbols, market.n_bars))
+    for symbol, own in bars.groupby("symbol"):
+        if symbol in market.symbols:
+            volatility = rolling_std(lagged_log_return(own["close"].to_numpy(float), 1), config.volatility_bars)
+            known = pd.Series(volatility, index=own["timestamp"]).reindex(clock, method="ffill").to_numpy()
+            score = scores[market.symbols.index(str(symbol))]
+            np.divide(1.0, known, out=score, where=known > 0)
+    return _rebalanced(scores, market, trading, config)
 
 
 def random_timing(ledger: Ledger, market: Market, trading: TradingConfig, draws: int, seed: int) -> Iterator[Ledger]:
@@ -130,18 +159,20 @@ def _on_market(wanted: dict[str, pd.Series], market: Market) -> np.ndarray:
 
 
 def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> Policy:
-    """Long where `wanted` (symbols, bars), each account fully or a portfolio to equal parts; flat elsewhere.
+    """Long where `wanted` (symbols, bars), each account fully or a portfolio to equal parts of the listed symbols; flat
+    elsewhere.
 
     What is held is read from the observation: an order may have been cut or have found no bar to fill in.
     """
     columns = observation_columns(market, trading)
     portfolio = trading.account == "portfolio"
-    weight = min(1 / market.n_symbols if portfolio else 1.0, trading.max_position)
     position = [columns[f"{symbol}.position" if portfolio else "position"] for symbol in market.symbols]
     invested = np.zeros(market.n_symbols, dtype=bool)
 
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
         held = observations[0, position] if portfolio else observations[:, position[0]]
+        parts = max(1, _listed(market, held, bar).sum()) if portfolio else 1
+        weight = min(1 / parts, trading.max_position)
         want = wanted[symbols, bar]
         # A position that shrank with the price is not topped up; one that a stop closed is bought again.
         invested[symbols] = want & (held != 0) & (invested[symbols] | (held >= FULLY_INVESTED * weight))
@@ -150,3 +181,26 @@ def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> P
         return targets[None] if portfolio else targets
 
     return policy
+
+
+def _rebalanced(scores: np.ndarray, market: Market, trading: TradingConfig, config: BacktestConfig) -> Policy:
+    """A portfolio whose parts are in proportion to `scores` (symbols, bars), brought back to them every
+    `rebalance_bars` bars and when symbols come or go."""
+    columns = observation_columns(market, trading)
+    position = [columns[f"{symbol}.position"] for symbol in market.symbols]
+    before = np.zeros(market.n_symbols, dtype=bool)
+
+    def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
+        score = np.where(_listed(market, observations[0, position], bar), scores[:, bar], 0.0)
+        if bar % config.rebalance_bars and ((score > 0) == before).all():
+            return np.full((1, len(symbols)), np.nan)
+        before[:] = score > 0
+        return np.divide(score, score.sum(), out=np.zeros_like(score), where=score > 0)[None]
+
+    return policy
+
+
+def _listed(market: Market, held: np.ndarray, bar: int) -> np.ndarray:
+    """(symbols,) whether each symbol of a portfolio is observable, or held over an outage."""
+    listed: np.ndarray = market.observable[:, bar] | (held != 0)
+    return listed

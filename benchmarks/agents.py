@@ -33,7 +33,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -222,8 +222,8 @@ def decide() -> dict[str, float]:
     for hidden, calls in (([64, 64], 200), ([1280, 640], 20)):
         network = random_network([DECISION_COLUMNS, *hidden, 3])
         name = f"decide_us_{hidden[0]}"
-        figures[name] = microseconds(lambda network=network: network.outputs(rows[:1]), calls)
-        figures[f"{name}_batch"] = microseconds(lambda network=network: network.outputs(rows), 1) / len(rows)
+        figures[name] = microseconds(partial(network.outputs, rows[:1]), calls)
+        figures[f"{name}_batch"] = microseconds(partial(network.outputs, rows), 1) / len(rows)
     return figures
 
 

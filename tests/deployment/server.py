@@ -18,23 +18,22 @@ import pandas as pd
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.trading import Account
 from tests.deployment.decisions import Ask, as_parameters
-from tests.project import Project
 
 START_TIMEOUT_S = 120
 
 
 @contextmanager
-def served(project: Project, folder: Path, model_uri: str = "models:/trading-agent@candidate") -> Iterator[str]:
-    """Serve a model of the project's store in the empty `folder`, where neither this repository nor a variable leads to
-    its code. Gives the address of its invocations."""
+def served(store: Path, folder: Path) -> Iterator[str]:
+    """Serve the candidate in the database `store` from the empty `folder`, where neither this repository nor a variable
+    leads to its code. Gives the address of its invocations."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MLFLOW"))}
-    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{project.folder}/mlflow.db"
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}"
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--model-uri", model_uri]
+    command += ["--port", str(port), "--model-uri", "models:/trading-agent@candidate"]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -1,8 +1,10 @@
 """What is served is what is backtested, for every algorithm under every scheme."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +13,28 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
 
+from MLOps.config.tracking import TrackingConfig
 from MLOps.deployment.serving_logging import serving_signature
 from MLOps.deployment.serving_model import ServingModel
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
+from MLOps.experiment_tracking.record import Record
+from MLOps.experiment_tracking.runs import Runs
+from MLOps.model_registry.versions import CANDIDATE, Registry
+from MLOps.operations.registration import register
 from MLOps.trading import Account, Action
-from tests.agents.trainings import CASES, RULES
+from tests.agents.trainings import CASES, RULES, suited
 from tests.deployment.bundles import agent, bars, spans, write_bundle
 from tests.deployment.decisions import agent_rows, as_parameters, differences, request_bars
+from tests.deployment.server import asking, served
+from tests.project import ROOT
 
 # Of these every bar is asked for, of other algorithms every fifth.
 THOROUGH = ("ppo", "maskable_ppo", "recurrent_ppo")
+
+
+# Each algorithm in the first rules that suit it, and two in all.
+SERVED = [case for case in CASES if case[1] == suited(case[0]) or case[0] in ("ppo", "recurrent_ppo")]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +70,29 @@ def test_the_served_decision_is_the_backtests(kind: str, rules: str, models: Any
     asked, found = differences(model, model.decide, bars(), ledger, stamps[:: 1 if kind in THOROUGH else 5])
     assert found == []
     assert asked > (100 if kind in THOROUGH else 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "rules"), SERVED)
+def test_a_server_in_an_empty_folder_decides_as_the_backtest(
+    kind: str, rules: str, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models(kind, rules)
+    ledger, stamps = backtested(model)
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):  # a run logs them
+        shutil.copy2(ROOT / name, name)
+    store = tmp_path / "mlflow.db"
+    runs = Runs(TrackingConfig(uri=f"sqlite:///{store}", experiment="trading", registered_model="trading-agent"))
+    registry = Registry(runs.client, "trading-agent")
+    bundle = write_bundle(tmp_path / "made", model.agent)
+    record = Record("promote", tmp_path / "records", {}, {})
+    registry.point(CANDIDATE, register(runs, registry, record, bundle, model.identity, bars()))
+    (tmp_path / "elsewhere").mkdir()
+    with served(store, tmp_path / "elsewhere") as url:
+        asked, found = differences(model, asking(url, model), bars(), ledger, stamps[:12])
+    assert found == []
+    assert asked > 30
 
 
 @pytest.mark.parametrize("rules", RULES)

@@ -49,7 +49,7 @@ def ledger(finished: Project) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def url(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(finished, tmp_path_factory.mktemp("elsewhere")) as address:
+    with served(finished.folder / "mlflow.db", tmp_path_factory.mktemp("elsewhere")) as address:
         yield address
 
 
@@ -129,7 +129,8 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
     assert status == 200
     assert [row["symbol"] for row in answer] == sorted(bars["symbol"].unique())
     for row in answer:
-        assert row["action"] in (Action.__members__ if model.trading.scheme == "discrete" else model.trading.targets)
+        targets = np.array(model.trading.targets, np.float32).tolist()
+        assert row["action"] in (list(Action.__members__) if model.trading.scheme == "discrete" else targets)
         assert row["order_shares"] == row["target_position"]
         assert row["p_fall"] + row["p_stationary"] + row["p_rise"] == pytest.approx(1, abs=1e-5)
         assert 0 <= row["uncertainty"] <= 1

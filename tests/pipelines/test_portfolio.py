@@ -46,7 +46,7 @@ def test_what_is_served_of_a_portfolio_is_what_was_backtested(scheme: str, tmp_p
     assert found == []
     assert asked > 20 * len(stamps)
     (tmp_path / "elsewhere").mkdir()
-    with served(project, tmp_path / "elsewhere") as url:
+    with served(project.folder / "mlflow.db", tmp_path / "elsewhere") as url:
         asked, found = differences(model, asking(url, model), kept, ledger, stamps[:: len(stamps) // SERVED_BARS])
     assert found == []
     assert asked > 20 * SERVED_BARS

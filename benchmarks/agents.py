@@ -9,8 +9,8 @@ data; a score is the mean over bars of exposure × true drift - costs, which cut
 scheme `discrete` the best policy acts by the nine actions too, which cannot rebalance a short position. Each seed is
 another market, training and held-out alike, as well as another agent. Parameters are those of benchmarks/agents.yaml,
 chosen on the seeds from 100 on; reported are the seeds from 0 on. `default` is the agent `ppo` of params.yaml, with
-only its observation and its number of frames changed; the targets are those of params.yaml too. All train on one thread, and CPU seconds include the evaluations
-on validation data during training.
+only its observation and its number of frames changed; targets are those of params.yaml. All train on one thread, and
+CPU seconds include the evaluations on validation data during training.
 
 The file is flat:
 

@@ -9,8 +9,8 @@ data; a score is the mean over bars of exposure × true drift - costs, which cut
 scheme `discrete` the best policy acts by the nine actions too, which cannot rebalance a short position. Each seed is
 another market, training and held-out alike, as well as another agent. Parameters are those of benchmarks/agents.yaml,
 chosen on the seeds from 100 on; reported are the seeds from 0 on. `default` is the agent `ppo` of params.yaml, with
-only its observation and its number of frames changed. All train on one thread, and CPU seconds include the evaluations
-on validation data during training.
+only its observation and its number of frames changed; targets are those of params.yaml. All train on one thread, and
+CPU seconds include the evaluations on validation data during training.
 
 The file is flat:
 
@@ -118,10 +118,11 @@ def variants() -> dict[str, dict[str, Any]]:
 def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
     """The agent's section and the rules it acts under."""
     variant = variants()[algorithm]
-    own = variant["agent"] if "agent" in variant else yaml.safe_load(PARAMS.read_text())["agents"]["ppo"]
+    params = yaml.safe_load(PARAMS.read_text())
+    own = variant.get("agent", params["agents"]["ppo"])
     frames = variant["total_timesteps"]["easy" if task == "zero" else task]
     changes = {"observe": list(COLUMNS), "total_timesteps": frames, "evaluate_every_steps": frames // EVALUATIONS}
-    trading = {"targets": (-1.0, 0.0, 1.0), **variant["trading"]}
+    trading = {"targets": tuple(params["trading"]["targets"]), **variant["trading"]}
     return parse_agent({**own, **changes}, f"agents.{algorithm}"), TASKS[task].trading(**trading)
 
 

@@ -52,7 +52,8 @@ class TradingConfig:
     scheme: Literal["targets", "weights", "discrete", "shares"] = "targets"
     targets: Annotated[tuple[Weight, ...], Field(min_length=2)] = (0.0, 0.5, 1.0)
     # Schemes `targets` and `weights`: no order is placed while the position is within this distance of its target, as a
-    # fraction of equity, unless the target is 0. It saves the costs of following each change of prices.
+    # fraction of equity (of a portfolio of S symbols: of equity / S), unless the target is 0. It saves the costs of
+    # following each change of prices.
     rebalance_band: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # per_symbol: one account for each symbol; portfolio: one account that holds all symbols.
     account: Literal["per_symbol", "portfolio"] = "per_symbol"
@@ -73,6 +74,8 @@ class TradingConfig:
     lot_size: NonNegative = 0.0
     # Largest exposure to one symbol, as a fraction of the account's equity; at most 1, because there is no leverage.
     max_position: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Scheme `weights` of a portfolio: largest sum of the sizes of all target weights; the rest is cash.
+    max_gross: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Largest order, as a fraction of the volume of the bar in which it fills; null for no limit.
     max_participation: Annotated[float, Field(gt=0, le=1)] | None = None
     # Loss of a position, long or short, when its symbol is delisted, as a fraction of its last close. Bars do not show
@@ -95,6 +98,11 @@ class TradingConfig:
             raise ValueError(
                 f"the scheme {self.scheme!r} does not work with account {self.account!r}: "
                 f"set account to {ACCOUNTS[self.scheme][0]!r}"
+            )
+        if self.max_gross < 1 and (self.account, self.scheme) != ("portfolio", "weights"):
+            raise ValueError(
+                f"max_gross limits the weights of a portfolio, found scheme {self.scheme!r} with account "
+                f"{self.account!r}: set max_gross to 1, or limit each symbol by max_position"
             )
         if len(set(self.targets)) < len(self.targets):
             raise ValueError(f"targets: expected different positions, found {list(self.targets)}; remove the repeated")

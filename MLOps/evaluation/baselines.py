@@ -33,8 +33,7 @@ def has_stops(trading: TradingConfig) -> bool:
 def in_weights(trading: TradingConfig) -> TradingConfig:
     """The same costs and limits for orders to any weight, which is how baselines trade.
 
-    There is no rebalance band: a baseline orders nothing where it wants no trade, and a part of a portfolio may be
-    smaller than the band. Whole shares stay whole.
+    There is no rebalance band: a baseline orders nothing where it wants no trade. Whole shares stay whole.
     """
     lot_size = max(trading.lot_size, 1.0) if trading.scheme == "shares" else trading.lot_size
     return replace(trading, scheme="weights", rebalance_band=0.0, lot_size=lot_size)
@@ -172,7 +171,7 @@ def _long_while(wanted: np.ndarray, market: Market, trading: TradingConfig) -> P
     def policy(observations: np.ndarray, symbols: np.ndarray, bar: int) -> np.ndarray:
         held = observations[0, position] if portfolio else observations[:, position[0]]
         parts = max(1, _listed(market, held, bar).sum()) if portfolio else 1
-        weight = min(1 / parts, trading.max_position)
+        weight = min(trading.max_gross / parts, trading.max_position)
         want = wanted[symbols, bar]
         # A position that shrank with the price is not topped up; one that a stop closed is bought again.
         invested[symbols] = want & (held != 0) & (invested[symbols] | (held >= FULLY_INVESTED * weight))
@@ -195,7 +194,8 @@ def _rebalanced(scores: np.ndarray, market: Market, trading: TradingConfig, conf
         if bar % config.rebalance_bars and ((score > 0) == before).all():
             return np.full((1, len(symbols)), np.nan)
         before[:] = score > 0
-        return np.divide(score, score.sum(), out=np.zeros_like(score), where=score > 0)[None]
+        whole = score.sum() / trading.max_gross
+        return np.divide(score, whole, out=np.zeros_like(score), where=score > 0)[None]
 
     return policy
 

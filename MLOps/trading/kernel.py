@@ -62,7 +62,7 @@ HOLDING = np.dtype(
     ]
 )
 NUMBERS = (
-    *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position"),
+    *("initial_cash", "fee_rate", "fee_fixed", "slippage", "borrow_rate", "lot_size", "max_position", "max_gross"),
     *("rebalance_band", "max_order_shares", "max_participation", "stop_loss", "take_profit", "turbulence_stop"),
     *("maintenance_margin", "delisting_loss"),
     *("scale", "clip", "cost_penalty", "drawdown_penalty", "sharpe_bonus"),
@@ -249,7 +249,7 @@ def weight_target(weight, cash, shares, price, turbulence, rules):
         weight = 0.0
     if math.isnan(weight):
         return shares
-    wish = weight_wish(weight, 0.0, cash + shares * price, shares, price, rules[0])
+    wish = weight_wish(weight, 0.0, cash + shares * price, shares, price, 1, rules[0])
     return shares + limited_order(wish, cash, shares, 0.0, price, math.inf, rules[0])
 
 
@@ -352,20 +352,21 @@ def place_wish(value, account, holding, prices, details, arrival, rules):
 
 
 @compiled
-def weight_wish(weight, lowered, equity, shares, price, rules):
+def weight_wish(weight, lowered, equity, shares, price, parts, rules):
     """The order in shares that brings a position to `weight` of `equity`, with |weight| lowered and capped; 0 if the
-    position is within `rebalance_band` of a weight other than 0."""
+    position is within `rebalance_band` of a weight other than 0, in units of the equity over `parts` symbols."""
     size = min(max(abs(weight) - lowered, 0.0), rules["max_position"])
     if weight < 0.0:
         size = -size if rules["allow_short"] else 0.0
-    if size != 0.0 and abs(size * equity - shares * price) <= rules["rebalance_band"] * equity:
+    if size != 0.0 and abs(size * equity - shares * price) <= rules["rebalance_band"] * equity / parts:
         return 0.0
     return size * equity / price - shares
 
 
 @compiled
 def weights_to_shares(equity, holdings, prices, arrival, rules):
-    """Convert target weights of `equity` to orders, projecting them onto |w| <= max_position and sum |w| <= 1.
+    """Convert target weights of `equity` to orders, projecting them onto |w| <= max_position and
+    sum |w| <= max_gross.
 
     The Euclidean projection lowers every |w| by the same amount (Duchi et al. 2008, "Efficient projections onto the
     l1-ball"); the sum decreases with that amount, which is found by bisection to the last bit. The remainder is cash.
@@ -384,7 +385,7 @@ def weights_to_shares(equity, holdings, prices, arrival, rules):
         for a in range(holdings.shape[0]):
             if not math.isnan(holdings[a]["wish"]):
                 total += min(max(abs(holdings[a]["wish"]) - lowered, 0.0), cap)
-        if total > 1.0:
+        if total > rules["max_gross"]:
             low = lowered
         else:
             high = lowered
@@ -395,7 +396,8 @@ def weights_to_shares(equity, holdings, prices, arrival, rules):
         holding = holdings[a]
         if not math.isnan(holding["wish"]):
             price = reference_price(holding, prices, arrival, rules)
-            holding["wish"] = weight_wish(holding["wish"], high, equity, holding["shares"], price, rules)
+            parts = holdings.shape[0]
+            holding["wish"] = weight_wish(holding["wish"], high, equity, holding["shares"], price, parts, rules)
 
 
 # Bars --------------------------------------------------------------------------------------------------------------

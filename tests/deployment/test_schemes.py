@@ -83,6 +83,8 @@ def test_a_server_in_an_empty_folder_decides_as_the_backtest(
     for name in ("params.yaml", "dvc.yaml"):  # a run logs them
         shutil.copy2(ROOT / name, name)
     store = tmp_path / "mlflow.db"
+    # MLflow keeps the store of a process in this variable.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
     runs = Runs(TrackingConfig(uri=f"sqlite:///{store}", experiment="trading", registered_model="trading-agent"))
     registry = Registry(runs.client, "trading-agent")
     bundle = write_bundle(tmp_path / "made", model.agent)

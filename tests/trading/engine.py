@@ -196,7 +196,7 @@ class Book:
             raw = [ZERO if isinstance(decided, str) else decimal(decided) for decided in dealt.values()]
             for s, weight in zip(dealt, self.projected(raw), strict=True):
                 missing = weight * value - self.positions[s].shares * prices[s]
-                near = abs(missing) <= decimal(self.config.rebalance_band) * value
+                near = abs(missing) <= decimal(self.config.rebalance_band) * value / len(prices)
                 wishes[s] = ZERO if near and weight != 0 else missing / prices[s]
         for s, wish in wishes.items():
             if wish < 0:
@@ -205,19 +205,19 @@ class Book:
             self.trade(s, wishes[s], prices, volumes)
 
     def projected(self, raw: list[Decimal]) -> list[Decimal]:
-        """The nearest weights with |w| <= max_position and sum |w| <= 1, from the corners of the piecewise line."""
-        cap = decimal(self.config.max_position)
+        """The nearest weights with |w| <= max_position and sum |w| <= max_gross, by its corners as a piecewise line."""
+        cap, gross = decimal(self.config.max_position), decimal(self.config.max_gross)
         sizes = [abs(w) if w > 0 or self.config.allow_short else ZERO for w in raw]
 
         def total(lowered: Decimal) -> Decimal:
             return sum((min(max(size - lowered, ZERO), cap) for size in sizes), ZERO)
 
         lowered = ZERO
-        if total(ZERO) > 1:
+        if total(ZERO) > gross:
             corners = sorted({ZERO, *sizes, *(size - cap for size in sizes if size > cap)})
-            left = max(c for c in corners if total(c) > 1)
-            right = min(c for c in corners if total(c) <= 1)
-            lowered = left + (right - left) * (total(left) - 1) / (total(left) - total(right))
+            left = max(c for c in corners if total(c) > gross)
+            right = min(c for c in corners if total(c) <= gross)
+            lowered = left + (right - left) * (total(left) - gross) / (total(left) - total(right))
         kept = [min(max(size - lowered, ZERO), cap) for size in sizes]
         return [size.copy_sign(w) for size, w in zip(kept, raw, strict=True)]
 

@@ -138,6 +138,7 @@ def sequences(draw: st.DrawFn, kinds: tuple[tuple[str, str], ...] = KINDS) -> Se
         maintenance_margin=draw(sometimes(0.0, 0.95, 0.3)),
         lot_size=draw(st.sampled_from([0.0, 0.0, 1.0, 5.0] + ([0.1] if scheme != "shares" else []))),
         max_position=draw(sometimes(0.1, 1.0, 1.0)),
+        max_gross=draw(sometimes(0.1, 1.0, 1.0)) if (scheme, account) == ("weights", "portfolio") else 1.0,
         rebalance_band=draw(sometimes(0.01, 0.3)),
         max_participation=draw(sometimes(0.01, 1.0, None)),
         delisting_loss=draw(sometimes(0.0, 1.0, 0.3)),

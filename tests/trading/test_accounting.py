@@ -166,6 +166,8 @@ FAULTS = [
         "reached = math.inf if passed else max(way_to_call",
     ),
     ("rebalance band ignored", 'rules["rebalance_band"] * equity', "-1.0"),
+    ("rebalance band of the whole portfolio", "equity / parts", "equity"),
+    ("gross limit ignored", 'total > rules["max_gross"]', "total > 1.0"),
     ("rebalance band keeps what should be closed", "if size != 0.0 and abs(size * equity", "if abs(size * equity"),
     ("delisting at the last close", "settle(close * (1.0 - loss), holding)", "settle(close, holding)"),
     (
@@ -213,6 +215,7 @@ def cases() -> list[Sequence]:
             max_position=0.6 if stopped and not late else 1.0,
             max_participation=0.2 if late else None,
             rebalance_band=0.1 if seed % 3 == 1 else 0.0,
+            max_gross=0.7 if seed == 15 else 1.0,
             max_order_shares=150,
             stop_loss=(0.1 if late else 0.02) if stopped else None,
             take_profit=(0.2 if late else 0.03) if stopped else None,

@@ -482,6 +482,7 @@ def test_bad_rules_are_told_in_words() -> None:
         ({"targets": [1]}, "targets"),
         ({"scheme": "shares", "account": "portfolio", "allow_short": True}, "the scheme 'shares' is long only"),
         ({"scheme": "shares", "account": "portfolio", "lot_size": 0.5}, "the scheme 'shares' trades whole shares"),
+        ({"max_gross": 0.5}, "max_gross limits the weights of a portfolio, found scheme 'targets' with account"),
         ({"borrow_bps_per_bar": 1.0}, "unknown key 'borrow_bps_per_bar'; did you mean 'borrow_bps_per_year'"),
         ({"maintenance_margin": 1.0}, "maintenance_margin: should be less than 1"),
         ({"max_participation": 0.0}, "max_participation: should be greater than 0"),

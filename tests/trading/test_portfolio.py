@@ -1,5 +1,6 @@
 """One decision of a portfolio outside a simulation: the same observation, the same positions, the same bits."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,3 +99,13 @@ def test_the_columns_name_the_symbols() -> None:
     columns = observation_columns(market, TradingConfig(scheme="weights", account="portfolio"))
     assert portfolio_symbols(columns) == market.symbols
     assert portfolio_symbols(observation_columns(market, TradingConfig())) == ()
+
+
+def test_a_band_does_not_keep_a_portfolio_of_many_symbols_in_cash() -> None:
+    market = random_market(np.random.default_rng(5), 30, 40, volatility=0.01, gap=0.0)
+    config = TradingConfig(scheme="weights", account="portfolio", rebalance_band=0.1, fee_bps=0.0)
+    ledger = simulate(lambda seen, symbols, bar: np.full((1, 30), 1 / 30), market, config)
+    weights = ledger.position * ledger.close / ledger.equity
+    assert weights[:, 1:].min() > 0.9 / 30 - 0.003 and weights[:, 1:].max() < 1.1 / 30 + 0.003
+    free = simulate(lambda seen, symbols, bar: np.full((1, 30), 1 / 30), market, replace(config, rebalance_band=0.0))
+    assert (ledger.order_shares != 0).sum() < 0.5 * (free.order_shares != 0).sum()

@@ -1,5 +1,6 @@
 """Check all of params.yaml: every section, and that the sections agree with each other."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from MLOps.config.params import SECTIONS, Params, load_params
@@ -23,9 +24,19 @@ def check_params(path: Path = Path("params.yaml")) -> Params:
 
 def _mistakes(params: Params) -> list[str]:
     mistakes = [
-        f"search.spaces: unknown predictor {name!r}; {suggest(name, params.predictors)}"
-        for name in params.search.spaces
-        if name not in params.predictors
+        f"search.{kind}.spaces: unknown name {name!r}; {suggest(name, getattr(params, kind))}"
+        for kind in ("predictors", "agents")
+        for name in getattr(params.search, kind).spaces
+        if name not in getattr(params, kind)
+    ]
+    mistakes += [
+        f"search.{kind}.spaces.{name}: unknown parameter {key!r}; {suggest(key, known)}"
+        for kind in ("predictors", "agents")
+        for name, space in getattr(params.search, kind).spaces.items()
+        if name in getattr(params, kind)
+        for known in [[field.name for field in fields(getattr(params, kind)[name])]]
+        for key in space
+        if key not in known
     ]
     if (params.data.source == "labelled") != (params.labels.kind == "target"):
         mistakes.append(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from MLOps.config.gate import GateConfig
     from MLOps.config.labels import LabelConfig
     from MLOps.config.predictors import PredictorConfig
-    from MLOps.config.search import SearchConfig
+    from MLOps.config.search import SearchConfigs
     from MLOps.config.splits import SplitConfig
     from MLOps.config.tracking import TrackingConfig
     from MLOps.config.trading import TradingConfig
@@ -33,7 +33,7 @@ SECTIONS = {
     "features": "MLOps.config.features:FeatureConfig",
     "labels": "MLOps.config.labels:LabelConfig",
     "predictors": "MLOps.config.predictors:PredictorConfigs",
-    "search": "MLOps.config.search:SearchConfig",
+    "search": "MLOps.config.search:SearchConfigs",
     "validation": "MLOps.config.validation:ValidationConfig",
     "trading": "MLOps.config.trading:TradingConfig",
     "agents": "MLOps.config.agents:AgentConfigs",
@@ -59,7 +59,7 @@ class Params:
     features: "FeatureConfig"
     labels: "LabelConfig"
     predictors: "dict[str, PredictorConfig]"
-    search: "SearchConfig"
+    search: "SearchConfigs"
     validation: "ValidationConfig"
     trading: "TradingConfig"
     agents: "dict[str, AgentConfig]"

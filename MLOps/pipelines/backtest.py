@@ -34,7 +34,7 @@ def main() -> None:
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         rewards = {
-            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["validation_reward"]
+            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["selected_validation_reward"]
             for name in stage.params.agents
         }
         chosen = max(rewards, key=lambda name: rewards[name])

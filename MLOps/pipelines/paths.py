@@ -15,6 +15,7 @@ PREDICTORS = Path("models/predictors")
 CHECKPOINTS = Path(".cache/training")  # no stage's output: what DVC deletes before a run is not there to resume
 SEARCH = Path(".cache/search")
 TUNED = Path("models/tuned")
+TUNED_AGENTS = Path("models/tuned_agents")
 EXPORTS = Path("models/exports")  # beside the predictors, whose folders hold data alone
 PREDICTOR_SIGNALS = Path("data/processed/signals")
 VERDICTS = Path("reports/verdicts.json")

@@ -59,7 +59,12 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"trading__fee_bps": -1.0}, ["trading.fee_bps", "greater than or equal to 0"]),
         ({"splits__train": 0.8}, ["splits", "must be 1", "1.1"]),
         ({"data__source": "yaho"}, ["data.source", "yaho"]),
-        ({"search__spaces": {"lstn": {}}}, ["search.spaces", "unknown predictor 'lstn'", "'lstm'"]),
+        ({"search__predictors__spaces": {"lstn": {}}}, ["search.predictors.spaces", "unknown name 'lstn'", "'lstm'"]),
+        (
+            {"search__agents__spaces": {"ppo": {"gama": {"low": 0.9, "high": 0.99}}}},
+            ["search.agents.spaces.ppo", "unknown parameter 'gama'", "'gamma'"],
+        ),
+        ({"search__agents__spaces": {"pqo": {}}}, ["search.agents.spaces", "unknown name 'pqo'", "'ppo'"]),
         ({"data__source": "labelled"}, ["labels.kind", "found data.source labelled and labels.kind smoothed"]),
         ({"labels": TARGET}, ["labels.kind", "found data.source sample and labels.kind target"]),
         (

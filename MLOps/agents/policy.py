@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,39 @@ from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import distinct_actions
 from MLOps.trading.simulation import Policy
+
+
+class Deciding(Protocol):
+    """What decides from observations and recurrent states: an agent, or several together."""
+
+    @property
+    def trading(self) -> TradingConfig:
+        """The rules by which it trades."""
+        ...
+
+    @property
+    def state_width(self) -> int:
+        """Of the recurrent state of one account."""
+        ...
+
+    def decide(self, observations: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Actions and new states."""
+        ...
+
+
+def policy_of(deciding: Deciding) -> Policy:
+    """A policy of `simulate` that begins with the recurrent state of a new account."""
+    states = np.zeros((0, deciding.state_width), np.float32)
+
+    def decide(observations: np.ndarray, symbols: np.ndarray, _bar: int) -> np.ndarray:
+        nonlocal states
+        accounts = symbols if deciding.trading.account == "per_symbol" else np.zeros(1, np.intp)
+        if len(states) <= accounts.max():
+            states = np.pad(states, ((0, accounts.max() + 1 - len(states)), (0, 0)))
+        actions, states[accounts] = deciding.decide(observations, states[accounts])
+        return actions
+
+    return decide
 
 
 @dataclass(frozen=True)
@@ -54,19 +88,14 @@ class Agent:
         actions = outputs.clip(-1, 1)
         return actions if self.trading.account == "portfolio" else actions[:, 0], states
 
+    @property
+    def state_width(self) -> int:
+        """Of the recurrent state of one account; 0 without one."""
+        return self.network.state_width
+
     def policy(self) -> Policy:
         """The agent as a policy of `simulate` that begins with the recurrent state of a new account."""
-        states = np.zeros((0, self.network.state_width), np.float32)
-
-        def decide(observations: np.ndarray, symbols: np.ndarray, _bar: int) -> np.ndarray:
-            nonlocal states
-            accounts = symbols if self.trading.account == "per_symbol" else np.zeros(1, np.intp)
-            if len(states) <= accounts.max():
-                states = np.pad(states, ((0, accounts.max() + 1 - len(states)), (0, 0)))
-            actions, states[accounts] = self.decide(observations, states[accounts])
-            return actions
-
-        return decide
+        return policy_of(self)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

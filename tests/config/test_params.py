@@ -71,7 +71,11 @@ def test_the_file_of_the_repository_is_valid() -> None:
             {"labels": TARGET, "data__source": "labelled", "data__sentiment__enabled": True},
             ["data.sentiment.enabled", "set false"],
         ),
-        ({"trading__scheme": "weights", "trading__account": "portfolio"}, ["trading.scheme", "set discrete"]),
+        (
+            {"trading__scheme": "weights", "agents": {"q": {"kind": "dqn", "observe": ["gap"], "total_timesteps": 1}}},
+            ["agents.q: dqn acts in the scheme targets or discrete, found trading.scheme weights"],
+        ),
+        ({"agents__ppo__mask": True}, ["unknown key 'agents.ppo.mask'"]),
         ({"trading__turbulence_stop": 3.0}, ["trading.turbulence_stop", "set null"]),
         ({"tracking__uri": "http://ann:secret@host"}, ["tracking.uri", "MLFLOW_TRACKING_URI"]),
     ],

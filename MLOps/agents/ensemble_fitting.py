@@ -6,6 +6,7 @@ member would have earned at every bar, whichever member is followed.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,21 +39,23 @@ def fit_ensemble(config: AgentEnsembleConfig, members: Mapping[str, Agent], mark
     Raises:
         UserError: the members observe different things, or no bar shows a difference between them to a selector.
     """
+    equal = AgentEnsemble(dict(members), (1 / len(members),) * len(members))
     # (members, accounts, bars)
     rewards = np.stack([simulate(agent.policy(), market, agent.trading).rewards for agent in members.values()])
     by_bar = rewards.mean(axis=1)[:, 1:].T  # there is no reward at the first bar
-    equal = np.full(len(members), 1 / len(members))
     if isinstance(config, SelectorConfig):
-        return AgentEnsemble(dict(members), tuple(equal.tolist()), fit_selector(config, rewards, market))
+        return replace(equal, selector=fit_selector(config, rewards, market))
     if isinstance(config, VoteConfig):
         positive = np.maximum([sharpe(of_member, bars_per_year=1) for of_member in by_bar.T], 0)
-        weights = positive / positive.sum() if positive.any() else equal
+        if not positive.any():
+            return equal
+        weights = positive / positive.sum()
     elif isinstance(config, HedgeConfig):
         weights = adahedge(by_bar)[-1]
     else:
         assert isinstance(config, ThompsonConfig)
         weights = shares_of_highest_mean(by_bar, config.resamples, config.block_bars, seed)
-    return AgentEnsemble(dict(members), tuple(weights.tolist()))
+    return replace(equal, weights=tuple(weights.tolist()))
 
 
 def adahedge(rewards: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
+from MLOps.config.agent_ensemble import ENSEMBLE_SCHEMES
 from MLOps.config.params import SECTIONS, Params, load_params
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
@@ -54,8 +55,31 @@ def _mistakes(params: Params) -> list[str]:
         for name, agent in params.agents.items()
         if scheme not in agent.schemes
     ]
+    if params.agent_ensemble.kind != "none":
+        mistakes += _mistakes_of_ensemble(params)
     if params.trading.turbulence_stop is not None:
         mistakes.append("trading.turbulence_stop: no stage computes the market's turbulence; set null")
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
         mistakes.append("tracking.uri: credentials would be written to the log; set MLFLOW_TRACKING_URI instead")
+    return mistakes
+
+
+def _mistakes_of_ensemble(params: Params) -> list[str]:
+    mistakes = []
+    trading, agents = params.trading, params.agents
+    if trading.scheme not in ENSEMBLE_SCHEMES or trading.account != "per_symbol":
+        mistakes.append(
+            f"agent_ensemble.kind: {params.agent_ensemble.kind} combines positions: expected trading.scheme "
+            f"{' or '.join(ENSEMBLE_SCHEMES)} with account per_symbol, found {trading.scheme} with {trading.account}; "
+            "change them or set none"
+        )
+    if len(agents) < 2:
+        mistakes.append(f"agent_ensemble.kind: expected two agents or more, found {len(agents)}; add one or set none")
+    first, *others = agents
+    mistakes += [
+        f"agent_ensemble.kind: expected agents that observe the same, found agents.{name}.observe unlike "
+        f"agents.{first}.observe; make them equal or set none"
+        for name in others
+        if agents[name].observe != agents[first].observe
+    ]
     return mistakes

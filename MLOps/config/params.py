@@ -10,6 +10,7 @@ from MLOps.config.schema import parse, suggest
 from MLOps.errors import UserError
 
 if TYPE_CHECKING:
+    from MLOps.config.agent_ensemble import AgentEnsembleConfig
     from MLOps.config.agents import AgentConfig
     from MLOps.config.backtest import BacktestConfig
     from MLOps.config.data import DataConfig
@@ -37,6 +38,7 @@ SECTIONS = {
     "validation": "MLOps.config.validation:ValidationConfig",
     "trading": "MLOps.config.trading:TradingConfig",
     "agents": "MLOps.config.agents:AgentConfigs",
+    "agent_ensemble": "MLOps.config.agent_ensemble:AgentEnsembleConfig",
     "backtest": "MLOps.config.backtest:BacktestConfig",
     "gate": "MLOps.config.gate:GateConfig",
 }
@@ -63,6 +65,7 @@ class Params:
     validation: "ValidationConfig"
     trading: "TradingConfig"
     agents: "dict[str, AgentConfig]"
+    agent_ensemble: "AgentEnsembleConfig"
     backtest: "BacktestConfig"
     gate: "GateConfig"
 

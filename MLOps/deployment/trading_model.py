@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from MLOps.agents.ensemble import AgentEnsemble, load_agent
 from MLOps.agents.policy import Agent
 from MLOps.artifacts import read_json
 from MLOps.config.schema import parse
@@ -33,7 +34,7 @@ class TradingModel:
     pipeline: FeaturePipeline
     predictors: dict[str, Predictor]
     ensemble: Ensemble
-    agent: Agent
+    agent: Agent | AgentEnsemble
     trading: TradingConfig
 
     @classmethod
@@ -51,7 +52,7 @@ class TradingModel:
             pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),
             predictors={name: load_predictor(bundle / "predictors" / name) for name in ensemble.members},
             ensemble=ensemble,
-            agent=Agent.load(bundle / "agent"),
+            agent=load_agent(bundle / "agent"),
             trading=parse(TradingConfig, metadata["trading"], str(bundle / "metadata.json")),
         )
 
@@ -128,7 +129,7 @@ class TradingModel:
                     f"positions: {symbol}: equity must be positive, found cash {account.cash:g} and "
                     f"{account.shares:g} shares at {close:g}; correct cash or shares"
                 )
-            states = np.zeros((1, self.agent.network.state_width), np.float32)
+            states = np.zeros((1, self.agent.state_width), np.float32)
             action = self.agent.decide(observe(view[place], account, close)[None], states)[0][0]
             decisions.append(
                 {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,7 @@ def backtest(
     trading: TradingConfig,
     config: BacktestConfig,
     seed: int,
+    rivals: Mapping[str, Policy] = MappingProxyType({}),
 ) -> Backtest:
     """Run the agent and the baselines over `market`.
 
@@ -65,6 +67,7 @@ def backtest(
         market: the span to trade.
         bars: the whole history, for the moving averages.
         signals: the ensemble's, for the baseline that follows the predictors' sign.
+        rivals: further policies by name, which trade by the agent's rules.
     """
     own_rules = baselines.in_weights(baselines.without_stops(trading))
     policies = {
@@ -73,7 +76,7 @@ def backtest(
         "moving_average_cross": baselines.moving_average_cross(bars, market, own_rules, config),
         "predictor_sign": baselines.predictor_sign(signals, market, own_rules),
     }
-    ledgers = {AGENT: simulate(agent, market, trading)}
+    ledgers = {name: simulate(policy, market, trading) for name, policy in {AGENT: agent, **rivals}.items()}
     ledgers |= {name: simulate(policy, market, own_rules) for name, policy in policies.items()}
     if baselines.has_stops(trading):
         stopped = baselines.in_weights(trading)

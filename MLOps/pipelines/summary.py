@@ -6,7 +6,7 @@ from typing import Any
 
 from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
-from MLOps.evaluation.report import AGENT, BacktestReport
+from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
@@ -86,6 +86,12 @@ def test_span() -> list[str]:
     lines = [_head(f"Test {report.span.start.date()} to {report.span.end.date()}")]
     for name, metrics in report.metrics.items():
         lines.append(_row(f"{AGENT} ({report.agent})" if name == AGENT else name, metrics))
+    if excess := report.excess.get(BEST_MEMBER):
+        best = max(report.validation_rewards, key=lambda name: report.validation_rewards[name])
+        mean, lower, upper = (10_000 * value for value in (excess.mean, excess.lower, excess.upper))
+        lines.append(
+            f"The ensemble earns {mean:.2f} bps per bar more than its best member, {best}: [{lower:.2f}, {upper:.2f}]."
+        )
     draws = report.random_total_returns
     lines.append(f"{'random timing, median':24}{statistics.median(draws):>14.2%}")
     lines.append(

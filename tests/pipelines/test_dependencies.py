@@ -27,7 +27,7 @@ def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Proje
         "MLOps/predictors/logistic.py": {"tune@logistic", "train_predictor@logistic", "validate_predictors"},
         "MLOps/agents/algorithms/ppo.py": agents,
         "MLOps/agents/algorithms/a2c.py": set(),
-        "MLOps/config/agents.py": {*agents, "backtest"},
+        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest"},
         "MLOps/config/gate.py": set(),
         "MLOps/data/sources/sample.py": {"ingest"},
         "MLOps/data/sources/yahoo.py": set(),

@@ -20,12 +20,14 @@ ALL_STAGES = [
     "validate_predictors",
     "tune_agent@ppo",
     "train_agent@ppo",
+    "ensemble_agents",
     "backtest",
     "promote",
 ]
 ALWAYS = ["prepare", "promote"]
-# Those that compute something leave a record and a run; with no trials to run, `tune` passes parameters through.
-COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith("tune")]
+# Those that compute something leave a record and a run; `tune` passes parameters through where no trial runs, and
+# `ensemble_agents` does nothing where no ensemble is configured.
+COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith(("tune", "ensemble"))]
 
 
 def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> None:
@@ -46,7 +48,7 @@ def test_a_second_run_only_looks_at_what_is_used_and_at_the_registry(own: Projec
 
 def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
     own.set(agents__ppo__gamma=0.9)
-    assert own.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "backtest", "promote"]
+    assert own.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
 
 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:

@@ -179,7 +179,7 @@ def test_shares_are_the_probability_of_the_higher_mean() -> None:
 
 
 def planted(seed: int) -> tuple[np.ndarray, Market]:
-    """Rewards (2, symbols, bars): over the next bar the first member gains where column 0 is positive, and else loses."""
+    """Rewards (2, symbols, bars): over the next bar the first member gains where column 0 is positive, else loses."""
     sign = np.where(market(seed).observations[..., 0] > 0, 1.0, -1.0)
     rewards = np.zeros((2, *sign.shape))
     rewards[0, :, 1:] = sign[:, :-1]

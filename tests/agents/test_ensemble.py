@@ -171,7 +171,7 @@ def test_shares_are_the_probability_of_the_higher_mean() -> None:
     draws = np.random.default_rng(2).normal(size=(400, 2))
     difference, error = draws[:, 1].mean() - draws[:, 0].mean(), math.sqrt(draws.var(axis=0).sum() / 400)
     shift = np.array([0.0, error - difference])  # the second is ahead by one standard error
-    shares = shares_of_highest_mean(draws + shift, samples=20_000, block_bars=1, seed=0)
+    shares = shares_of_highest_mean(draws + shift, samples=5000, block_bars=1, seed=0)
     assert shares[1] == pytest.approx(0.8413, abs=0.03)
     assert shares.sum() == pytest.approx(1.0)
     same_series = np.repeat(draws[:, :1], 2, axis=1)

@@ -84,7 +84,7 @@ class Project:
     def keep_predictors(self, *names: str) -> None:
         """Take all other predictors, and the search, out of params.yaml."""
         predictors = yaml.safe_load((self.folder / "params.yaml").read_text())["predictors"]
-        self.update({"predictors": {name: predictors[name] for name in names}, "search.spaces": {}})
+        self.update({"predictors": {name: predictors[name] for name in names}, "search.predictors.spaces": {}})
 
     def run(
         self, *words: str, check: bool = True, variables: dict[str, str] | None = None

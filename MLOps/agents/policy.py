@@ -1,5 +1,6 @@
 """A trained agent as data: what it observes, the rules it trades by, and the policy network's weights."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,22 +18,35 @@ from MLOps.trading import Market, distinct_actions, portfolio_symbols
 from MLOps.trading.simulation import Policy
 
 
-@dataclass(frozen=True)
-class Agent:
-    """A policy network, its view of the market, and the meaning of its outputs.
-
-    It is immutable, so any number of threads may call it at once.
+class TradingAgent(ABC):
+    """What decides from observations and recurrent states: an agent, or several together.
 
     Attributes:
-        trading: the rules by which it was trained; the scheme among them says what an output means.
+        trading: the rules by which it was trained; the scheme among them says what an action is.
+        view: of the market.
         columns: of the whole observation, the account's part last.
     """
 
-    config: AgentConfig
     trading: TradingConfig
     view: MarketView
     columns: tuple[str, ...]
-    network: PolicyNetwork
+
+    @property
+    @abstractmethod
+    def state_width(self) -> int:
+        """Of the recurrent state of one account; 0 without one."""
+
+    @abstractmethod
+    def decide(self, observations: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The most likely action of each observation.
+
+        Args:
+            observations: (n, columns) float32.
+            states: (n, state_width) float32, the recurrent state of each account; zeros at the beginning.
+
+        Returns:
+            The actions as `simulate` takes them: (n,), or (n, symbols) for a portfolio; and the new states.
+        """
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -47,16 +61,36 @@ class Agent:
         """
         return Market.from_tables(bars, self.view.observe(features, signals), only=self.symbols or None)
 
+    def policy(self) -> Policy:
+        """A policy of `simulate` that begins with the recurrent state of a new account."""
+        states = np.zeros((0, self.state_width), np.float32)
+
+        def decide(observations: np.ndarray, symbols: np.ndarray, _bar: int) -> np.ndarray:
+            nonlocal states
+            accounts = symbols if self.trading.account == "per_symbol" else np.zeros(1, np.intp)
+            if len(states) <= accounts.max():
+                states = np.pad(states, ((0, accounts.max() + 1 - len(states)), (0, 0)))
+            actions, states[accounts] = self.decide(observations, states[accounts])
+            return actions
+
+        return decide
+
+
+@dataclass(frozen=True)
+class Agent(TradingAgent):
+    """A policy network, its view of the market, and the meaning of its outputs.
+
+    It is immutable, so any number of threads may call it at once.
+    """
+
+    config: AgentConfig
+    trading: TradingConfig
+    view: MarketView
+    columns: tuple[str, ...]
+    network: PolicyNetwork
+
     def decide(self, observations: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The most likely action of each observation.
-
-        Args:
-            observations: (n, columns) float32.
-            states: (n, network.state_width) float32, the recurrent state of each account; zeros at the beginning.
-
-        Returns:
-            The actions as `simulate` takes them: (n,), or (n, symbols) for a portfolio; and the new states.
-        """
+        """See `TradingAgent.decide`."""
         outputs, states = self.network.forward(observations, states)
         scheme = self.trading.scheme
         if scheme == "targets":
@@ -68,19 +102,10 @@ class Agent:
         actions = outputs.clip(-1, 1)
         return actions if self.trading.account == "portfolio" else actions[:, 0], states
 
-    def policy(self) -> Policy:
-        """The agent as a policy of `simulate` that begins with the recurrent state of a new account."""
-        states = np.zeros((0, self.network.state_width), np.float32)
-
-        def decide(observations: np.ndarray, symbols: np.ndarray, _bar: int) -> np.ndarray:
-            nonlocal states
-            accounts = symbols if self.trading.account == "per_symbol" else np.zeros(1, np.intp)
-            if len(states) <= accounts.max():
-                states = np.pad(states, ((0, accounts.max() + 1 - len(states)), (0, 0)))
-            actions, states[accounts] = self.decide(observations, states[accounts])
-            return actions
-
-        return decide
+    @property
+    def state_width(self) -> int:
+        """See `TradingAgent.state_width`."""
+        return self.network.state_width
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

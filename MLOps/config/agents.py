@@ -21,6 +21,7 @@ NUMBERS = ("weights", "shares")
 OWN = (
     "kind",
     "observe",
+    "seeds",
     "environments",
     "total_timesteps",
     "evaluate_every_steps",
@@ -77,6 +78,7 @@ class _AgentConfig:
         schemes: the trading schemes in which the algorithm can act.
         masks: actions without an effect of their own are not chosen.
         observe: features of the bar that the agent observes, besides the forecasts and its account.
+        seeds: number of trainings, alike but for their seeds; the one with the highest validation reward goes on.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
@@ -88,6 +90,7 @@ class _AgentConfig:
     masks: ClassVar[bool] = False
 
     observe: Names
+    seeds: Positive = 1
     environments: Positive = 64
     total_timesteps: Positive
     evaluate_every_steps: Positive = 10_000

@@ -1,7 +1,9 @@
 """Check all of params.yaml: every section, and that the sections agree with each other."""
 
+from dataclasses import fields
 from pathlib import Path
 
+from MLOps.config.agent_ensemble import ENSEMBLE_SCHEMES
 from MLOps.config.params import SECTIONS, Params, load_params
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
@@ -23,9 +25,19 @@ def check_params(path: Path = Path("params.yaml")) -> Params:
 
 def _mistakes(params: Params) -> list[str]:
     mistakes = [
-        f"search.spaces: unknown predictor {name!r}; {suggest(name, params.predictors)}"
-        for name in params.search.spaces
-        if name not in params.predictors
+        f"search.{kind}.spaces: unknown name {name!r}; {suggest(name, getattr(params, kind))}"
+        for kind in ("predictors", "agents")
+        for name in getattr(params.search, kind).spaces
+        if name not in getattr(params, kind)
+    ]
+    mistakes += [
+        f"search.{kind}.spaces.{name}: unknown parameter {key!r}; {suggest(key, known)}"
+        for kind in ("predictors", "agents")
+        for name, space in getattr(params.search, kind).spaces.items()
+        if name in getattr(params, kind)
+        for known in [[field.name for field in fields(getattr(params, kind)[name])]]
+        for key in space
+        if key not in known
     ]
     if (params.data.source == "labelled") != (params.labels.kind == "target"):
         mistakes.append(
@@ -43,8 +55,31 @@ def _mistakes(params: Params) -> list[str]:
         for name, agent in params.agents.items()
         if scheme not in agent.schemes
     ]
+    if params.agent_ensemble.kind != "none":
+        mistakes += _mistakes_of_ensemble(params)
     if params.trading.turbulence_stop is not None:
         mistakes.append("trading.turbulence_stop: no stage computes the market's turbulence; set null")
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
         mistakes.append("tracking.uri: credentials would be written to the log; set MLFLOW_TRACKING_URI instead")
+    return mistakes
+
+
+def _mistakes_of_ensemble(params: Params) -> list[str]:
+    mistakes = []
+    trading, agents = params.trading, params.agents
+    if trading.scheme not in ENSEMBLE_SCHEMES or trading.account != "per_symbol":
+        mistakes.append(
+            f"agent_ensemble.kind: {params.agent_ensemble.kind} combines positions: expected trading.scheme "
+            f"{' or '.join(ENSEMBLE_SCHEMES)} with account per_symbol, found {trading.scheme} with {trading.account}; "
+            "change them or set none"
+        )
+    if len(agents) < 2:
+        mistakes.append(f"agent_ensemble.kind: expected two agents or more, found {len(agents)}; add one or set none")
+    first, *others = agents
+    mistakes += [
+        f"agent_ensemble.kind: expected agents that observe the same, found agents.{name}.observe unlike "
+        f"agents.{first}.observe; make them equal or set none"
+        for name in others
+        if agents[name].observe != agents[first].observe
+    ]
     return mistakes

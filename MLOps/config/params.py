@@ -10,6 +10,7 @@ from MLOps.config.schema import parse, suggest
 from MLOps.errors import UserError
 
 if TYPE_CHECKING:
+    from MLOps.config.agent_ensemble import AgentEnsembleConfig
     from MLOps.config.agents import AgentConfig
     from MLOps.config.backtest import BacktestConfig
     from MLOps.config.data import DataConfig
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from MLOps.config.gate import GateConfig
     from MLOps.config.labels import LabelConfig
     from MLOps.config.predictors import PredictorConfig
-    from MLOps.config.search import SearchConfig
+    from MLOps.config.search import SearchConfigs
     from MLOps.config.splits import SplitConfig
     from MLOps.config.tracking import TrackingConfig
     from MLOps.config.trading import TradingConfig
@@ -33,10 +34,11 @@ SECTIONS = {
     "features": "MLOps.config.features:FeatureConfig",
     "labels": "MLOps.config.labels:LabelConfig",
     "predictors": "MLOps.config.predictors:PredictorConfigs",
-    "search": "MLOps.config.search:SearchConfig",
+    "search": "MLOps.config.search:SearchConfigs",
     "validation": "MLOps.config.validation:ValidationConfig",
     "trading": "MLOps.config.trading:TradingConfig",
     "agents": "MLOps.config.agents:AgentConfigs",
+    "agent_ensemble": "MLOps.config.agent_ensemble:AgentEnsembleConfig",
     "backtest": "MLOps.config.backtest:BacktestConfig",
     "gate": "MLOps.config.gate:GateConfig",
 }
@@ -59,10 +61,11 @@ class Params:
     features: "FeatureConfig"
     labels: "LabelConfig"
     predictors: "dict[str, PredictorConfig]"
-    search: "SearchConfig"
+    search: "SearchConfigs"
     validation: "ValidationConfig"
     trading: "TradingConfig"
     agents: "dict[str, AgentConfig]"
+    agent_ensemble: "AgentEnsembleConfig"
     backtest: "BacktestConfig"
     gate: "GateConfig"
 

@@ -1,4 +1,4 @@
-"""The section `search:` of params.yaml: the predictor parameters to search, and their ranges."""
+"""The section `search:` of params.yaml: the parameters of predictors and agents to search, and their ranges."""
 
 from pydantic import model_validator
 
@@ -30,7 +30,7 @@ class SearchRange:
 
 @section
 class SearchConfig:
-    """`trials` per predictor in `spaces`; with 0, parameters are used unchanged.
+    """`trials` per variant in `spaces`; with 0, parameters are used unchanged.
 
     All lists in one space have the same length, drawn once per trial.
     """
@@ -46,3 +46,11 @@ class SearchConfig:
                     f"the lists of {name} must have the same lengths, because a trial draws one length for all"
                 )
         return self
+
+
+@section
+class SearchConfigs:
+    """The searches of predictors and of agents."""
+
+    predictors: SearchConfig
+    agents: SearchConfig

@@ -16,7 +16,7 @@ def log_agent(run: Run, folder: Path) -> None:
     """Log the agent saved in `folder`: observations (n, columns) in, actions out."""
     agent = Agent.load(folder)
     example = np.zeros((2, len(agent.columns)), np.float32)
-    actions, _ = agent.decide(example, np.zeros((2, agent.network.state_width), np.float32))
+    actions, _ = agent.decide(example, np.zeros((2, agent.state_width), np.float32))
     signature = ModelSignature(
         inputs=Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
         outputs=Schema([TensorSpec(actions.dtype, (-1, *actions.shape[1:]))]),

@@ -17,7 +17,7 @@ class AgentModel(PythonModel):
         self._agent = Agent.load(Path(context.artifacts["agent"]))
 
     def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
-        states = np.zeros((len(model_input), self._agent.network.state_width), np.float32)
+        states = np.zeros((len(model_input), self._agent.state_width), np.float32)
         return self._agent.decide(model_input, states)[0]
 
 

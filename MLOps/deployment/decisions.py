@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from MLOps.agents.policy import Agent
+from MLOps.agents.policy import TradingAgent
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import (
@@ -54,7 +54,7 @@ class Decisions:
 
 
 def decide_each(
-    agent: Agent,
+    agent: TradingAgent,
     trading: TradingConfig,
     moment: Moment,
     cash: float,
@@ -72,7 +72,7 @@ def decide_each(
         UserError: an account is in debt or without equity, or a state does not fit the agent.
     """
     observations = np.empty((len(moment.symbols), len(agent.columns)), np.float32)
-    known = np.empty((len(moment.symbols), agent.network.state_width), np.float32)
+    known = np.empty((len(moment.symbols), agent.state_width), np.float32)
     before = []
     for place, (symbol, row) in enumerate(zip(moment.symbols, moment.rows, strict=True)):
         account, close = positions.get(symbol, Account(cash=cash)), moment.closes[symbol]
@@ -99,7 +99,7 @@ def decide_each(
 
 
 def decide_portfolio(
-    agent: Agent,
+    agent: TradingAgent,
     trading: TradingConfig,
     moment: Moment,
     cash: float,
@@ -143,8 +143,8 @@ def decide_portfolio(
     return Decisions(actions[0][places], targets[places], orders[places], np.repeat(after, len(places), axis=0))
 
 
-def _state(agent: Agent, given: Sequence[float] | None, where: str) -> np.ndarray:
-    width = agent.network.state_width
+def _state(agent: TradingAgent, given: Sequence[float] | None, where: str) -> np.ndarray:
+    width = agent.state_width
     if given is None:
         return np.zeros(width, np.float32)
     if not width:

@@ -30,7 +30,7 @@ def log_serving_model(run: Run, bundle: Path, model: TradingModel, bars: pd.Data
 def serving_signature(model: TradingModel, columns: Iterable[str]) -> ModelSignature:
     """Bars in `columns` in, decisions out; cash, positions and recurrent state to decide for are parameters."""
     probabilities = [PROBABILITY + name for name in model.ensemble.class_names]
-    is_discrete, is_recurrent = model.trading.scheme == "discrete", model.agent.network.state_width > 0
+    is_discrete, is_recurrent = model.trading.scheme == "discrete", model.agent.state_width > 0
     params = [
         ParamSpec("cash", DataType.double, model.trading.initial_cash),
         ParamSpec("positions", DataType.string, "{}"),

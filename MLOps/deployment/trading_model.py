@@ -9,7 +9,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from MLOps.agents.policy import Agent
+from MLOps.agents.ensemble import load_agent
+from MLOps.agents.policy import TradingAgent
 from MLOps.artifacts import read_json
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
@@ -37,7 +38,7 @@ class TradingModel:
     pipeline: FeaturePipeline
     predictors: dict[str, Predictor]
     ensemble: Ensemble
-    agent: Agent
+    agent: TradingAgent
     trading: TradingConfig
 
     @classmethod
@@ -55,7 +56,7 @@ class TradingModel:
             pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),
             predictors={name: load_predictor(bundle / "predictors" / name) for name in ensemble.members},
             ensemble=ensemble,
-            agent=Agent.load(bundle / "agent"),
+            agent=load_agent(bundle / "agent"),
             trading=parse(TradingConfig, metadata["trading"], str(bundle / "metadata.json")),
         )
 
@@ -127,7 +128,7 @@ class TradingModel:
         moment = Moment(symbols, view, dict(bars.groupby("symbol")["close"].last()))
         decide = decide_portfolio if portfolio else decide_each
         decided = decide(self.agent, self.trading, moment, cash, positions, states)
-        is_discrete, is_recurrent = self.trading.scheme == "discrete", self.agent.network.state_width > 0
+        is_discrete, is_recurrent = self.trading.scheme == "discrete", self.agent.state_width > 0
         probabilities = {
             PROBABILITY + name: ensemble.probabilities[:, number].astype(float)
             for number, name in enumerate(self.ensemble.class_names)

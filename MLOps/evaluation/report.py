@@ -7,10 +7,13 @@ import pandas as pd
 
 from MLOps.data.splits import Span
 
+ENSEMBLE = "ensemble"  # the name of an ensemble of agents, where an agent has its own
 AGENT = "agent"  # the name of the agent's metrics and ledger beside those of the baselines
 # The baselines that an agent must beat: a plain long position, and one under the agent's own stops.
 BUY_AND_HOLD = "buy_and_hold"
 BUY_AND_HOLD_WITH_STOPS = "buy_and_hold_with_stops"
+# The ensemble's member with the highest reward on validation.
+BEST_MEMBER = "best_member"
 # Total returns closer than this are equal: rounding must not decide a rank.
 SAME_RETURN = 1e-6
 
@@ -29,8 +32,9 @@ class BacktestReport:
     """The chosen agent and the baselines over the test span.
 
     Attributes:
-        agent: name of the agent that was chosen.
-        validation_rewards: mean reward per bar on the validation span, by agent; the best was chosen.
+        agent: name of the agent that was chosen; ENSEMBLE if the agents decide together.
+        validation_rewards: mean reward per bar on the validation span, by agent; the best was chosen, or is the
+            ensemble's best member.
         span: the test span.
         metrics: `performance.performance` by policy: AGENT and each baseline.
         excess: mean return per bar of the agent over that of each baseline.

@@ -5,7 +5,8 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,9 @@ class Runs:
         for run in self.client.search_runs([self.experiment_id], condition):
             host, _, pid = run.data.tags.get("process", "").partition("/")
             if host == platform.node() and not _is_alive(pid):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+                nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+                for killed in [run, *self.client.search_runs([self.experiment_id], nested)]:
+                    self.client.set_terminated(killed.info.run_id, "KILLED")
 
     def _find(self, condition: str) -> str | None:
         found = self.client.search_runs([self.experiment_id], condition, max_results=1)
@@ -141,16 +144,26 @@ class Run:
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
 
-    def nest(self, name: str, params: Mapping[str, Any], steps: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Write a finished child run, such as a trial of a search: its parameters, and its metrics by step."""
-        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": "trial"}
+    @contextmanager
+    def nested(self, kind: str, name: str, params: Mapping[str, Any]) -> Iterator["Run"]:
+        """A child run, such as a trial of a search or a seed of a training, to which the block logs its metrics.
+
+        Args:
+            kind: the tag `stage`: "trial" or "seed".
+        """
+        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": kind}
         experiment_id = self._client.get_run(self.run_id).info.experiment_id
-        below = Run(self._client, self._client.create_run(experiment_id, tags=tags).info.run_id, parent=None)
-        self._client.log_batch(below.run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        for step, metrics in steps:
-            below.log(step, metrics)
+        run_id = self._client.create_run(experiment_id, tags=tags).info.run_id
+        below = Run(self._client, run_id, parent=None, board=self._board and self._board.below(name))
+        self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        try:
+            yield below
+        except BaseException as error:
+            below.fail(f"{type(error).__name__}: {error}")
+            raise
+        below._stop_watching()
         below._flush()
-        self._client.set_terminated(below.run_id)
+        below._end("FINISHED")
 
     def watch_system(self) -> None:
         """Log the machine's load and memory until the run ends; they are not part of the record."""

@@ -1,15 +1,16 @@
-"""The agent with the best validation reward, and the baselines, on the test span, which no earlier stage uses."""
+"""The agent with the best validation reward, or the ensemble, and the baselines, on the test span, which no earlier
+stage uses."""
 
 import pandas as pd
 
-from MLOps.agents.policy import Agent
+from MLOps.agents.ensemble import load_agent
 from MLOps.artifacts import read_json, read_table, write_json, write_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.plots import equity_plot, training_plot
-from MLOps.evaluation.report import AGENT
+from MLOps.evaluation.report import AGENT, BEST_MEMBER, ENSEMBLE
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage, do_nothing
 
@@ -33,15 +34,18 @@ def main() -> None:
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         rewards = {
-            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["validation_reward"]
+            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["selected_validation_reward"]
             for name in stage.params.agents
         }
-        chosen = max(rewards, key=lambda name: rewards[name])
-        agent = Agent.load(paths.AGENTS / chosen)
+        chosen = best = max(rewards, key=lambda name: rewards[name])
+        agent, rivals = load_agent(paths.AGENTS / best), {}
+        if stage.params.agent_ensemble.kind != "none":
+            chosen, rivals = ENSEMBLE, {BEST_MEMBER: agent.policy()}
+            agent = load_agent(paths.AGENT_ENSEMBLE)
         market = agent.market(bars, read_table(paths.FEATURES), signals)
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
-            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed
+            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, rivals
         )
         report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
         write_json(paths.BACKTEST, report.to_dict())

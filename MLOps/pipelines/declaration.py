@@ -14,6 +14,7 @@ VARIANTS = {
     paths.TUNED: "predictors",
     paths.PREDICTOR_SIGNALS: "predictors",
     paths.HISTORY / "train_predictor": "predictors",
+    paths.TUNED_AGENTS: "agents",
     paths.AGENTS: "agents",
     paths.METRICS / "train_agent": "agents",
     paths.HISTORY / "train_agent": "agents",

@@ -42,7 +42,7 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
         modules += predictor_modules(params.predictors[declared.variant].kind)
     elif declared.name == "validate_predictors":
         modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
-    elif declared.name == "train_agent":
+    elif declared.name in ("tune_agent", "train_agent"):
         modules.append(ALGORITHMS[params.agents[declared.variant].kind])
     return imported_files(*(module.partition(":")[0] for module in modules))
 

@@ -72,7 +72,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     registry = Registry(runs.client, params.tracking.registered_model)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, bundle_parts(report.agent), bundle_metadata(params, report, records))
+        identity = build_bundle(bundle, bundle_parts(params, report.agent), bundle_metadata(params, report, records))
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
@@ -97,12 +97,12 @@ def load_records(params: Params) -> "list[Record]":
     return [Record.load(folder) for folder in folders if (folder / RECORD).exists()]
 
 
-def bundle_parts(agent: str) -> dict[str, Path]:
+def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
     """What goes into the bundle, by its name there."""
     members = read_json(paths.VERDICTS)["ensemble"]["members"]
     return {
         "feature_pipeline.json": paths.FEATURE_PIPELINE,
-        "agent": paths.AGENTS / agent,
+        "agent": paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE,
         **{f"predictors/{name}": paths.PREDICTORS / name for name in members},
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
-from MLOps.evaluation.report import AGENT, BacktestReport
+from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
@@ -55,17 +55,29 @@ def predictors() -> list[str]:
 
 
 def agents(names: list[str]) -> list[str]:
-    """Each agent on validation; ratios per bar are annualised."""
+    """Each agent on validation, and the spread over its seeds; ratios per bar are annualised."""
     bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-    # The weights were selected on this span, so these metrics are biased upwards.
+    metrics = {name: read_json(paths.METRICS / "train_agent" / name / "metrics.json") for name in names}
+    # Weights and seed were selected on this span, so these metrics are biased upwards.
     lines = [_head("Agents, selected here")]
-    for name in names:
-        metrics = read_json(paths.METRICS / "train_agent" / name / "metrics.json")
-        shown = {column: metrics.get(f"validation_{column}") for column in COLUMNS}
-        shown["sharpe"] = metrics["validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
-        shown["turnover"] = metrics["validation_turnover_per_bar"] * bars_per_year
+    for name, own in metrics.items():
+        shown = {column: own.get(f"selected_validation_{column}") for column in COLUMNS}
+        shown["sharpe"] = own["selected_validation_sharpe_per_bar"] * math.sqrt(bars_per_year)
+        shown["turnover"] = own["selected_validation_turnover_per_bar"] * bars_per_year
         lines.append(_row(name, shown))
+    if several := [name for name in names if "validation_reward_iqm_lower" in metrics[name]]:
+        titles = ("median", "interquartile mean", "95 % interval", "interq. range")
+        lines += ["", f"{'Over seeds, validation':24}{titles[0]:>14}{titles[1]:>20}{titles[2]:>22}{titles[3]:>16}"]
+        for name in several:
+            lines += [_spread(f"{name} reward", metrics[name], "reward", ".4f")]
+            lines += [_spread(f"{name} total return", metrics[name], "total_return", ".2%")]
     return lines
+
+
+def _spread(title: str, metrics: dict[str, float], metric: str, form: str) -> str:
+    names = ("median", "iqm", "iqm_lower", "iqm_upper", "iqr")
+    median, mean, lower, upper, width = (format(metrics[f"validation_{metric}_{name}"], form) for name in names)
+    return f"{title:24}{median:>14}{mean:>20}{f'[{lower}, {upper}]':>22}{width:>16}"
 
 
 def test_span() -> list[str]:
@@ -74,6 +86,12 @@ def test_span() -> list[str]:
     lines = [_head(f"Test {report.span.start.date()} to {report.span.end.date()}")]
     for name, metrics in report.metrics.items():
         lines.append(_row(f"{AGENT} ({report.agent})" if name == AGENT else name, metrics))
+    if excess := report.excess.get(BEST_MEMBER):
+        best = max(report.validation_rewards, key=lambda name: report.validation_rewards[name])
+        mean, lower, upper = (10_000 * value for value in (excess.mean, excess.lower, excess.upper))
+        lines.append(
+            f"The ensemble earns {mean:.2f} bps per bar more than its best member, {best}: [{lower:.2f}, {upper:.2f}]."
+        )
     draws = report.random_total_returns
     lines.append(f"{'random timing, median':24}{statistics.median(draws):>14.2%}")
     lines.append(

@@ -63,7 +63,9 @@ def publish(stage: Stage, report: QualityReport) -> None:
 
 def longest_lookback(stage: Stage) -> int:
     """Of all predictors, and of what a search may draw for them, in bars."""
-    searched = [space["lookback_bars"] for space in stage.params.search.spaces.values() if "lookback_bars" in space]
+    searched = [
+        space["lookback_bars"] for space in stage.params.search.predictors.spaces.values() if "lookback_bars" in space
+    ]
     drawn = [value for bounds in searched for value in (*bounds.choices, bounds.high) if isinstance(value, int)]
     return max(*drawn, *(predictor.lookback_bars for predictor in stage.params.predictors.values()), 1)
 

@@ -59,7 +59,12 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"trading__fee_bps": -1.0}, ["trading.fee_bps", "greater than or equal to 0"]),
         ({"splits__train": 0.8}, ["splits", "must be 1", "1.1"]),
         ({"data__source": "yaho"}, ["data.source", "yaho"]),
-        ({"search__spaces": {"lstn": {}}}, ["search.spaces", "unknown predictor 'lstn'", "'lstm'"]),
+        ({"search__predictors__spaces": {"lstn": {}}}, ["search.predictors.spaces", "unknown name 'lstn'", "'lstm'"]),
+        (
+            {"search__agents__spaces": {"ppo": {"gama": {"low": 0.9, "high": 0.99}}}},
+            ["search.agents.spaces.ppo", "unknown parameter 'gama'", "'gamma'"],
+        ),
+        ({"search__agents__spaces": {"pqo": {}}}, ["search.agents.spaces", "unknown name 'pqo'", "'ppo'"]),
         ({"data__source": "labelled"}, ["labels.kind", "found data.source labelled and labels.kind smoothed"]),
         ({"labels": TARGET}, ["labels.kind", "found data.source sample and labels.kind target"]),
         (
@@ -71,6 +76,24 @@ def test_the_file_of_the_repository_is_valid() -> None:
             ["agents.q: dqn acts in the scheme targets or discrete, found trading.scheme weights"],
         ),
         ({"agents__ppo__mask": True}, ["unknown key 'agents.ppo.mask'"]),
+        ({"agent_ensemble__kind": "votes"}, ["agent_ensemble", "votes"]),
+        ({"agent_ensemble__horizon_bars": 5}, ["unknown key 'agent_ensemble.horizon_bars'"]),
+        (
+            {"agent_ensemble__kind": "vote", "trading__scheme": "discrete"},
+            ["agent_ensemble.kind", "targets or weights"],
+        ),
+        (
+            {"agent_ensemble__kind": "vote", "trading__scheme": "targets"},
+            ["agent_ensemble.kind: expected two agents or more, found 1", "set none"],
+        ),
+        (
+            {
+                "agent_ensemble__kind": "vote",
+                "trading__scheme": "targets",
+                "agents__b": {"kind": "ppo", "observe": ["return_1"], "total_timesteps": 1},
+            },
+            ["agent_ensemble.kind", "agents.ppo.observe unlike agents.b.observe"],
+        ),
         ({"trading__turbulence_stop": 3.0}, ["trading.turbulence_stop", "set null"]),
         ({"tracking__uri": "http://ann:secret@host"}, ["tracking.uri", "MLFLOW_TRACKING_URI"]),
     ],
@@ -110,7 +133,7 @@ def test_a_section_is_missed_by_its_reader_alone(tmp_path: Path) -> None:
 def test_a_misspelt_section_is_told_before_any_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown key 'splitz'; did you mean 'splits'\?"):
         load_params(altered(tmp_path, splitz={}))
-    with pytest.raises(UserError, match="unknown key 'wholly other'; known here: agents, backtest, "):
+    with pytest.raises(UserError, match="unknown key 'wholly other'; known here: agent_ensemble, agents, backtest, "):
         load_params(altered(tmp_path, **{"wholly other": {}}))
     with pytest.raises(UserError, match=r"expected sections seed, threads, .* found 'text'"):
         load_params(written(tmp_path, "text"))

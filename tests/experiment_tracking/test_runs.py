@@ -12,7 +12,7 @@ from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
 from tests.project import ROOT
 
-# Begins the run of the stage that is named and is killed in it.
+# Begins the run of the stage that is named, and one nested in it, and is killed.
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -20,12 +20,14 @@ from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
 config = TrackingConfig(uri=sys.argv[1], experiment="t", registered_model="m")
-print(Runs(config).start(Record(sys.argv[2], Path("records"), {}, {})).run_id, flush=True)
-os.kill(os.getpid(), 9)
+run = Runs(config).start(Record(sys.argv[2], Path("records"), {}, {}))
+with run.nested("seed", "seed 0", {"number": 0}) as below:
+    print(run.run_id, below.run_id, flush=True)
+    os.kill(os.getpid(), 9)
 """
 
 
-def killed(uri: str, stage: str) -> str:
+def killed(uri: str, stage: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, uri, stage],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -34,16 +36,34 @@ def killed(uri: str, stage: str) -> str:
         check=False,
     )
     assert done.returncode == -9, done.stderr
-    return done.stdout.strip()
+    return done.stdout.split()
 
 
 def test_the_next_run_of_a_stage_ends_what_a_kill_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    same, other_variant = killed(uri, "train_agent/ppo"), killed(uri, "train_agent/a2c")
+    (same, below), (other_variant, other_below) = killed(uri, "train_agent/ppo"), killed(uri, "train_agent/a2c")
     runs = Runs(TrackingConfig(uri=uri, experiment="t", registered_model="m"))
     first = runs.start(Record("train_agent/ppo", tmp_path, {}, {})).run_id
     second = runs.start(Record("train_agent/ppo", tmp_path, {}, {})).run_id
-    status = {run_id: runs.client.get_run(run_id).info.status for run_id in (same, other_variant, first, second)}
+    runs_of_all = (same, below, other_variant, other_below, first, second)
+    status = {run_id: runs.client.get_run(run_id).info.status for run_id in runs_of_all}
     # This process lives, so its runs do.
-    assert status == {same: "KILLED", other_variant: "RUNNING", first: "RUNNING", second: "RUNNING"}
+    running = dict.fromkeys((other_variant, other_below, first, second), "RUNNING")
+    assert status == {same: "KILLED", below: "KILLED", **running}
+
+
+def test_a_nested_run_ends_as_its_block_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    runs = Runs(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="t", registered_model="m"))
+    run = runs.start(Record("train_agent/ppo", tmp_path, {}, {}))
+    with run.nested("seed", "seed 0", {"number": 0}) as good:
+        good.log(3, {"validation_reward": 0.5})
+    with pytest.raises(ValueError, match="at once"), run.nested("seed", "seed 1", {"number": 1}) as bad:
+        raise ValueError("at once")
+    found = {one.run_id: runs.client.get_run(one.run_id) for one in (good, bad, run)}
+    assert [one.info.status for one in found.values()] == ["FINISHED", "FAILED", "RUNNING"]
+    assert found[good.run_id].data.metrics == {"validation_reward": 0.5}
+    assert found[good.run_id].data.params == {"number": "0"}
+    assert found[bad.run_id].data.tags["failure"] == "ValueError: at once"
+    assert {found[one.run_id].data.tags["mlflow.parentRunId"] for one in (good, bad)} == {run.run_id}

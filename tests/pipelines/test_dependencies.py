@@ -18,15 +18,16 @@ def changed_stages(project: Project) -> set[str]:
 def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Project) -> None:
     assert changed_stages(own) == set()
     predictors = {"tune@lstm", "train_predictor@lstm", "validate_predictors"}
+    agents = {"tune_agent@ppo", "train_agent@ppo"}
     everything = changed_by(own, "MLOps/artifacts.py")
-    assert {"ingest", "train_agent@ppo", "backtest", *predictors} <= everything
+    assert {"ingest", "backtest", *agents, *predictors} <= everything
     for path, expected in {
         "MLOps/predictors/networks/lstm.py": predictors,
         "MLOps/predictors/networks/gru.py": set(),
         "MLOps/predictors/logistic.py": {"tune@logistic", "train_predictor@logistic", "validate_predictors"},
-        "MLOps/agents/algorithms/ppo.py": {"train_agent@ppo"},
+        "MLOps/agents/algorithms/ppo.py": agents,
         "MLOps/agents/algorithms/a2c.py": set(),
-        "MLOps/config/agents.py": {"train_agent@ppo", "backtest"},
+        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest"},
         "MLOps/config/gate.py": set(),
         "MLOps/data/sources/sample.py": {"ingest"},
         "MLOps/data/sources/yahoo.py": set(),
@@ -62,8 +63,10 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "first"),
     [
-        ("agents.ppo.gamma", 0.9, "train_agent@ppo"),
+        ("agents.ppo.gamma", 0.9, "tune_agent@ppo"),
         ("predictors.lstm.dropout", 0.1, "tune@lstm"),
+        ("search.agents.trials", 1, "tune_agent@ppo"),
+        ("search.predictors.trials", 1, "tune@lstm"),
         ("gate.min_sharpe", 0.1, None),
         ("backtest.random_draws", 25, "backtest"),
     ],
@@ -74,5 +77,5 @@ def test_an_edited_parameter_reruns_the_stages_that_read_it(
     own.update({key: value})
     changed = changed_stages(own)
     assert (first in changed) if first else changed == set()
-    if key.startswith(("agents", "backtest")):
-        assert not any(stage.startswith(("tune", "train_predictor", "validate", "ingest")) for stage in changed)
+    if key.startswith(("agents", "backtest", "search.agents")):
+        assert not any(stage.startswith(("tune@", "train_predictor", "validate", "ingest")) for stage in changed)

@@ -59,7 +59,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
 
     # A poorer candidate: the champion, traded again over the same span, has the Sharpe ratio of its own backtest.
     project.update({"agents.ppo.total_timesteps": 8192})
-    assert project.repro() == ["prepare", "train_agent@ppo", "backtest", "promote"]
+    assert project.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
     tags, second, champion = standing(project)
     assert second == first + 1
     assert champion == first

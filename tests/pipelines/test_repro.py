@@ -18,13 +18,16 @@ ALL_STAGES = [
     "train_predictor@lstm",
     "train_predictor@logistic",
     "validate_predictors",
+    "tune_agent@ppo",
     "train_agent@ppo",
+    "ensemble_agents",
     "backtest",
     "promote",
 ]
 ALWAYS = ["prepare", "promote"]
-# Those that compute something leave a record and a run; with no trials to run, `tune` passes parameters through.
-COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith("tune@")]
+# Those that compute something leave a record and a run; `tune` passes parameters through where no trial runs, and
+# `ensemble_agents` does nothing where no ensemble is configured.
+COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith(("tune", "ensemble"))]
 
 
 def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> None:
@@ -45,7 +48,7 @@ def test_a_second_run_only_looks_at_what_is_used_and_at_the_registry(own: Projec
 
 def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
     own.set(agents__ppo__gamma=0.9)
-    assert own.repro() == ["prepare", "train_agent@ppo", "backtest", "promote"]
+    assert own.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
 
 
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
@@ -53,7 +56,7 @@ def test_a_new_predictor_trains_that_one(own: Project) -> None:
     ran = own.repro()
     # Its look-back may have been the longest, so the bars are judged again; they are the same.
     assert ran[:5] == ["prepare", "validate_data", "tune@second", "train_predictor@second", "validate_predictors"]
-    assert [stage for stage in ran if "@" in stage][2:] == ["train_agent@ppo"]
+    assert [stage for stage in ran if "@" in stage][2:] == ["tune_agent@ppo", "train_agent@ppo"]
 
 
 def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
@@ -69,8 +72,10 @@ def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     assert now == pytest.approx(then * (240 / 252) ** 0.5)
     # And what the training stages report is told of a bar.
     metrics = json.loads(after["reports/metrics/train_agent/ppo/metrics.json"])
-    assert {"validation_sharpe_per_bar", "validation_turnover_per_bar"} <= set(metrics)
-    assert not {"validation_sharpe", "validation_cagr", "validation_volatility"} & set(metrics)
+    assert {"selected_validation_sharpe_per_bar", "validation_turnover_per_bar_median"} <= set(metrics)
+    assert not {"selected_validation_sharpe", "selected_validation_cagr", "selected_validation_volatility"} & set(
+        metrics
+    )
     metrics = json.loads(after["reports/metrics/train_predictor/lstm/metrics.json"])
     assert {"validation_implied_sharpe_per_bar", "validation_implied_max_drawdown"} <= set(metrics)
     assert "validation_implied_sharpe" not in metrics
@@ -104,7 +109,11 @@ def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:
     parents = [run for run in runs if "repro" in run.data.tags]
     assert len(parents) == 1
     assert parents[0].data.tags["mlflow.runName"].startswith("dvc repro")
-    children = [run for run in runs if "repro" not in run.data.tags]
+    seeds = [run for run in runs if run.data.tags["stage"] == "seed"]
+    (agent,) = [run for run in runs if run.data.tags["stage"] == "train_agent"]
+    assert [run.data.tags["mlflow.parentRunId"] for run in seeds] == [agent.info.run_id]
+    assert {run.info.status for run in seeds} == {"FINISHED"}
+    children = [run for run in runs if run not in seeds and "repro" not in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
     names = [stage.replace("@", "/") for stage in [*COMPUTING, "promote"]]
     assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(names)

@@ -1,0 +1,42 @@
+"""The agents combined into one, fitted on the validation span; nothing to do unless params.yaml names a kind."""
+
+from MLOps.agents.ensemble_fitting import fit_ensemble
+from MLOps.agents.policy import Agent
+from MLOps.artifacts import read_json, read_table, whole_folder
+from MLOps.config.params import load_params
+from MLOps.data.splits import Splits
+from MLOps.evaluation.report import ENSEMBLE
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage, do_nothing
+from MLOps.trading import Market, simulate
+from MLOps.training.determinism import seed_torch
+from MLOps.training.seeds import derive_seed
+
+
+def main() -> None:
+    params = load_params()
+    if params.agent_ensemble.kind == "none" or params.data.source == "labelled":
+        do_nothing("ensemble_agents", "", "agent_ensemble.kind is none, or a labelled table has no prices to trade")
+        return
+    with Stage("ensemble_agents") as stage:
+        seed_torch(stage.params.seed, stage.params.threads)
+        members = {name: Agent.load(paths.AGENTS / name) for name in stage.params.agents}
+        view = next(iter(members.values())).view
+        observed = view.observe(read_table(paths.FEATURES), read_table(paths.SIGNALS))
+        span = Splits.from_dict(read_json(paths.SPLITS)).validation
+        validation = Market.from_tables(read_table(paths.BARS), observed).between(span.start, span.end)
+        seed = derive_seed(stage.params.seed, "agent_ensemble")
+        ensemble = fit_ensemble(stage.params.agent_ensemble, members, validation, seed)
+        with whole_folder(paths.AGENT_ENSEMBLE) as folder:
+            ensemble.save(folder)
+        # The ensemble was fitted on this span and the members were selected on it: both are biased upwards.
+        policies = {name: agent.policy() for name, agent in members.items()} | {ENSEMBLE: ensemble.policy()}
+        for name, policy in policies.items():
+            rewards = simulate(policy, validation, ensemble.trading).rewards
+            stage.report({f"fitted_validation_reward_{name}": float(rewards.mean())})
+        if ensemble.selector is None:
+            stage.report({f"weight_{name}": w for name, w in zip(members, ensemble.weights, strict=True)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""A search of a variant's parameters, shown in the runs and files of its stage."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from MLOps.artifacts import value_hash, write_json
+from MLOps.config.search import SearchConfig
+from MLOps.imports import code_hash
+from MLOps.pipelines import paths
+from MLOps.pipelines.stage import Stage
+from MLOps.training.search import Finished, OnEpoch, Search
+from MLOps.training.seeds import derive_seed
+
+
+def search(
+    stage: Stage,
+    variant: str,
+    values: Mapping[str, Any],
+    config: SearchConfig,
+    modules: Sequence[str],
+    train: Callable[[dict[str, Any], OnEpoch, Path], None],
+) -> dict[str, Any]:
+    """The best values that `config.trials` trials find. A killed search resumes.
+
+    Args:
+        values: of the variant in params.yaml.
+        modules: the code that a trial's result depends on.
+        train: see `Search.run`; its last argument is a folder for the checkpoints of one trial.
+    """
+    space, seed = config.spaces[variant], stage.params.seed
+    checkpoints = paths.CHECKPOINTS / stage.name
+    bounds = {key: asdict(value) for key, value in space.items()}
+    study = value_hash([values, bounds, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
+    searching = Search(study[:32], space, paths.SEARCH / f"{stage.name}.db", derive_seed(seed, "search", variant))
+    trials: list[Finished] = []
+
+    def on_trial(trial: Finished) -> None:
+        trials.append(trial)
+        best = min(finished.loss for finished in trials)
+        stage.log(trial.number, {"trial_selection_loss": trial.loss, "best_selection_loss": best})
+        params = {**trial.values, "pruned": trial.pruned}
+        with stage.run.nested("trial", f"{variant} trial {trial.number}", params) as run:
+            for epoch, loss in trial.losses.items():
+                run.log(epoch, {"selection_loss": loss})
+        # A finished trial needs no checkpoints.
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+    searching.run(config.trials, lambda drawn, on_epoch: train(drawn, on_epoch, checkpoints), on_trial)
+    write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
+    write_json(stage.artifact("importances.json"), searching.importances())
+    stage.report({"best_selection_loss": min(trial.loss for trial in trials)})
+    return searching.best()

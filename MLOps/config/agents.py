@@ -70,13 +70,28 @@ class ActionNoise:
 
 
 @section
+class ObserveConfig:
+    """What an agent observes besides its account.
+
+    Attributes:
+        features: of the bar, from features.names.
+        predictors: names of predictors, or `ensemble`, whose forecasts are observed; null for the members of the
+            ensemble, or the ensemble itself if no predictor passed validation.
+        embeddings: names of networks whose embedding is observed; each needs an `embedding_size`.
+    """
+
+    features: Names
+    predictors: Names | None = None
+    embeddings: tuple[str, ...] = ()
+
+
+@section
 class _AgentConfig:
     """Parameters of all algorithms.
 
     Attributes:
         schemes: the trading schemes in which the algorithm can act.
         masks: actions without an effect of their own are not chosen.
-        observe: features of the bar that the agent observes, besides the forecasts and its account.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
@@ -87,7 +102,7 @@ class _AgentConfig:
     schemes: ClassVar[tuple[str, ...]]
     masks: ClassVar[bool] = False
 
-    observe: Names
+    observe: ObserveConfig
     environments: Positive = 64
     total_timesteps: Positive
     evaluate_every_steps: Positive = 10_000

@@ -12,7 +12,6 @@ from MLOps.evaluation.plots import equity_plot, training_plot
 from MLOps.evaluation.report import AGENT
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage, do_nothing
-from MLOps.trading import Market
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
 # Six of stable-baselines3's metrics and ours show whether an agent learns.
@@ -39,7 +38,7 @@ def main() -> None:
         }
         chosen = max(rewards, key=lambda name: rewards[name])
         agent = Agent.load(paths.AGENTS / chosen)
-        market = Market.from_tables(bars, agent.view.observe(read_table(paths.FEATURES), signals))
+        market = agent.view.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
             agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed

@@ -98,12 +98,15 @@ def load_records(params: Params) -> "list[Record]":
 
 
 def bundle_parts(agent: str) -> dict[str, Path]:
-    """What goes into the bundle, by its name there."""
+    """What goes into the bundle, by its name there: the agent, and the predictors that it or the ensemble needs."""
+    from MLOps.agents.policy import Agent
+
     members = read_json(paths.VERDICTS)["ensemble"]["members"]
+    observed = Agent.load(paths.AGENTS / agent).view.predictors
     return {
         "feature_pipeline.json": paths.FEATURE_PIPELINE,
         "agent": paths.AGENTS / agent,
-        **{f"predictors/{name}": paths.PREDICTORS / name for name in members},
+        **{f"predictors/{name}": paths.PREDICTORS / name for name in (*members, *observed)},
     }
 
 

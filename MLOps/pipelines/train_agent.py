@@ -13,7 +13,7 @@ from MLOps.evaluation.performance import performance
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage, do_nothing
 from MLOps.predictors.ensemble import Ensemble
-from MLOps.trading import Market, simulate
+from MLOps.trading import simulate
 from MLOps.training.determinism import seed_torch
 
 PER_SPAN = ("total_return", "max_drawdown", "exposure", "win_rate", "costs")
@@ -34,8 +34,8 @@ def main() -> None:
         seed_torch(stage.params.seed, stage.params.threads)
         left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]
         training = splits.train.rows(features["timestamp"])
-        view = MarketView.fit(config.observe, ensemble.forecasters, features, training, left_out)
-        market = Market.from_tables(bars, view.observe(features, signals))
+        view = MarketView.fit(config.observe, ensemble, features, signals, training, left_out)
+        market = view.market(bars, features, signals, stage.params.trading)
         validation = market.between(splits.validation.start, splits.validation.end)
         agent, reward = train(
             config,

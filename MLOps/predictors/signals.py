@@ -1,5 +1,6 @@
 """The signals contract: forecasts as a table; those of the training span are out-of-fold."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from MLOps.data.bars import KEYS
 from MLOps.data.splits import purged_folds
 from MLOps.errors import UserError
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, forecast
+from MLOps.predictors.embedding import rotation
 from MLOps.predictors.learning import LearningData
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 FULL_MODEL = -1  # `fold` of rows forecast by the model of the whole training span
 PROBABILITY = "p_"  # prefix of the column of a class's probability
+EMBEDDING = "embedding_"  # prefix of the columns of the embedding
 
 
 def train_with_signals(
@@ -34,6 +37,9 @@ def train_with_signals(
     on the whole training span and forecasts all later rows; rows inside the span are forecast by one model per fold,
     trained on the other folds (purged and embargoed).
 
+    Networks that were trained apart have embeddings in bases of their own. Each fold's is rotated to the basis of the
+    final model, by the windows from which the fold's model learnt.
+
     Args:
         checkpoints: a folder for progress; the same call after a kill resumes from there.
 
@@ -50,7 +56,8 @@ def train_with_signals(
     model = chosen.refit(data, data.train, derive_seed(seed, "model"), checkpoints)
 
     in_training = data.splits.train.rows(labels["timestamp"])
-    tables = [_signals(model, data, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
+    later = np.flatnonzero(windows.whole & ~in_training)
+    tables = [_signals(forecast(model, windows, later), data, later, FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
     # A label that never becomes known ends at its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
@@ -60,7 +67,12 @@ def train_with_signals(
             learn_rows = np.intersect1d(rows[learn], data.train)
             data.require_classes(learn_rows, f"the training rows of fold {fold}")
             fold_model = chosen.refit(data, learn_rows, derive_seed(seed, "fold", fold), checkpoints)
-            tables.append(_signals(fold_model, data, rows[held_out], fold))
+            given = forecast(fold_model, windows, rows[held_out])
+            if given.embedding is not None:
+                own, other = (forecast(each, windows, learn_rows).embedding for each in (fold_model, model))
+                assert own is not None and other is not None
+                given = replace(given, embedding=(given.embedding @ rotation(own, other)).astype(np.float32))
+            tables.append(_signals(given, data, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
 
 
@@ -68,7 +80,7 @@ def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ..
     """A forecast as a table with the keys (timestamp, symbol) of its rows.
 
     Further columns: `class`, the number of the most probable class; `confidence`, its probability; `p_<class>` for each
-    of `class_names`; `expected_return`; and `uncertainty`.
+    of `class_names`; `expected_return`; `uncertainty`; and `embedding_<i>` for each component of an embedding.
     """
     table = keys.loc[:, list(KEYS)].copy()
     table["class"] = given.probabilities.argmax(axis=1).astype(np.float32)
@@ -76,13 +88,26 @@ def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ..
     table[[PROBABILITY + name for name in class_names]] = given.probabilities
     table["expected_return"] = given.expected_return
     table["uncertainty"] = given.uncertainty
+    if given.embedding is not None:
+        table[[f"{EMBEDDING}{number}" for number in range(given.embedding.shape[1])]] = given.embedding
     return table
 
 
 def forecast_of(signals: pd.DataFrame) -> Forecast:
     """The forecast in a table of signals, in the order of its rows."""
-    parts = (signals[probability_columns(signals)], signals["expected_return"], signals["uncertainty"])
-    return Forecast(*(part.to_numpy() for part in parts))
+    embedding = [name for name in signals.columns if name.startswith(EMBEDDING)]
+    return Forecast(
+        signals[probability_columns(signals)].to_numpy(),
+        signals["expected_return"].to_numpy(),
+        signals["uncertainty"].to_numpy(),
+        signals[embedding].to_numpy() if embedding else None,
+    )
+
+
+def signals_of(name: str, signals: pd.DataFrame) -> pd.DataFrame:
+    """The signals of one predictor in a table of several, without the columns that it does not have."""
+    own = signals[signals["predictor"] == name]
+    return own.drop(columns=[column for column in own if column.startswith(EMBEDDING) and own[column].isna().all()])
 
 
 def aligned(keys: pd.DataFrame, signals: pd.DataFrame) -> np.ndarray:
@@ -96,6 +121,6 @@ def probability_columns(signals: pd.DataFrame) -> list[str]:
     return [name for name in signals.columns if name.startswith(PROBABILITY)]
 
 
-def _signals(model: Predictor, data: LearningData, rows: np.ndarray, fold: int) -> pd.DataFrame:
-    table = signal_table(data.labels.iloc[rows], forecast(model, data.windows, rows), data.class_names)
+def _signals(given: Forecast, data: LearningData, rows: np.ndarray, fold: int) -> pd.DataFrame:
+    table = signal_table(data.labels.iloc[rows], given, data.class_names)
     return table.assign(fold=np.int8(fold))

@@ -66,7 +66,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
         {
             "data.sentiment.enabled": True,
             "features.names": ["return_1", "return_5", "volatility_20", "sentiment"],
-            "agents.ppo.observe": ["return_1"],
+            "agents.ppo.observe.features": ["return_1"],
             "labels": {"kind": "score", "n_classes": 5, "horizon_bars": 3, "volatility_bars": 20},
             "agents.ppo.total_timesteps": 4096,
             "agents.ppo.evaluate_every_steps": 4096,

@@ -23,11 +23,11 @@ def main() -> None:
             pipeline = FeaturePipeline.fit(stage.params.features.names, bars, training)
             for name, reason in pipeline.left_out.items():
                 print(f"features: {name} left out: {reason}")
-            stop = stage.params.trading
-            if stop.turbulence_stop is not None and (reason := pipeline.left_out.get(stop.turbulence_feature)):
+            stop, left_out = stage.params.trading, pipeline.left_out
+            if stop.turbulence_stop is not None and stop.turbulence_feature in left_out:
                 raise UserError(
                     f"trading.turbulence_stop: the feature {stop.turbulence_feature} cannot be computed from these "
-                    f"bars: {reason}; set null"
+                    f"bars: {left_out[stop.turbulence_feature]}; set null"
                 )
         features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)

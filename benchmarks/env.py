@@ -24,6 +24,7 @@ The file is flat:
 - `ppo_fps_same`, `ratio_ppo_finrl_same`: PPO at FinRL's setting, 2 048 frames a rollout, batch 128, 10 epochs; for
   FinRL with the one environment that it makes by itself or with 16, whichever is faster.
 - `ppo_fps_ours`, `ratio_ppo_finrl_ours`: our PPO at 64 environments, batch 2 048 and 5 epochs, against the same FinRL.
+- `ppo_fps_masked`: the same with MaskablePPO and the nine actions; all others choose target positions.
 
 Networks this small train fastest on one thread, so all of them do.
 """
@@ -44,6 +45,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
@@ -185,15 +187,17 @@ def _measure_rss(n_envs: int, sender: Any) -> None:
     before = psutil.Process().memory_info().rss
     env = TradingVecEnv(source, TradingConfig(), n_envs)
     env.reset()
-    actions = np.random.default_rng(0).integers(0, 9, n_envs)
+    actions = np.random.default_rng(0).integers(0, len(TradingConfig().targets), n_envs)
     for _ in range(300):
         env.step(actions)
     sender.send((psutil.Process().memory_info().rss - before) / MIB)
 
 
-def ppo_frames_per_second(env: VecEnv, settings: dict[str, Any], rollouts: int) -> float:
+def ppo_frames_per_second(
+    env: VecEnv, settings: dict[str, Any], rollouts: int, algorithm: type[PPO | MaskablePPO] = PPO
+) -> float:
     """Frames per second of training a [64, 64] network, after one rollout to warm up."""
-    model = PPO("MlpPolicy", env, policy_kwargs={"net_arch": [64, 64]}, device="cpu", seed=0, **settings)
+    model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [64, 64]}, device="cpu", seed=0, **settings)
     frames = settings["n_steps"] * env.num_envs
     model.learn(frames)
     start = time.perf_counter()
@@ -210,15 +214,11 @@ def main() -> None:
     torch.set_num_threads(1)
     figures: dict[str, float | None] = {}
 
-    def report(name: str, setting: str, value: float) -> float:
-        print(f"{name:<18} {setting:<34} {value:>14,.0f}", flush=True)
-        return value
-
     config = TradingConfig(episode_bars=252)
     ours = market()
     print(f"{'environment':<18} {'setting':<34} {'steps/s':>14}")
     few, many = (
-        report("ours", f"{n_envs} environments", steps_per_second(TradingVecEnv(ours, config, n_envs), seconds=1.0))
+        _report("ours", f"{n_envs} environments", steps_per_second(TradingVecEnv(ours, config, n_envs), seconds=1.0))
         for n_envs in (16, 4_096)
     )
     figures |= {"steps_per_s_16": few, "steps_per_s_4096": many}
@@ -236,7 +236,7 @@ def main() -> None:
         best = 0.0
         for kind in (DummyVecEnv, SubprocVecEnv):
             env = kind([make] * 16)
-            rate = report(name, f"16 environments, {kind.__name__}", steps_per_second(env, seconds=1.0, rounds=3))
+            rate = _report(name, f"16 environments, {kind.__name__}", steps_per_second(env, seconds=1.0, rounds=3))
             env.close()
             best = max(best, rate)
         figures[f"ratio_{name}_16"] = few / best
@@ -244,29 +244,43 @@ def main() -> None:
         make = peer(500)
         assert make is not None
         env = DummyVecEnv([make] * 4_096)
-        report(name, "4096 environments, DummyVecEnv", steps_per_second(env, seconds=0.1, rounds=1))
+        _report(name, "4096 environments, DummyVecEnv", steps_per_second(env, seconds=0.1, rounds=1))
         env.close()
 
     figures["extra_rss_mib_4096"] = extra = extra_rss_mib(4_096)
     print(f"4 096 environments take {extra:.0f} MiB beside the market")
 
+    _report_ppo(ours, options.finrl, figures)
+    options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"\n{json.dumps(figures, indent=2)}")
+
+
+def _report_ppo(ours: Market, checkout: Path | None, figures: dict[str, float | None]) -> None:
+    """Train PPO on our environments and FinRL's; add its figures."""
+    config = TradingConfig(episode_bars=252)
     print(f"{'PPO [64, 64]':<18} {'setting':<34} {'frames/s':>14}")
     settings = FINRL_PPO | {"n_steps": 128}
     rate = ppo_frames_per_second(TradingVecEnv(ours, config, 16), settings, rollouts=16)
-    figures["ppo_fps_same"] = same = report("ours", "FinRL's, 16 x 128", rate)
+    figures["ppo_fps_same"] = same = _report("ours", "FinRL's, 16 x 128", rate)
     rate = ppo_frames_per_second(TradingVecEnv(ours, config, 64), OUR_PPO, rollouts=16)
-    figures["ppo_fps_ours"] = best_of_ours = report("ours", "ours, 64 x 128", rate)
+    figures["ppo_fps_ours"] = best_of_ours = _report("ours", "ours, 64 x 128", rate)
+    nine = TradingVecEnv(ours, TradingConfig(scheme="discrete", episode_bars=252), 64)
+    rate = ppo_frames_per_second(nine, OUR_PPO, rollouts=16, algorithm=MaskablePPO)
+    figures["ppo_fps_masked"] = _report("ours", "nine actions, mask, 64 x 128", rate)
     figures["ratio_ppo_finrl_same"] = figures["ratio_ppo_finrl_ours"] = None
-    make = finrl(BARS, options.finrl)
+    make = finrl(BARS, checkout)
     if make is not None:
         rate = ppo_frames_per_second(DummyVecEnv([make]), FINRL_PPO | {"n_steps": 2_048}, rollouts=3)
-        best = report("finrl", "FinRL's, 1 x 2048", rate)
+        best = _report("finrl", "FinRL's, 1 x 2048", rate)
         rate = ppo_frames_per_second(DummyVecEnv([make] * 16), settings, rollouts=3)
-        best = max(best, report("finrl", "FinRL's, 16 x 128", rate))
+        best = max(best, _report("finrl", "FinRL's, 16 x 128", rate))
         figures["ratio_ppo_finrl_same"] = same / best
         figures["ratio_ppo_finrl_ours"] = best_of_ours / best
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"\n{json.dumps(figures, indent=2)}")
+
+
+def _report(name: str, setting: str, value: float) -> float:
+    print(f"{name:<18} {setting:<34} {value:>14,.0f}", flush=True)
+    return value
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ from MLOps.config.data import SyntheticConfig
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.sources.synthetic import best_probabilities, make_synthetic
+from MLOps.data.splits import Span, Splits
 from MLOps.predictors.baselines import class_prior
-from MLOps.predictors.contract import Targets, forecast
+from MLOps.predictors.contract import forecast
+from MLOps.predictors.learning import LearningData, Targets
 from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.training import Training
 from MLOps.predictors.windows import Windows
@@ -80,12 +82,25 @@ FORWARD = {"lstm": SEQUENCE_LSTM, "gru": SEQUENCE_GRU, "dlstm": SEQUENCE_LSTM}
 class Task:
     """Rows to learn from and to judge by; `prior_loss` and `best_loss` are the class prior's and the best there is."""
 
-    windows: Windows
-    targets: Targets
-    train: np.ndarray
-    validation: np.ndarray
+    data: LearningData
     prior_loss: float
     best_loss: float
+
+    @property
+    def windows(self) -> Windows:
+        return self.data.windows
+
+    @property
+    def targets(self) -> Targets:
+        return self.data.targets
+
+    @property
+    def train(self) -> np.ndarray:
+        return self.data.train
+
+    @property
+    def validation(self) -> np.ndarray:
+        return self.data.selection
 
     @property
     def goal(self) -> float:
@@ -114,8 +129,10 @@ def planted_edge(rows: int, seed: int) -> Task:
     prior = np.tile(class_prior(classes[train], 3), (len(validation), 1))
     best = best_probabilities(bars, market, THRESHOLD)[validation]
     judged = classes[validation]
+    # The rows of each span are given; no folds are cut.
+    splits = Splits(*[Span(bars["timestamp"].min(), bars["timestamp"].max())] * 5)
     return Task(
-        windows, targets, train, validation,
+        LearningData(windows, targets, train, train, validation, table, ("fall", "stationary", "rise"), splits),
         float(log_losses(prior, judged).mean()), float(log_losses(best, judged).mean()),
     )  # fmt: skip
 
@@ -142,11 +159,11 @@ class PlainLoop:
         self._train, self._validation = (
             (
                 torch.from_numpy((task.windows.ending_at(rows) - mean) / std),
-                torch.from_numpy(task.targets.classes[rows]),
+                torch.from_numpy(task.targets.labels[rows]),
             )
             for rows in (task.train, task.validation)
         )
-        self._batches = DataLoader(TensorDataset(*self._train), batch_size=PLAIN["batch_size"], shuffle=True)
+        self._batches = DataLoader(TensorDataset(*self._train), batch_size=int(PLAIN["batch_size"]), shuffle=True)
         self._network = PlainNetwork({"lstm": nn.LSTM, "gru": nn.GRU}[kind])
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=PLAIN["learning_rate"])
 
@@ -173,7 +190,7 @@ def configured(kind: str, mode: dict[str, Any]) -> Any:
 def engine_seconds(kind: str, mode: dict[str, Any], task: Task, seed: int = 0) -> float:
     """Seconds of one epoch in the engine."""
     config = configured(kind, mode)
-    training = Training(config, task.windows, task.targets, task.train, seed, config.batch_size)
+    training = Training(config, task.data, task.train, seed, config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         training.repeat([config.learning_rate], Path(folder))
@@ -185,7 +202,7 @@ def engine_losses(kind: str, mode: dict[str, Any], task: Task, seed: int) -> lis
     start, losses = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
         NetworkPredictor.fit(
-            configured(kind, mode), task.windows, task.targets, task.train, task.validation, seed,
+            configured(kind, mode), task.data, seed,
             lambda _, metrics: losses.append((time.perf_counter() - start, metrics["selection_loss"])), Path(folder),
         )  # fmt: skip
     return losses
@@ -213,10 +230,10 @@ def speeds(task: Task) -> dict[str, float]:
     timed: dict[str, Callable[[], float]] = {}
     for kind in NETWORKS:
         if kind in ("lstm", "gru"):
-            timed[f"plain_{kind}"] = lambda kind=kind: plain_seconds(kind, task)
-        timed[f"windows_{kind}"] = lambda kind=kind: engine_seconds(kind, WINDOWS, task)
+            timed[f"plain_{kind}"] = partial(plain_seconds, kind, task)
+        timed[f"windows_{kind}"] = partial(engine_seconds, kind, WINDOWS, task)
         if kind in FORWARD:
-            timed[f"sequence_{kind}"] = lambda kind=kind: engine_seconds(kind, FORWARD[kind], task)
+            timed[f"sequence_{kind}"] = partial(engine_seconds, kind, FORWARD[kind], task)
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for round_ in range(ROUNDS + 1):
         for name, measure in timed.items():
@@ -280,9 +297,7 @@ def peak_bytes() -> int:
 
     def work(task: Task) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            predictor = NetworkPredictor.fit(
-                config, task.windows, task.targets, task.train, task.validation, 0, lambda *_: None, Path(folder)
-            )
+            predictor = NetworkPredictor.fit(config, task.data, 0, lambda *_: None, Path(folder))
         forecast(predictor, task.windows, task.validation)
 
     work(small)  # what PyTorch itself sets up is no data

@@ -89,6 +89,10 @@ class Predictor(Protocol):
         """Forecast from raw feature windows (n, lookback_bars, features) float32, oldest bar first."""
         ...
 
+    def aligned(self, to: Self, windows: Windows, rows: np.ndarray) -> Self:
+        """The same predictor with its embedding in the basis of `to`'s, by the windows that end at `rows` (n,)."""
+        ...
+
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Explain the forecasts of the windows that end at `rows` (n,), with labels `labels` (n,).
 
@@ -111,10 +115,14 @@ class Predictor(Protocol):
     def load(cls, folder: Path) -> Self: ...
 
 
+def batches_of(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows in parts of at most FORECAST_BATCH."""
+    return np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
+
+
 def forecast(predictor: Predictor, windows: Windows, rows: np.ndarray) -> Forecast:
     """The predictor's forecast for the windows that end at `rows`; windows are copied one batch at a time."""
-    batches = np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
-    parts = [predictor.predict(windows.ending_at(batch)) for batch in batches]
+    parts = [predictor.predict(windows.ending_at(batch)) for batch in batches_of(rows)]
     embeddings = [part.embedding for part in parts if part.embedding is not None]
     return Forecast(
         np.concatenate([part.probabilities for part in parts]),

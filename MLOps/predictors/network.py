@@ -1,7 +1,7 @@
 """A predictor that wraps any of the networks."""
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.predictors import NetworkConfig, parse_predictor
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.calibration import ReturnClasses
-from MLOps.predictors.contract import Forecast, OnEpoch, relative_entropy
+from MLOps.predictors.contract import Forecast, OnEpoch, batches_of, relative_entropy
 from MLOps.predictors.embedding import Embedding
 from MLOps.predictors.learning import LearningData, Targets
 from MLOps.predictors.networks.layers import Network
@@ -151,6 +151,21 @@ class NetworkPredictor:
             return logits.softmax(dim=1).numpy(), expected, hidden
         assert self.scales.return_classes is not None
         return self.scales.return_classes.probabilities(expected), expected, hidden
+
+    def aligned(self, to: "NetworkPredictor", windows: Windows, rows: np.ndarray) -> "NetworkPredictor":
+        """See `Predictor.aligned`."""
+        if to.embedding is None:
+            return self
+        wanted = to.embedding.of(to._hidden(windows, rows))
+        return replace(self, embedding=Embedding.nearest(self._hidden(windows, rows), wanted))
+
+    def _hidden(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        """The last hidden layer (n, width), float64, for the windows that end at `rows`."""
+        parts = []
+        for batch in batches_of(rows):
+            inputs = torch.from_numpy(self.scales.scaler.transform(windows.ending_at(batch))).double()
+            parts.append(self._forecast(self._double, inputs)[2])
+        return np.concatenate(parts)
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """See `Predictor.explain`; empty if `explain_windows` is 0."""

@@ -1,6 +1,5 @@
 """The signals contract: forecasts as a table; those of the training span are out-of-fold."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from MLOps.data.bars import KEYS
 from MLOps.data.splits import purged_folds
 from MLOps.errors import UserError
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, forecast
-from MLOps.predictors.embedding import rotation
 from MLOps.predictors.learning import LearningData
 from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
@@ -37,8 +35,9 @@ def train_with_signals(
     on the whole training span and forecasts all later rows; rows inside the span are forecast by one model per fold,
     trained on the other folds (purged and embargoed).
 
-    Networks that were trained apart have embeddings in bases of their own. Each fold's is rotated to the basis of the
-    final model, by the windows from which the fold's model learnt.
+    Networks that are trained apart have embeddings in bases of their own. Those of a fold's model are brought into the
+    basis of the final one by the windows from which the fold's model learnt. Thus the basis of an out-of-fold
+    embedding, but not its values, depends on labels of the whole training span.
 
     Args:
         checkpoints: a folder for progress; the same call after a kill resumes from there.
@@ -56,8 +55,7 @@ def train_with_signals(
     model = chosen.refit(data, data.train, derive_seed(seed, "model"), checkpoints)
 
     in_training = data.splits.train.rows(labels["timestamp"])
-    later = np.flatnonzero(windows.whole & ~in_training)
-    tables = [_signals(forecast(model, windows, later), data, later, FULL_MODEL)]
+    tables = [_signals(model, data, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
     # A label that never becomes known ends at its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
@@ -67,12 +65,8 @@ def train_with_signals(
             learn_rows = np.intersect1d(rows[learn], data.train)
             data.require_classes(learn_rows, f"the training rows of fold {fold}")
             fold_model = chosen.refit(data, learn_rows, derive_seed(seed, "fold", fold), checkpoints)
-            given = forecast(fold_model, windows, rows[held_out])
-            if given.embedding is not None:
-                own, other = (forecast(each, windows, learn_rows).embedding for each in (fold_model, model))
-                assert own is not None and other is not None
-                given = replace(given, embedding=(given.embedding @ rotation(own, other)).astype(np.float32))
-            tables.append(_signals(given, data, rows[held_out], fold))
+            fold_model = fold_model.aligned(model, windows, learn_rows)
+            tables.append(_signals(fold_model, data, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
 
 
@@ -121,6 +115,6 @@ def probability_columns(signals: pd.DataFrame) -> list[str]:
     return [name for name in signals.columns if name.startswith(PROBABILITY)]
 
 
-def _signals(given: Forecast, data: LearningData, rows: np.ndarray, fold: int) -> pd.DataFrame:
-    table = signal_table(data.labels.iloc[rows], given, data.class_names)
+def _signals(model: Predictor, data: LearningData, rows: np.ndarray, fold: int) -> pd.DataFrame:
+    table = signal_table(data.labels.iloc[rows], forecast(model, data.windows, rows), data.class_names)
     return table.assign(fold=np.int8(fold))

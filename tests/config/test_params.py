@@ -66,7 +66,14 @@ def test_the_file_of_the_repository_is_valid() -> None:
             {"labels": TARGET, "data__source": "labelled", "data__sentiment__enabled": True},
             ["data.sentiment.enabled", "set false"],
         ),
-        ({"trading__scheme": "weights", "trading__account": "portfolio"}, ["trading.scheme", "set discrete"]),
+        (
+            {
+                "trading__scheme": "weights",
+                "agents": {"q": {"kind": "dqn", "observe": {"features": ["gap"]}, "total_timesteps": 1}},
+            },
+            ["agents.q: dqn acts in the scheme targets or discrete, found trading.scheme weights"],
+        ),
+        ({"agents__ppo__mask": True}, ["unknown key 'agents.ppo.mask'"]),
         ({"agents__ppo__observe__features": []}, ["agents.ppo.observe.features", "at least 1"]),
         ({"agents__ppo__observe__predictors": ["lsmt"]}, ["observe.predictors", "unknown predictor 'lsmt'", "'lstm'"]),
         ({"agents__ppo__observe__predictors": ["lstm", "lstm"]}, ["observe.predictors", "'lstm' is listed twice"]),

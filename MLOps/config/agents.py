@@ -3,7 +3,7 @@ stable-baselines3 and sb3-contrib; those of our own are listed in `OWN`."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
 from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share
@@ -26,6 +26,7 @@ OWN = (
     "evaluate_every_steps",
     "evaluation_episodes",
     "checkpoint_every_steps",
+    "curriculum",
     "replay_memory_share",
     "precision",
 )
@@ -86,6 +87,23 @@ class ObserveConfig:
 
 
 @section
+class CurriculumStage:
+    """A first part of a training, with other rules or episodes than the rest.
+
+    Attributes:
+        until: share of total_timesteps at which the stage ends.
+        costs: multiple of fees, slippage and the costs of borrowing.
+        calmest: episodes are drawn from this share of all possible ones, those of the lowest volatility.
+        episode_bars: length of an episode; null for trading.episode_bars.
+    """
+
+    until: Annotated[float, Field(gt=0, le=1)]
+    costs: NonNegative = 1.0
+    calmest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    episode_bars: Positive | None = None
+
+
+@section
 class _AgentConfig:
     """Parameters of all algorithms.
 
@@ -97,6 +115,7 @@ class _AgentConfig:
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
             span.
         checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
+        curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
     """
 
     schemes: ClassVar[tuple[str, ...]]
@@ -108,9 +127,17 @@ class _AgentConfig:
     evaluate_every_steps: Positive = 10_000
     evaluation_episodes: Positive | None = None
     checkpoint_every_steps: Positive = 20_000
+    curriculum: tuple[CurriculumStage, ...] = ()
     gamma: Discount = 0.99
     activation_fn: Activation = "relu"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+
+    @model_validator(mode="after")
+    def _stages_follow_each_other(self) -> "_AgentConfig":
+        ends = [stage.until for stage in self.curriculum]
+        if ends != sorted(set(ends)):
+            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}")
+        return self
 
 
 @section

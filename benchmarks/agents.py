@@ -1,6 +1,6 @@
 """How much of what can be earned the agents earn, and what training, decisions and backtests cost.
 
-    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|backtest] [--algorithms ppo,a2c,…]
+    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|wide|backtest] [--algorithms ppo,a2c,…]
                                 [--seeds N] [--first-seed N]
 
 The markets have a planted edge, and dynamic programming finds the best policy on them; benchmarks/planted.py describes
@@ -9,8 +9,8 @@ data; a score is the mean over bars of exposure × true drift - costs, which cut
 scheme `discrete` the best policy acts by the nine actions too, which cannot rebalance a short position. Each seed is
 another market, training and held-out alike, as well as another agent. Parameters are those of benchmarks/agents.yaml,
 chosen on the seeds from 100 on; reported are the seeds from 0 on. `default` is the agent `ppo` of params.yaml, with
-only its observation and its number of frames changed. All train on one thread, and CPU seconds include the evaluations
-on validation data during training.
+only its observation and its number of frames changed; targets are those of params.yaml. All train on one thread, and
+CPU seconds include the evaluations on validation data during training.
 
 The file is flat:
 
@@ -23,21 +23,26 @@ The file is flat:
   random walks with worthless forecasts; the largest of the seeds.
 - `decide_us_64`, `decide_us_1280`: a decision on 26 columns by networks of [64, 64] and [1280, 640], one row a call.
   `_batch`: a row of 512.
+- `seconds_ppo_1280`: wall seconds of 150 000 frames of PPO with [1280, 640] networks, batch 2 048, 20 epochs a rollout,
+  on all cores, in bfloat16 where the processor has it, else float32; `_small_critic`: with a critic of [256, 256].
 - `backtest_500_seconds`: 500 symbols × 2 500 bars with a [64, 64] agent beside loading; and
   `backtest_500_cpu_seconds`, which a busy machine stretches less.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import yaml
@@ -48,8 +53,9 @@ from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.agents.training import train
-from MLOps.config.agents import parse_agent
+from MLOps.config.agents import PolicyAndValue, parse_agent
 from MLOps.config.trading import TradingConfig
+from MLOps.evaluation.plots import STYLE
 from MLOps.features.scaler import Scaler
 from MLOps.trading import Action, Market, simulate
 from MLOps.trading.simulation import Policy
@@ -61,7 +67,7 @@ TASKS = {
     "costly": Task(edge_bps=15, regime_bars=5, fee_bps=20, slippage_bps=7, rebalance_band=0.1),
     "zero": Task(edge_bps=0, regime_bars=20, fee_bps=10),
 }
-PARTS = ("easy", "costly", "zero", "decide", "backtest")
+PARTS = ("easy", "costly", "zero", "decide", "wide", "backtest")
 # Markets of one seed, each drawn by a generator of its own, and their symbols and bars.
 TRAINING, VALIDATION, HELD_OUT = range(3)
 SIZES = ((50, 2_000), (100, 1_000), (200, 2_000))
@@ -112,14 +118,15 @@ def variants() -> dict[str, dict[str, Any]]:
 def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
     """The agent's section and the rules it acts under."""
     variant = variants()[algorithm]
-    own = variant["agent"] if "agent" in variant else yaml.safe_load(PARAMS.read_text())["agents"]["ppo"]
+    params = yaml.safe_load(PARAMS.read_text())
+    own = variant.get("agent", params["agents"]["ppo"])
     frames = variant["total_timesteps"]["easy" if task == "zero" else task]
     changes = {
         "observe": {"features": list(COLUMNS)},
         "total_timesteps": frames,
         "evaluate_every_steps": frames // EVALUATIONS,
     }
-    trading = {"targets": (-1.0, 0.0, 1.0), **variant["trading"]}
+    trading = {"targets": tuple(params["trading"]["targets"]), **variant["trading"]}
     return parse_agent({**own, **changes}, f"agents.{algorithm}"), TASKS[task].trading(**trading)
 
 
@@ -231,6 +238,21 @@ def decide() -> dict[str, float]:
     return figures
 
 
+def wide() -> dict[str, float]:
+    """Wall seconds of training PPO's networks of [1280, 640], on all cores."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    agent, trading = configured("default", "easy")
+    figures = {}
+    for name, critic in (("seconds_ppo_1280", (1280, 640)), ("seconds_ppo_1280_small_critic", (256, 256))):
+        arch = PolicyAndValue(pi=(1280, 640), vf=critic)
+        setting = replace(agent, total_timesteps=150_000, evaluate_every_steps=150_000, net_arch=arch, n_epochs=20)
+        start = time.perf_counter()
+        learn(replace(setting, precision="bfloat16"), trading, "easy", seed=0)
+        figures[name] = time.perf_counter() - start
+    torch.set_num_threads(1)
+    return figures
+
+
 def backtest() -> dict[str, float]:
     """Wall seconds of a [64, 64] agent over 500 symbols × 2 500 bars, as many columns as `decide` observes."""
     bare = plant(TASKS["easy"], 500, 2_500, seed=0).market
@@ -256,6 +278,27 @@ def backtest() -> dict[str, float]:
     }
 
 
+def plot(figures: dict[str, float], path: Path) -> None:
+    """Draw the shares by algorithm: a point a seed, the median in black."""
+    panels = [task for task in ("easy", "costly") if any(key.startswith(f"share_{task}_") for key in figures)]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), squeeze=False, layout="constrained")
+        for panel, task in zip(axes[0], panels, strict=True):
+            shown = [name for name in reversed(list(variants())) if f"share_{task}_{name}" in figures]
+            for row, name in enumerate(shown):
+                prefix = f"share_{task}_{name}"
+                seeds = [value for key, value in figures.items() if key.startswith(f"{prefix}_seed_")]
+                panel.plot(seeds, [row] * len(seeds), "o", color="tab:blue", alpha=0.5)
+                panel.plot(figures[prefix], row, "|", color="black", markersize=14)
+            panel.set_yticks(range(len(shown)), shown)
+            panel.axvline(1.0, color="grey", linestyle="--", linewidth=1)
+            panel.set(
+                title=f"{task} market", xlabel="share of the optimum", xlim=(0, 1.05), ylim=(-0.6, len(shown) - 0.4)
+            )
+        figure.savefig(path, metadata={"Software": None})
+        plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="where to write the figures")
@@ -263,6 +306,7 @@ def main() -> None:
     parser.add_argument("--algorithms", help="names in benchmarks/agents.yaml, with commas between; all without it")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
     parser.add_argument("--first-seed", type=int, default=0, help="100 and above are for choosing parameters")
+    parser.add_argument("--plot", type=Path, help="where to draw the shares, as PNG")
     options = parser.parse_args()
     algorithms = options.algorithms.split(",") if options.algorithms else list(variants())
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -278,11 +322,13 @@ def main() -> None:
             for algorithm in algorithms:
                 figures |= zero_edge(algorithm, seeds)
         else:
-            figures |= {"decide": decide, "backtest": backtest}[part]()
+            figures |= {"decide": decide, "wide": wide, "backtest": backtest}[part]()
     text = json.dumps(figures, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n")
+    if options.plot:
+        plot(figures, options.plot)
 
 
 if __name__ == "__main__":

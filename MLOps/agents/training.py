@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import Progress
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
@@ -27,6 +28,7 @@ from MLOps.agents.replay_memory import check_replay_memory
 from MLOps.artifacts import value_hash
 from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
+from MLOps.errors import UserError
 from MLOps.imports import code_hash
 from MLOps.trading import Market, observation_columns, simulate
 from MLOps.trading.vector import TradingVecEnv
@@ -89,7 +91,12 @@ def train(
             callbacks: list[BaseCallback] = [selection] if saving is None else [selection, saving]
             if config.curriculum:
                 callbacks.append(Curriculum(config, environments, market, trading))
-            learner.learn(config.total_timesteps, callbacks, log_interval=None)  # type: ignore[arg-type]
+            try:
+                learner.learn(config.total_timesteps, callbacks, log_interval=None)  # type: ignore[arg-type]
+            except ValueError:
+                # PyTorch refuses a distribution whose parameters are not numbers.
+                _check_finite(learner)
+                raise
             selection.evaluate()
             if saving is not None:
                 saving.save_finished()
@@ -161,6 +168,7 @@ class _Selection(BaseCallback):
         self._on_metrics(step, metrics)
 
     def evaluate(self) -> None:
+        _check_finite(self.model)
         network = self._network_now()
         reward = self._reward_of(network)
         self._evaluated_at = self.model.num_timesteps
@@ -200,6 +208,18 @@ class _Selection(BaseCallback):
         if self.model.num_timesteps - self._logged_at >= self._log_every:
             self._logged_at = self.model.num_timesteps
             self.model.dump_logs()
+
+
+def _check_finite(learner: BaseAlgorithm) -> None:
+    """
+    Raises:
+        UserError: the policy's parameters have become infinite or NaN.
+    """
+    if not all(parameter.isfinite().all() for parameter in learner.policy.parameters()):
+        raise UserError(
+            "agents: the training diverged: expected finite parameters of the policy, found infinite ones or NaN "
+            f"after {learner.num_timesteps} steps; lower learning_rate"
+        )
 
 
 def _identity(

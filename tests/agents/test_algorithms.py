@@ -15,6 +15,7 @@ from MLOps.agents.policy import Agent
 from MLOps.agents.training import mean_reward, train
 from MLOps.artifacts import content_hash
 from MLOps.config.agents import OWN, ActionNoise, LinearSchedule
+from MLOps.errors import UserError
 from MLOps.trading import distinct_actions, observation_columns
 from MLOps.trading.vector import TradingVecEnv
 from tests.agents.trainings import CASES, CONFIGS, RULES, VIEW, market, suited
@@ -192,3 +193,10 @@ def test_each_environment_explores_by_a_draw_of_its_own() -> None:
     shares = [(learner.predict(rows)[0] != greedy).mean() for _ in range(20)]
     # Four of five random targets are not the greedy one.
     assert np.allclose(shares, 0.4, atol=0.1) and np.std(shares) > 0
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+def test_a_training_that_diverges_says_so(kind: str) -> None:
+    config = replace(CONFIGS[kind], learning_rate=1e30)
+    with pytest.raises(UserError, match=r"the training diverged.*lower learning_rate"):
+        train(config, VIEW, market(), market(9), RULES[suited(kind)], 7, lambda *_: None)

@@ -113,6 +113,7 @@ def test_an_agents_own_view_and_the_turbulence_stop_are_served_as_backtested(tmp
                 "embeddings": ["lstm"],
             },
             "validation.confidence": 0.999999,
+            "trading.scheme": "discrete",
             "trading.turbulence_stop": stop,
             "trading.turbulence_feature": "turbulence_20",
             "splits.folds": 3,

@@ -1,7 +1,7 @@
 """The market's part of an agent's observation: scaled features and forecasts. The environment adds the account's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -75,28 +75,24 @@ class MarketView:
                 f"agents: observe.features: expected a feature that these bars have, found none; {suggest('', known)}"
             )
         forecasters = ensemble.forecasters if config.predictors is None else config.predictors
-        view = cls(names, forecasters, Scaler.fit(np.zeros((1, 0), np.float32)), config.embeddings)
-        for name in view.predictors:
-            if name not in ensemble.members:
+        observed = _observed(forecasters, config.embeddings)
+        for name in observed:
+            if name not in (*ensemble.members, ENSEMBLE):
                 print(f"agents: observe: {name} is observed, although it is not a member of the ensemble")
-        rows, forecasts = view._known(features, signals, training)
+        rows, forecasts = _known(observed, features, signals, training)
         if not rows.any():
             raise UserError(
-                "agents: observe: expected rows of the training span with the signals of "
-                f"{', '.join(view.observed) or 'no predictor'}, found none; add bars or run `dvc repro`"
+                f"agents: observe: expected rows of the training span with the signals of {', '.join(observed)}, found "
+                "none; add bars or run `dvc repro`"
             )
-        numbers = view._numbers(features.loc[rows, list(names)].to_numpy(np.float32), forecasts)
-        return replace(view, scaler=Scaler.fit(numbers))
-
-    @property
-    def observed(self) -> tuple[str, ...]:
-        """Names of all whose signals are observed."""
-        return tuple(dict.fromkeys((*self.forecasters, *self.embeddings)))
+        values = features.loc[rows, list(names)].to_numpy(np.float32)
+        scaler = Scaler.fit(_numbers(values, forecasts, forecasters, config.embeddings))
+        return cls(names, forecasters, scaler, config.embeddings)
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """The predictors among `observed`."""
-        return tuple(name for name in self.observed if name != ENSEMBLE)
+        """The predictors of which something is observed."""
+        return tuple(name for name in _observed(self.forecasters, self.embeddings) if name != ENSEMBLE)
 
     def market(
         self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame, trading: TradingConfig
@@ -106,7 +102,8 @@ class MarketView:
 
     def observe(self, features: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
         """The observation table: keys and the columns of `observations`, for the bars that have every signal."""
-        rows, forecasts = self._known(features, signals, np.ones(len(features), bool))
+        observed = _observed(self.forecasters, self.embeddings)
+        rows, forecasts = _known(observed, features, signals, np.ones(len(features), bool))
         values = self.observations(features.loc[rows, list(self.features)].to_numpy(np.float32), forecasts)
         parts = ("class", "confidence", *probability_columns(signals), "expected_return", "uncertainty")
         names = [*self.features, *(f"{name}_{part}" for name in self.forecasters for part in parts)]
@@ -121,9 +118,9 @@ class MarketView:
 
         Args:
             features: (n, features) float32, unscaled, those of `features` in order.
-            forecasts: of each of `observed` for the same rows.
+            forecasts: of each of `forecasters` and `embeddings`, for the same rows.
         """
-        scaled = self.scaler.transform(self._numbers(features, forecasts))
+        scaled = self.scaler.transform(_numbers(features, forecasts, self.forecasters, self.embeddings))
         expected, embeddings = np.split(scaled[:, len(self.features) :], [len(self.forecasters)], axis=1)
         parts = [scaled[:, : len(self.features)]]
         for place, name in enumerate(self.forecasters):
@@ -151,20 +148,28 @@ class MarketView:
             tuple(values["embeddings"]),
         )
 
-    def _known(
-        self, features: pd.DataFrame, signals: pd.DataFrame, rows: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, Forecast]]:
-        """The mask of those of `rows` that have features and every observed signal, and the forecasts there."""
-        own = {name: signals_of(name, signals) for name in self.observed}
-        places = {name: aligned(features, table) for name, table in own.items()}
-        known = np.logical_and.reduce([place >= 0 for place in places.values()], initial=True) & rows
-        return known, {name: forecast_of(own[name].iloc[place[known]]) for name, place in places.items()}
 
-    def _numbers(self, features: np.ndarray, forecasts: Mapping[str, Forecast]) -> np.ndarray:
-        """What the scaler scales, (n, columns) float32."""
-        expected = [forecasts[name].expected_return[:, None] for name in self.forecasters]
-        embeddings = [_embedding(forecasts[name]) for name in self.embeddings]
-        return np.concatenate([features, *expected, *embeddings], axis=1, dtype=np.float32)
+def _observed(forecasters: tuple[str, ...], embeddings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*forecasters, *embeddings)))
+
+
+def _known(
+    names: tuple[str, ...], features: pd.DataFrame, signals: pd.DataFrame, rows: np.ndarray
+) -> tuple[np.ndarray, dict[str, Forecast]]:
+    """The mask of those of `rows` that have the signals of all `names`, and the forecasts there."""
+    own = {name: signals_of(name, signals) for name in names}
+    places = {name: aligned(features, table) for name, table in own.items()}
+    known = np.logical_and.reduce([place >= 0 for place in places.values()], initial=True) & rows
+    return known, {name: forecast_of(own[name].iloc[place[known]]) for name, place in places.items()}
+
+
+def _numbers(
+    features: np.ndarray, forecasts: Mapping[str, Forecast], forecasters: tuple[str, ...], embeddings: tuple[str, ...]
+) -> np.ndarray:
+    """What the scaler scales, (n, columns) float32: features, expected returns, embeddings."""
+    expected = [forecasts[name].expected_return[:, None] for name in forecasters]
+    others = [_embedding(forecasts[name]) for name in embeddings]
+    return np.concatenate([features, *expected, *others], axis=1, dtype=np.float32)
 
 
 def _embedding(given: Forecast) -> np.ndarray:

@@ -81,7 +81,7 @@ class Ensemble:
 
     @property
     def forecasters(self) -> tuple[str, ...]:
-        """Names whose signals agents observe: the members, or the ensemble itself if there are none."""
+        """Names whose signals agents observe by default: the members, or the ensemble itself if there are none."""
         return self.members or (ENSEMBLE,)
 
     def combine(self, keys: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

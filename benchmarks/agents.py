@@ -121,7 +121,11 @@ def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
     params = yaml.safe_load(PARAMS.read_text())
     own = variant.get("agent", params["agents"]["ppo"])
     frames = variant["total_timesteps"]["easy" if task == "zero" else task]
-    changes = {"observe": list(COLUMNS), "total_timesteps": frames, "evaluate_every_steps": frames // EVALUATIONS}
+    changes = {
+        "observe": {"features": list(COLUMNS)},
+        "total_timesteps": frames,
+        "evaluate_every_steps": frames // EVALUATIONS,
+    }
     trading = {"targets": tuple(params["trading"]["targets"]), **variant["trading"]}
     return parse_agent({**own, **changes}, f"agents.{algorithm}"), TASKS[task].trading(**trading)
 

@@ -53,13 +53,15 @@ class TradingAgent(ABC):
         """The symbols of a portfolio in the order of its actions; none for accounts of one symbol."""
         return portfolio_symbols(self.columns)
 
-    def market(self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame) -> Market:
+    def market(
+        self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame, trading: TradingConfig
+    ) -> Market:
         """The market that the agent observes and trades; that of a portfolio has the portfolio's symbols only.
 
         Raises:
             UserError: a symbol of the portfolio has no bars.
         """
-        return Market.from_tables(bars, self.view.observe(features, signals), only=self.symbols or None)
+        return self.view.market(bars, features, signals, trading, only=self.symbols or None)
 
     def policy(self) -> Policy:
         """A policy of `simulate` that begins with the recurrent state of a new account."""

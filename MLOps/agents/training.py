@@ -15,11 +15,11 @@ from rich.progress import Progress
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
-from stable_baselines3.common.vec_env import VecEnv
 
 from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.checkpointing import Checkpointing
 from MLOps.agents.contract import Algorithm
+from MLOps.agents.curriculum import Curriculum
 from MLOps.agents.learner_state import Arrays
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
@@ -69,9 +69,7 @@ def train(
     """
     algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
     columns = tuple(observation_columns(market, trading))
-    environments: VecEnv = TradingVecEnv(
-        market, trading, config.environments, derive_seed(seed, config.kind, "environments")
-    )
+    environments = TradingVecEnv(market, trading, config.environments, derive_seed(seed, config.kind, "environments"))
     check_replay_memory(config, environments)
     learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
 
@@ -91,6 +89,8 @@ def train(
             saving = Checkpointing(Checkpoints(folder), config.checkpoint_every_steps, selection)
         if saving is None or not saving.restore_finished():
             callbacks: list[BaseCallback] = [selection] if saving is None else [selection, saving]
+            if config.curriculum:
+                callbacks.append(Curriculum(config, environments, market, trading))
             try:
                 learner.learn(config.total_timesteps, callbacks, log_interval=None)  # type: ignore[arg-type]
             except ValueError:

@@ -3,7 +3,7 @@ stable-baselines3 and sb3-contrib; those of our own are listed in `OWN`."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
 from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share
@@ -27,6 +27,7 @@ OWN = (
     "evaluate_every_steps",
     "evaluation_episodes",
     "checkpoint_every_steps",
+    "curriculum",
     "replay_memory_share",
     "precision",
 )
@@ -71,34 +72,75 @@ class ActionNoise:
 
 
 @section
+class ObserveConfig:
+    """What an agent observes besides its account.
+
+    Attributes:
+        features: of the bar, from features.names.
+        predictors: names of predictors, or `ensemble`, whose forecasts are observed; null for the members of the
+            ensemble, or the ensemble itself if no predictor passed validation.
+        embeddings: names of networks whose embedding is observed; each needs an `embedding_size`.
+    """
+
+    features: Names
+    predictors: Names | None = None
+    embeddings: tuple[str, ...] = ()
+
+
+@section
+class CurriculumStage:
+    """A first part of a training, with other rules or episodes than the rest.
+
+    Attributes:
+        until: share of total_timesteps at which the stage ends.
+        costs: multiple of fees, slippage and the costs of borrowing.
+        calmest: episodes are drawn from this share of all possible ones, those of the lowest volatility.
+        episode_bars: length of an episode; null for trading.episode_bars.
+    """
+
+    until: Annotated[float, Field(gt=0, le=1)]
+    costs: NonNegative = 1.0
+    calmest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    episode_bars: Positive | None = None
+
+
+@section
 class _AgentConfig:
     """Parameters of all algorithms.
 
     Attributes:
         schemes: the trading schemes in which the algorithm can act.
         masks: actions without an effect of their own are not chosen.
-        observe: features of the bar that the agent observes, besides the forecasts and its account.
         seeds: number of trainings, alike but for their seeds; the one with the highest validation reward goes on.
         environments: number of environments stepped in parallel.
         evaluate_every_steps: environment steps between evaluations on the validation span.
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
             span.
         checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
+        curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
     """
 
     schemes: ClassVar[tuple[str, ...]]
     masks: ClassVar[bool] = False
 
-    observe: Names
+    observe: ObserveConfig
     seeds: Positive = 1
     environments: Positive = 64
     total_timesteps: Positive
     evaluate_every_steps: Positive = 10_000
     evaluation_episodes: Positive | None = None
     checkpoint_every_steps: Positive = 20_000
+    curriculum: tuple[CurriculumStage, ...] = ()
     gamma: Discount = 0.99
     activation_fn: Activation = "relu"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+
+    @model_validator(mode="after")
+    def _stages_follow_each_other(self) -> "_AgentConfig":
+        ends = [stage.until for stage in self.curriculum]
+        if ends != sorted(set(ends)):
+            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}")
+        return self
 
 
 @section

@@ -4,7 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from MLOps.config.agent_ensemble import ENSEMBLE_SCHEMES
+from MLOps.config.agents import ObserveConfig
 from MLOps.config.params import SECTIONS, Params, load_params
+from MLOps.config.predictors import ENSEMBLE
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
 
@@ -48,6 +50,8 @@ def _mistakes(params: Params) -> list[str]:
         mistakes.append(
             "data.sentiment.enabled: sentiment cannot be joined to a labelled table, which has no bars; set false"
         )
+    if ENSEMBLE in params.predictors:
+        mistakes.append(f"predictors.{ENSEMBLE}: the name stands for the ensemble of the predictors; choose another")
     scheme = params.trading.scheme
     mistakes += [
         f"agents.{name}: {agent.kind} acts in the scheme {' or '.join(agent.schemes)}, found trading.scheme {scheme}; "
@@ -57,8 +61,8 @@ def _mistakes(params: Params) -> list[str]:
     ]
     if params.agent_ensemble.kind != "none":
         mistakes += _mistakes_of_ensemble(params)
-    if params.trading.turbulence_stop is not None:
-        mistakes.append("trading.turbulence_stop: no stage computes the market's turbulence; set null")
+    for name, agent in params.agents.items():
+        mistakes += _mistakes_of_view(f"agents.{name}.observe", agent.observe, params)
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
         mistakes.append("tracking.uri: credentials would be written to the log; set MLFLOW_TRACKING_URI instead")
     return mistakes
@@ -82,4 +86,28 @@ def _mistakes_of_ensemble(params: Params) -> list[str]:
         for name in others
         if agents[name].observe != agents[first].observe
     ]
+    return mistakes
+
+
+def _mistakes_of_view(where: str, observe: ObserveConfig, params: Params) -> list[str]:
+    """What is wrong with the forecasters that an agent observes."""
+    forecasters = [*params.predictors, ENSEMBLE]
+    mistakes: list[str] = [
+        f"{where}.predictors: unknown predictor {name!r}; {suggest(name, forecasters)}"
+        for name in observe.predictors or ()
+        if name not in forecasters
+    ]
+    sizes = {name: getattr(config, "embedding_size", 0) for name, config in params.predictors.items()}
+    for name in observe.embeddings:
+        if name not in sizes:
+            mistakes.append(f"{where}.embeddings: unknown predictor {name!r}; {suggest(name, sizes)}")
+        elif not sizes[name]:
+            mistakes.append(
+                f"{where}.embeddings: {name!r} has no embedding; set predictors.{name}.embedding_size if it is a "
+                "network, or leave it out"
+            )
+    for key in ("features", "predictors", "embeddings"):
+        names = getattr(observe, key) or ()
+        if repeated := [name for place, name in enumerate(names) if name in names[:place]]:
+            mistakes.append(f"{where}.{key}: {repeated[0]!r} is listed twice; list each name once")
     return mistakes

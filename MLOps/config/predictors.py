@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from MLOps.config.schema import parse, section
 from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber
 
+ENSEMBLE = "ensemble"  # names the forecasts of the ensemble, so no predictor has that name
+
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
@@ -30,7 +32,8 @@ class NetworkConfig:
     the number of epochs until a warm restart, or without improvement until a plateau halves the learning rate.
     `monitor` names the logged metric that decides the number of epochs. The uncertainty comes from
     `uncertainty_samples` Monte-Carlo dropout samples; with 0 it is the forecast's entropy. `explain_windows` is the
-    number of validation windows explained in plots.
+    number of validation windows explained in plots. `embedding_size` is the number of principal components of the last
+    hidden layer that agents can observe.
     """
 
     reads_both_ways: ClassVar[bool] = False
@@ -59,6 +62,7 @@ class NetworkConfig:
     augmentation: AugmentationConfig = AugmentationConfig()
     uncertainty_samples: Count = 0
     explain_windows: Count = 0
+    embedding_size: Count = 0
     export: tuple[Literal["onnx", "torch_export"], ...] = ()
 
     @model_validator(mode="after")

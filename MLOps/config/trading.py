@@ -87,8 +87,10 @@ class TradingConfig:
     # A position is closed at this distance from its average entry price, as a fraction of it; null for none.
     stop_loss: Annotated[float, Field(gt=0, lt=1)] | None = None
     take_profit: PositiveNumber | None = None
-    # All positions are closed, and none opened, at bars whose turbulence is at or above this; null for never.
+    # All positions are closed, and none opened, at bars at which the feature `turbulence_feature` is at or above this;
+    # null for never. The feature is the logarithm of 1 + turbulence.
     turbulence_stop: PositiveNumber | None = None
+    turbulence_feature: Literal["turbulence_20", "turbulence_60"] = "turbulence_60"
     # Length of a training episode; starts are random. null runs each episode to the end of the market.
     episode_bars: Annotated[int, Field(ge=1)] | None = 252
     reward: RewardConfig = RewardConfig()

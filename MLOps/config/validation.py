@@ -1,4 +1,4 @@
-"""The section `validation:` of params.yaml: requirements for a predictor to be observed by agents."""
+"""The section `validation:` of params.yaml: requirements for a predictor to join the ensemble."""
 
 from typing import Annotated, Literal
 

@@ -29,11 +29,13 @@ class Moment:
         symbols: the n symbols that can be decided on.
         rows: (n, F) the market's part of their observations.
         closes: the last close of each symbol of the request, of others too.
+        turbulence: of the whole market; NaN if the rules do not need it.
     """
 
     symbols: tuple[str, ...]
     rows: np.ndarray
     closes: Mapping[str, float]
+    turbulence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def decide_each(
     actions, after = agent.decide(observations, known)
     targets = np.array(
         [
-            target_shares(action, account, moment.closes[symbol], trading)
+            target_shares(action, account, moment.closes[symbol], trading, moment.turbulence)
             for symbol, action, account in zip(moment.symbols, actions, before, strict=True)
         ]
     )
@@ -138,7 +140,7 @@ def decide_portfolio(
     state = _state(agent, states.get(PORTFOLIO), "agent_state")
     actions, after = agent.decide(observe_portfolio(rows, account)[None], state[None])
     observable = np.isin(np.arange(len(rows)), places)
-    targets = portfolio_target_shares(actions[0], account, observable, trading)
+    targets = portfolio_target_shares(actions[0], account, observable, trading, moment.turbulence)
     orders = targets - account.shares
     return Decisions(actions[0][places], targets[places], orders[places], np.repeat(after, len(places), axis=0))
 

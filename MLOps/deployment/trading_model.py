@@ -18,6 +18,7 @@ from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
 from MLOps.deployment.decisions import Moment, decide_each, decide_portfolio
 from MLOps.errors import UserError
+from MLOps.features.families.turbulence import market_turbulence
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import verify_bundle
 from MLOps.predictors.contract import Forecast, Predictor
@@ -50,13 +51,14 @@ class TradingModel:
         """
         identity = verify_bundle(bundle)
         metadata = read_json(bundle / "metadata.json")
-        ensemble = Ensemble.from_dict(metadata["ensemble"])
+        ensemble, agent = Ensemble.from_dict(metadata["ensemble"]), load_agent(bundle / "agent")
+        names = dict.fromkeys((*ensemble.members, *agent.view.predictors))
         return cls(
             identity=identity,
             pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),
-            predictors={name: load_predictor(bundle / "predictors" / name) for name in ensemble.members},
+            predictors={name: load_predictor(bundle / "predictors" / name) for name in names},
             ensemble=ensemble,
-            agent=load_agent(bundle / "agent"),
+            agent=agent,
             trading=parse(TradingConfig, metadata["trading"], str(bundle / "metadata.json")),
         )
 
@@ -125,7 +127,13 @@ class TradingModel:
             features[list(self.agent.view.features)].to_numpy(np.float32)[rows], forecasts
         )
         symbols = tuple(bars["symbol"].iloc[rows])
-        moment = Moment(symbols, view, dict(bars.groupby("symbol")["close"].last()))
+        turbulence = market_turbulence(features.iloc[rows], self.trading)
+        moment = Moment(
+            symbols,
+            view,
+            dict(bars.groupby("symbol")["close"].last()),
+            np.nan if turbulence is None or turbulence.empty else float(turbulence[newest]),
+        )
         decide = decide_portfolio if portfolio else decide_each
         decided = decide(self.agent, self.trading, moment, cash, positions, states)
         is_discrete, is_recurrent = self.trading.scheme == "discrete", self.agent.state_width > 0
@@ -184,11 +192,11 @@ class TradingModel:
         trading = replace(trading, scheme=scheme, account=self.trading.account)
         features = self.pipeline.compute(bars)
         signals = self.signals(features, span.rows(features["timestamp"]))
-        market = self.agent.market(bars, features, signals)
+        market = self.agent.market(bars, features, signals, trading)
         return simulate(self.agent.policy(), market.between(span.start, span.end), trading)
 
     def signals(self, features: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
-        """Forecasts of the members and the ensemble for the masked rows of a feature table."""
+        """Forecasts of the predictors and the ensemble for the masked rows of a feature table."""
         rows, forecasts = self._forecasts(features, wanted)
         tables = [
             signal_table(features.iloc[rows], given, self.ensemble.class_names).assign(predictor=name)
@@ -197,13 +205,15 @@ class TradingModel:
         return pd.concat(tables, ignore_index=True)
 
     def _forecasts(self, features: pd.DataFrame, wanted: np.ndarray) -> tuple[np.ndarray, dict[str, Forecast]]:
-        """The rows, of those masked, that every member can forecast; and the members' and the ensemble's forecasts."""
+        """The rows, of those masked, that every predictor can forecast; and the predictors' and the ensemble's
+        forecasts."""
         windows = {
             name: Windows(features, self.pipeline.names, predictor.lookback_bars)
             for name, predictor in self.predictors.items()
         }
-        # Without a member the ensemble needs a bar with features alone.
+        # Without a predictor the ensemble needs a bar with features alone.
         whole = [own.whole for own in windows.values()] or [Windows(features, self.pipeline.names, 1).whole]
         rows = np.flatnonzero(np.logical_and.reduce(whole) & wanted)
-        members = {name: self.predictors[name].predict(own.ending_at(rows)) for name, own in windows.items()}
-        return rows, {**members, ENSEMBLE: self.ensemble.forecast(list(members.values()), len(rows))}
+        forecasts = {name: self.predictors[name].predict(own.ending_at(rows)) for name, own in windows.items()}
+        members = [forecasts[name] for name in self.ensemble.members]
+        return rows, {**forecasts, ENSEMBLE: self.ensemble.forecast(members, len(rows))}

@@ -27,13 +27,13 @@ class AgentData:
         ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
         left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]
         rows = splits.train.rows(features["timestamp"])
-        view = MarketView.fit(config.observe, ensemble.forecasters, features, rows, left_out)
-        observed = view.observe(features, signals)
-        only = None
+        view = MarketView.fit(config.observe, ensemble, features, signals, rows, left_out)
+        market = view.market(bars, features, signals, trading)
         if trading.account == "portfolio":
             # The network has inputs and outputs of its own for each symbol; without a bar to train on they stay random.
-            only = observed.loc[splits.train.rows(observed["timestamp"]), "symbol"].unique()
-        market = Market.from_tables(bars, observed, only=only)
+            observable = market.between(splits.train.start, splits.train.end).observable
+            only = [symbol for symbol, known in zip(market.symbols, observable, strict=True) if known.any()]
+            market = view.market(bars, features, signals, trading, only=only)
         return cls(
             view,
             market.between(splits.train.start, splits.train.end),

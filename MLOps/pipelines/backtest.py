@@ -42,7 +42,7 @@ def main() -> None:
         if stage.params.agent_ensemble.kind != "none":
             chosen, rivals = ENSEMBLE, {BEST_MEMBER: agent.policy()}
             agent = load_agent(paths.AGENT_ENSEMBLE)
-        market = agent.market(bars, read_table(paths.FEATURES), signals)
+        market = agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
             agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, rivals

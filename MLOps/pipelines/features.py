@@ -3,6 +3,7 @@
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.config.labels import class_names
 from MLOps.data.splits import split
+from MLOps.errors import UserError
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
@@ -22,6 +23,12 @@ def main() -> None:
             pipeline = FeaturePipeline.fit(stage.params.features.names, bars, training)
             for name, reason in pipeline.left_out.items():
                 print(f"features: {name} left out: {reason}")
+            stop, left_out = stage.params.trading, pipeline.left_out
+            if stop.turbulence_stop is not None and stop.turbulence_feature in left_out:
+                raise UserError(
+                    f"trading.turbulence_stop: the feature {stop.turbulence_feature} cannot be computed from these "
+                    f"bars: {left_out[stop.turbulence_feature]}; set null"
+                )
         features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())

@@ -11,7 +11,10 @@ from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.artifacts import content_hash, write_json
 from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
+from MLOps.config.schema import suggest
 from MLOps.data.sources import SOURCES, source_file
+from MLOps.errors import UserError
+from MLOps.features.catalogue import chosen
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
@@ -24,12 +27,37 @@ PACKAGES = Path("requirements.txt")
 def main() -> None:
     with exit_on_user_error("prepare"):
         params = check_params()
+        check_features(params)
         for name, variant in stage_names(params):
             declared = Declaration.read(name, variant)
             code = {file.as_posix(): file_hash(ROOT / file) for file in sorted(used_code(declared, params))}
             data = {file.as_posix(): content_hash(file) for file in used_files(name, params) if file.exists()}
             uses = {"packages": file_hash(PACKAGES), "code": code, "data": data}
             write_json(paths.USES / f"{declared.stage}.json", uses)
+
+
+def check_features(params: Params) -> None:
+    """Check that features.names gives the features that agents and the turbulence stop use.
+
+    Raises:
+        UserError: it lacks one.
+    """
+    if params.data.source == "labelled":
+        return
+    names = chosen(params.features.names)
+    for agent, config in params.agents.items():
+        for name in config.observe.features:
+            if name not in names:
+                raise UserError(
+                    f"agents.{agent}.observe.features: expected features of features.names, found {name!r}; "
+                    f"{suggest(name, names)}"
+                )
+    trading = params.trading
+    if trading.turbulence_stop is not None and trading.turbulence_feature not in names:
+        raise UserError(
+            f"trading.turbulence_stop: features.names lacks {trading.turbulence_feature}; add it, or set "
+            "trading.turbulence_stop to null"
+        )
 
 
 def used_code(declared: Declaration, params: Params) -> set[Path]:

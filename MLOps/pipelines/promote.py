@@ -98,12 +98,16 @@ def load_records(params: Params) -> "list[Record]":
 
 
 def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
-    """What goes into the bundle, by its name there."""
+    """What goes into the bundle, by its name there: the agent, and the predictors that it or the ensemble needs."""
+    from MLOps.agents.ensemble import load_agent
+
+    folder = paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE
     members = read_json(paths.VERDICTS)["ensemble"]["members"]
+    observed = load_agent(folder).view.predictors
     return {
         "feature_pipeline.json": paths.FEATURE_PIPELINE,
-        "agent": paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE,
-        **{f"predictors/{name}": paths.PREDICTORS / name for name in members},
+        "agent": folder,
+        **{f"predictors/{name}": paths.PREDICTORS / name for name in (*members, *observed)},
     }
 
 

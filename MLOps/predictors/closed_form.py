@@ -51,6 +51,10 @@ class ClosedFormPredictor(ABC):
         """See `Predictor.refit`."""
         return type(self)(self.config, self.solve(self.config, data, rows, seed))
 
+    def aligned(self, to: Self, windows: Windows, rows: np.ndarray) -> Self:
+        """Itself, for there is no embedding."""
+        return self
+
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """No explanations; returns an empty dict."""
         return {}

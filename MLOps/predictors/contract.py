@@ -19,11 +19,12 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 @dataclass(frozen=True)
 class Forecast:
     """Forecasts of n windows, float32: probabilities (n, classes), expected next-bar return (n,), uncertainty in [0, 1]
-    (n,)."""
+    (n,), and the windows' embedding (n, size), if the predictor has one."""
 
     probabilities: np.ndarray
     expected_return: np.ndarray
     uncertainty: np.ndarray
+    embedding: np.ndarray | None = None
 
     @classmethod
     def from_probabilities(cls, probabilities: np.ndarray, class_returns: np.ndarray) -> "Forecast":
@@ -31,13 +32,24 @@ class Forecast:
         return cls.rounded(probabilities, probabilities @ class_returns, relative_entropy(probabilities))
 
     @classmethod
-    def rounded(cls, probabilities: np.ndarray, expected_return: np.ndarray, uncertainty: np.ndarray) -> "Forecast":
+    def rounded(
+        cls,
+        probabilities: np.ndarray,
+        expected_return: np.ndarray,
+        uncertainty: np.ndarray,
+        embedding: np.ndarray | None = None,
+    ) -> "Forecast":
         """Forecast from float64 parts, rounded to float32.
 
         Everything is computed in float64 and rounded once: rounding removes the last bits, which vary with batch shape
         and processor, so a forecast of a single window equals the one made in a batch.
         """
-        return cls(probabilities.astype(np.float32), expected_return.astype(np.float32), uncertainty.astype(np.float32))
+        return cls(
+            probabilities.astype(np.float32),
+            expected_return.astype(np.float32),
+            uncertainty.astype(np.float32),
+            None if embedding is None else embedding.astype(np.float32),
+        )
 
 
 def relative_entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -77,6 +89,10 @@ class Predictor(Protocol):
         """Forecast from raw feature windows (n, lookback_bars, features) float32, oldest bar first."""
         ...
 
+    def aligned(self, to: Self, windows: Windows, rows: np.ndarray) -> Self:
+        """The same predictor with its embedding in the basis of `to`'s, by the windows that end at `rows` (n,)."""
+        ...
+
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Explain the forecasts of the windows that end at `rows` (n,), with labels `labels` (n,).
 
@@ -99,12 +115,18 @@ class Predictor(Protocol):
     def load(cls, folder: Path) -> Self: ...
 
 
+def batches_of(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows in parts of at most FORECAST_BATCH."""
+    return np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
+
+
 def forecast(predictor: Predictor, windows: Windows, rows: np.ndarray) -> Forecast:
     """The predictor's forecast for the windows that end at `rows`; windows are copied one batch at a time."""
-    batches = np.array_split(rows, max(1, -(-len(rows) // FORECAST_BATCH)))
-    parts = [predictor.predict(windows.ending_at(batch)) for batch in batches]
+    parts = [predictor.predict(windows.ending_at(batch)) for batch in batches_of(rows)]
+    embeddings = [part.embedding for part in parts if part.embedding is not None]
     return Forecast(
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.expected_return for part in parts]),
         np.concatenate([part.uncertainty for part in parts]),
+        np.concatenate(embeddings) if embeddings else None,
     )

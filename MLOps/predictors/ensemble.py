@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from MLOps.config.predictors import ENSEMBLE
 from MLOps.predictors.contract import Forecast, class_probabilities
 from MLOps.predictors.signals import FULL_MODEL, aligned, forecast_of, signal_table
 
-ENSEMBLE = "ensemble"
 LEAST_PROBABILITY = 1e-6  # lower bound of a member's probabilities, so that logs are finite
 
 
@@ -81,19 +81,25 @@ class Ensemble:
 
     @property
     def forecasters(self) -> tuple[str, ...]:
-        """Names whose signals agents observe: the members, or the ensemble itself if there are none."""
+        """Names whose signals agents observe by default: the members, or the ensemble itself if there are none."""
         return self.members or (ENSEMBLE,)
 
-    def combine(self, keys: pd.DataFrame, members: dict[str, pd.DataFrame]) -> pd.DataFrame:
-        """The signals of members and ensemble as one table with a column `predictor`.
+    def combine(self, keys: pd.DataFrame, signals: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """The signals of all predictors and of the ensemble as one table with a column `predictor`.
 
         Args:
-            keys: the bars to forecast; if there are members, only those that all members forecast.
-            members: each member's signals.
+            keys: the bars to forecast; members and ensemble only forecast those that all members do.
+            signals: each predictor's signals.
         """
-        rows, forecasts = _on_common_rows(keys, {name: members[name] for name in self.members})
-        by_name = {**dict(zip(self.members, forecasts, strict=True)), ENSEMBLE: self.forecast(forecasts, len(rows))}
-        tables = [signal_table(rows, given, self.class_names).assign(predictor=name) for name, given in by_name.items()]
+        rows, forecasts = _on_common_rows(keys, {name: signals[name] for name in self.members})
+        given = {name: (rows, own) for name, own in zip(self.members, forecasts, strict=True)}
+        given[ENSEMBLE] = rows, self.forecast(forecasts, len(rows))
+        for name in [name for name in signals if name not in self.members]:
+            own_rows, (own,) = _on_common_rows(keys, {name: signals[name]})
+            given[name] = own_rows, own
+        tables = [
+            signal_table(rows, own, self.class_names).assign(predictor=name) for name, (rows, own) in given.items()
+        ]
         return pd.concat(tables, ignore_index=True)
 
     def forecast(self, members: Sequence[Forecast], count: int) -> Forecast:

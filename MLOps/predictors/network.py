@@ -1,21 +1,22 @@
 """A predictor that wraps any of the networks."""
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.predictors import NetworkConfig, parse_predictor
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.calibration import ReturnClasses
-from MLOps.predictors.contract import Forecast, OnEpoch, relative_entropy
+from MLOps.predictors.contract import Forecast, OnEpoch, batches_of, relative_entropy
+from MLOps.predictors.embedding import Embedding
 from MLOps.predictors.learning import LearningData, Targets
+from MLOps.predictors.networks.layers import Network
 from MLOps.predictors.schedule import best_epoch
 from MLOps.predictors.training import Training, network_class, split_outputs
 from MLOps.predictors.uncertainty import disagreement, thinned
@@ -58,12 +59,13 @@ class Scales:
 
 @dataclass(frozen=True)
 class NetworkPredictor:
-    """A trained network. `learning_rates` (one per epoch, up to the best epoch) and `batch_size` are the choices that
-    `refit` repeats; `seed` is the seed of its training."""
+    """A trained network, with an `embedding` if that is configured. `learning_rates` (one per epoch, up to the best
+    epoch) and `batch_size` are the choices that `refit` repeats; `seed` is the seed of its training."""
 
     config: NetworkConfig
-    network: nn.Module
+    network: Network
     scales: Scales
+    embedding: Embedding | None
     learning_rates: tuple[float, ...]
     batch_size: int
     seed: int
@@ -96,9 +98,9 @@ class NetworkPredictor:
     def _trained(cls, training: Training, targets: Targets, learning_rates: tuple[float, ...]) -> "NetworkPredictor":
         config, rows = training.config, training.rows
         network = _network(config, len(training.scaler.mean), targets.n_classes, training.best)
+        training.network.load_state_dict({k: torch.from_numpy(v) for k, v in training.best.items()})
         return_classes = None
         if not config.class_loss_weight:
-            training.network.load_state_dict({k: torch.from_numpy(v) for k, v in training.best.items()})
             expected = training.outputs(rows)[:, -1].double().cpu().numpy() * training.returns_std
             return_classes = ReturnClasses.fit(
                 expected + training.returns_mean, targets.labels[rows], targets.n_classes
@@ -106,7 +108,10 @@ class NetworkPredictor:
         scales = Scales(
             training.scaler, training.class_returns, training.returns_mean, training.returns_std, return_classes
         )
-        return cls(config, network, scales, learning_rates, training.batch_size, training.seed)
+        embedding = None
+        if config.embedding_size:
+            embedding = Embedding.fit(training.hidden(rows).double().cpu().numpy(), config.embedding_size)
+        return cls(config, network, scales, embedding, learning_rates, training.batch_size, training.seed)
 
     def predict(self, windows: np.ndarray) -> Forecast:
         """See `Predictor.predict`. Runs in float64 on the CPU, whatever device the network was trained on.
@@ -115,34 +120,52 @@ class NetworkPredictor:
         if `uncertainty_samples` is set, the disagreement of that many Monte-Carlo dropout samples.
         """
         inputs = torch.from_numpy(self.scales.scaler.transform(windows)).double()
-        probabilities, expected = self._forecast(self._double, inputs)
+        probabilities, expected, hidden = self._forecast(self._double, inputs)
+        embedding = None if self.embedding is None else self.embedding.of(hidden)
         if not self.config.uncertainty_samples:
-            return Forecast.rounded(probabilities, expected, relative_entropy(probabilities))
+            return Forecast.rounded(probabilities, expected, relative_entropy(probabilities), embedding)
         # A copy, because other threads may forecast while dropout is enabled.
         network, samples = copy.deepcopy(self._double), []
         for number in range(self.config.uncertainty_samples):
             with thinned(network, derive_seed(self.seed, "dropout", number)):
                 samples.append(self._forecast(network, inputs)[0])
-        return Forecast.rounded(probabilities, expected, disagreement(np.stack(samples)))
+        return Forecast.rounded(probabilities, expected, disagreement(np.stack(samples)), embedding)
 
     @cached_property
-    def _double(self) -> nn.Module:
+    def _double(self) -> Network:
         """The network in float64; never modified."""
         return copy.deepcopy(self.network).double()
 
-    def _forecast(self, network: nn.Module, inputs: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, classes) and expected returns (n,), float64."""
+    def _forecast(self, network: Network, inputs: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Probabilities (n, classes), expected returns (n,) and the last hidden layer (n, width), float64."""
         with torch.inference_mode():
-            outputs = torch.cat([network(batch)[:, 0] for batch in inputs.split(PREDICT_BATCH)])
+            states = [network.hidden(batch) for batch in inputs.split(PREDICT_BATCH)]
+            outputs = torch.cat([network.heads(batch)[:, 0] for batch in states])
+        hidden = torch.cat([batch[:, 0] for batch in states]).numpy()
         logits, returns = split_outputs(outputs, self.config, len(self.scales.class_returns))
         if returns is None:
             probabilities = outputs.softmax(dim=1).numpy()
-            return probabilities, probabilities @ self.scales.class_returns
+            return probabilities, probabilities @ self.scales.class_returns, hidden
         expected = returns.numpy() * self.scales.return_std + self.scales.return_mean
         if logits is not None:
-            return logits.softmax(dim=1).numpy(), expected
+            return logits.softmax(dim=1).numpy(), expected, hidden
         assert self.scales.return_classes is not None
-        return self.scales.return_classes.probabilities(expected), expected
+        return self.scales.return_classes.probabilities(expected), expected, hidden
+
+    def aligned(self, to: "NetworkPredictor", windows: Windows, rows: np.ndarray) -> "NetworkPredictor":
+        """See `Predictor.aligned`."""
+        if to.embedding is None:
+            return self
+        wanted = to.embedding.of(to._hidden(windows, rows))
+        return replace(self, embedding=Embedding.nearest(self._hidden(windows, rows), wanted))
+
+    def _hidden(self, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        """The last hidden layer (n, width), float64, for the windows that end at `rows`."""
+        parts = []
+        for batch in batches_of(rows):
+            inputs = torch.from_numpy(self.scales.scaler.transform(windows.ending_at(batch))).double()
+            parts.append(self._forecast(self._double, inputs)[2])
+        return np.concatenate(parts)
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """See `Predictor.explain`; empty if `explain_windows` is 0."""
@@ -173,6 +196,7 @@ class NetworkPredictor:
                 "learning_rates": self.learning_rates,
                 "batch_size": self.batch_size,
                 "seed": self.seed,
+                "embedding": self.embedding and self.embedding.to_dict(),
                 **self.scales.to_dict(),
             },
         )
@@ -184,10 +208,12 @@ class NetworkPredictor:
         scales = Scales.from_dict(saved)
         weights = read_arrays(folder / "weights.safetensors")
         network = _network(config, len(scales.scaler.mean), len(scales.class_returns), weights)
-        return cls(config, network, scales, tuple(saved["learning_rates"]), saved["batch_size"], saved["seed"])
+        embedding = saved["embedding"] and Embedding.from_dict(saved["embedding"])
+        rates = tuple(saved["learning_rates"])
+        return cls(config, network, scales, embedding, rates, saved["batch_size"], saved["seed"])
 
 
-def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: dict[str, np.ndarray]) -> nn.Module:
+def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: dict[str, np.ndarray]) -> Network:
     network = network_class(config.kind)(n_features, n_classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network.eval()

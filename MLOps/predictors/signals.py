@@ -17,6 +17,7 @@ from MLOps.training.seeds import derive_seed
 
 FULL_MODEL = -1  # `fold` of rows forecast by the model of the whole training span
 PROBABILITY = "p_"  # prefix of the column of a class's probability
+EMBEDDING = "embedding_"  # prefix of the columns of the embedding
 
 
 def train_with_signals(
@@ -33,6 +34,10 @@ def train_with_signals(
     Choices are made on the span `selection` with a model of the span `fitting`. With these choices one model is trained
     on the whole training span and forecasts all later rows; rows inside the span are forecast by one model per fold,
     trained on the other folds (purged and embargoed).
+
+    Networks that are trained apart have embeddings in bases of their own. Those of a fold's model are brought into the
+    basis of the final one by the windows from which the fold's model learnt. Thus the basis of an out-of-fold
+    embedding, but not its values, depends on labels of the whole training span.
 
     Args:
         checkpoints: a folder for progress; the same call after a kill resumes from there.
@@ -60,6 +65,7 @@ def train_with_signals(
             learn_rows = np.intersect1d(rows[learn], data.train)
             data.require_classes(learn_rows, f"the training rows of fold {fold}")
             fold_model = chosen.refit(data, learn_rows, derive_seed(seed, "fold", fold), checkpoints)
+            fold_model = fold_model.aligned(model, windows, learn_rows)
             tables.append(_signals(fold_model, data, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
 
@@ -68,7 +74,7 @@ def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ..
     """A forecast as a table with the keys (timestamp, symbol) of its rows.
 
     Further columns: `class`, the number of the most probable class; `confidence`, its probability; `p_<class>` for each
-    of `class_names`; `expected_return`; and `uncertainty`.
+    of `class_names`; `expected_return`; `uncertainty`; and `embedding_<i>` for each component of an embedding.
     """
     table = keys.loc[:, list(KEYS)].copy()
     table["class"] = given.probabilities.argmax(axis=1).astype(np.float32)
@@ -76,13 +82,26 @@ def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ..
     table[[PROBABILITY + name for name in class_names]] = given.probabilities
     table["expected_return"] = given.expected_return
     table["uncertainty"] = given.uncertainty
+    if given.embedding is not None:
+        table[[f"{EMBEDDING}{number}" for number in range(given.embedding.shape[1])]] = given.embedding
     return table
 
 
 def forecast_of(signals: pd.DataFrame) -> Forecast:
     """The forecast in a table of signals, in the order of its rows."""
-    parts = (signals[probability_columns(signals)], signals["expected_return"], signals["uncertainty"])
-    return Forecast(*(part.to_numpy() for part in parts))
+    embedding = [name for name in signals.columns if name.startswith(EMBEDDING)]
+    return Forecast(
+        signals[probability_columns(signals)].to_numpy(),
+        signals["expected_return"].to_numpy(),
+        signals["uncertainty"].to_numpy(),
+        signals[embedding].to_numpy() if embedding else None,
+    )
+
+
+def signals_of(name: str, signals: pd.DataFrame) -> pd.DataFrame:
+    """The signals of one predictor in a table of several, without the columns that it does not have."""
+    own = signals[signals["predictor"] == name]
+    return own.drop(columns=[column for column in own if column.startswith(EMBEDDING) and own[column].isna().all()])
 
 
 def aligned(keys: pd.DataFrame, signals: pd.DataFrame) -> np.ndarray:

@@ -33,6 +33,7 @@ from MLOps.predictors.batch_size import fitting_batch_size
 from MLOps.predictors.contract import OnEpoch
 from MLOps.predictors.learning import LearningData
 from MLOps.predictors.networks import NETWORKS
+from MLOps.predictors.networks.layers import Network
 from MLOps.predictors.schedule import CLASS_METRICS, RETURN_METRICS, History, best_epoch, metric_names, schedule
 from MLOps.predictors.training_state import EpochState, load_state, save_state
 from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
@@ -84,6 +85,12 @@ class Training:
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
         torch.manual_seed(derive_seed(seed, "weights"))
         self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config).to(self.device)
+        width = hidden_width(self.network)
+        if config.embedding_size > width:
+            raise UserError(
+                f"predictors: embedding_size: expected at most {width}, the width of the last hidden layer, found "
+                f"{config.embedding_size}; lower it"
+            )
         self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
         self.batch_size = batch_size or fitting_batch_size(
             self.network, self._values, config.lookback_bars, self._sequence_bars, len(rows)
@@ -173,11 +180,18 @@ class Training:
 
     def outputs(self, rows: np.ndarray) -> torch.Tensor:
         """The network's outputs (n, outputs) for the windows that end at `rows`, in float32."""
+        return self._mapped(self.network, rows)
+
+    def hidden(self, rows: np.ndarray) -> torch.Tensor:
+        """The last hidden layer (n, width) for the windows that end at `rows`, in float32."""
+        return self._mapped(self.network.hidden, rows)
+
+    def _mapped(self, function: Callable[[torch.Tensor], torch.Tensor], rows: np.ndarray) -> torch.Tensor:
         self.network.eval()
         offsets = torch.arange(1 - self.config.lookback_bars, 1)
         with torch.inference_mode():
             batches = [
-                self.network(self._values[(batch[:, None] + offsets).to(self.device)])[:, 0]
+                function(self._values[(batch[:, None] + offsets).to(self.device)])[:, 0]
                 for batch in torch.from_numpy(rows).split(EVALUATION_BATCH)
             ]
         return torch.cat(batches)
@@ -338,7 +352,14 @@ def recompute_activations(network: nn.Module) -> None:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
-def network_class(kind: str) -> type[nn.Module]:
+def network_class(kind: str) -> type[Network]:
     """The class of a kind listed in NETWORKS."""
-    found: type[nn.Module] = resolve_name(NETWORKS[kind])
+    found: type[Network] = resolve_name(NETWORKS[kind])
     return found
+
+
+def hidden_width(network: Network) -> int:
+    """Width of the last hidden layer."""
+    head = network.heads.classes or network.heads.returns
+    assert head is not None
+    return head.in_features

@@ -30,7 +30,7 @@ class Episodes:
         check_market(market, config)
         self.block = market.block
         self.rules = kernel.rules_of(config)
-        self.starts = _starts(market, config)
+        self.starts = possible_episodes(market, config)
         n_columns = len(observation_columns(market, config))
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_columns,), np.float32)
         self.accounts = np.zeros(n_accounts, kernel.ACCOUNT)
@@ -46,6 +46,10 @@ class Episodes:
         )
         # Compiled code does not check bounds, so every account must always be in an episode.
         self.start()
+
+    def change(self, config: TradingConfig, starts: NDArray[np.int64]) -> None:
+        """Trade by other rules of the same scheme and account, and draw new episodes from `starts`."""
+        self.rules, self.starts = kernel.rules_of(config), starts
 
     def start(self) -> None:
         """Begin a new episode for every account, drawn by the account's own generator."""
@@ -100,7 +104,7 @@ class Episodes:
             self.holdings[name] = state[f"holding.{name}"]
 
 
-def _starts(market: Market, config: TradingConfig) -> NDArray[np.int64]:
+def possible_episodes(market: Market, config: TradingConfig) -> NDArray[np.int64]:
     """Every episode the market allows: (E, 3) symbol, first and last bar.
 
     An episode of one symbol stays within a run of observable bars; gaps of the symbol neither belong to a run nor end

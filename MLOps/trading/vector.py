@@ -83,6 +83,12 @@ class TradingVecEnv(VecEnv):
             self._write_infos(np.flatnonzero(dones))
         return observations, rewards, dones, self._infos
 
+    def change(self, config: TradingConfig, episodes: NDArray[np.int64]) -> None:
+        """Trade by `config`, of the same scheme and account, from the next step on, and draw new episodes from
+        `episodes` (`possible_episodes`). Neither is part of the state."""
+        self._config = config
+        self._episodes.change(config, episodes)
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         """The full state as named arrays; see `Episodes.get_state`."""
         return self._episodes.get_state()

@@ -46,7 +46,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 
 def config_of(kind: str, steps: int = 1024) -> AgentConfig:
-    common = {"kind": kind, "observe": ["column_0", "column_1"], "environments": 4, "net_arch": [8]}
+    common = {"kind": kind, "observe": {"features": ["column_0", "column_1"]}, "environments": 4, "net_arch": [8]}
     common |= {"total_timesteps": steps, "evaluate_every_steps": 2 * EVERY_STEPS}
     return parse_agent({**common, "checkpoint_every_steps": EVERY_STEPS, **OWN.get(kind, OFF_POLICY)}, "test")
 

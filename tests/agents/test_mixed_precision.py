@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from MLOps.agents.algorithms import ALGORITHMS
-from MLOps.config.agents import PPOConfig, SACConfig
+from MLOps.config.agents import ObserveConfig, PPOConfig, SACConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.trading.vector import TradingVecEnv
 from tests.evaluation.price_markets import market_of, random_walk
 
+OBSERVED = ObserveConfig(features=("constant",))
 FLOAT32 = PPOConfig(
-    kind="ppo", observe=("constant",), total_timesteps=512, n_steps=32, batch_size=64, n_epochs=2, net_arch=(32, 16)
+    kind="ppo", observe=OBSERVED, total_timesteps=512, n_steps=32, batch_size=64, n_epochs=2, net_arch=(32, 16)
 )
 BFLOAT16 = replace(FLOAT32, precision="bfloat16")
 
@@ -77,9 +78,7 @@ def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(native: None
 
 @pytest.mark.parametrize("kind", ["ppo", "sac"])
 def test_fused_optimisers_learn_what_the_plain_ones_do(kind: str) -> None:
-    config = (
-        FLOAT32 if kind == "ppo" else SACConfig(kind="sac", observe=("constant",), total_timesteps=512, net_arch=(16,))
-    )
+    config = FLOAT32 if kind == "ppo" else SACConfig(kind="sac", observe=OBSERVED, total_timesteps=512, net_arch=(16,))
     scheme, steps = ("targets", 128) if kind == "ppo" else ("weights", 120)
     fused = learner(config, scheme).learn(steps)
     plain = learner(config, scheme)

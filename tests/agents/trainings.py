@@ -14,6 +14,7 @@ from MLOps.config.agents import (
     DDPGConfig,
     DQNConfig,
     MaskablePPOConfig,
+    ObserveConfig,
     PPOConfig,
     QRDQNConfig,
     RainbowConfig,
@@ -29,7 +30,7 @@ from MLOps.trading import Market
 from tests.evaluation.price_markets import market_of, random_walk
 
 SHARED: dict[str, Any] = {
-    "observe": ("column_0", "column_1"),
+    "observe": ObserveConfig(features=("column_0", "column_1")),
     "environments": 4,
     "total_timesteps": 1024,
     "learning_rate": 0.003,
@@ -68,7 +69,7 @@ TRADING = RULES["targets"]
 # Every algorithm with all rules in which it can act.
 CASES = [(kind, rules) for kind in CONFIGS for rules in RULES if RULES[rules].scheme in CONFIGS[kind].schemes]
 VIEW = MarketView(
-    SHARED["observe"], (), Scaler(np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+    SHARED["observe"].features, (), Scaler(np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
 )
 
 

@@ -72,7 +72,10 @@ def test_the_file_of_the_repository_is_valid() -> None:
             ["data.sentiment.enabled", "set false"],
         ),
         (
-            {"trading__scheme": "weights", "agents": {"q": {"kind": "dqn", "observe": ["gap"], "total_timesteps": 1}}},
+            {
+                "trading__scheme": "weights",
+                "agents": {"q": {"kind": "dqn", "observe": {"features": ["gap"]}, "total_timesteps": 1}},
+            },
             ["agents.q: dqn acts in the scheme targets or discrete, found trading.scheme weights"],
         ),
         ({"agents__ppo__mask": True}, ["unknown key 'agents.ppo.mask'"]),
@@ -90,11 +93,17 @@ def test_the_file_of_the_repository_is_valid() -> None:
             {
                 "agent_ensemble__kind": "vote",
                 "trading__scheme": "targets",
-                "agents__b": {"kind": "ppo", "observe": ["return_1"], "total_timesteps": 1},
+                "agents__b": {"kind": "ppo", "observe": {"features": ["return_1"]}, "total_timesteps": 1},
             },
             ["agent_ensemble.kind", "agents.ppo.observe unlike agents.b.observe"],
         ),
-        ({"trading__turbulence_stop": 3.0}, ["trading.turbulence_stop", "set null"]),
+        ({"agents__ppo__observe__features": []}, ["agents.ppo.observe.features", "at least 1"]),
+        ({"agents__ppo__observe__predictors": ["lsmt"]}, ["observe.predictors", "unknown predictor 'lsmt'", "'lstm'"]),
+        ({"agents__ppo__observe__predictors": ["lstm", "lstm"]}, ["observe.predictors", "'lstm' is listed twice"]),
+        ({"agents__ppo__observe__embeddings": ["ensemble"]}, ["observe.embeddings", "unknown predictor 'ensemble'"]),
+        ({"agents__ppo__observe__embeddings": ["lstm"]}, ["'lstm' has no embedding", "predictors.lstm.embedding_size"]),
+        ({"agents__ppo__observe__embeddings": ["logistic"]}, ["'logistic' has no embedding", "or leave it out"]),
+        ({"predictors__ensemble": {"kind": "class_prior"}}, ["predictors.ensemble", "choose another"]),
         ({"tracking__uri": "http://ann:secret@host"}, ["tracking.uri", "MLFLOW_TRACKING_URI"]),
     ],
 )

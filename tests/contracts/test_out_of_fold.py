@@ -45,6 +45,9 @@ class Memoriser:
         n = len(windows)
         return Forecast(np.full((n, 3), 1 / 3, np.float32), np.zeros(n, np.float32), np.ones(n, np.float32))
 
+    def aligned(self, to: "Memoriser", windows: Windows, rows: np.ndarray) -> "Memoriser":
+        return self
+
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         return {}
 

@@ -13,6 +13,7 @@ from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.artifacts import write_json
+from MLOps.config.agents import ObserveConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.bars import check_bars
 from MLOps.data.splits import Span
@@ -54,9 +55,10 @@ def _seen() -> tuple[FeaturePipeline, MarketView, pd.DataFrame]:
     pipeline = FeaturePipeline.fit(FEATURES, bars(), train.rows(bars()["timestamp"]))
     features = pipeline.compute(bars())
     known = features.dropna().reset_index(drop=True)
-    view = MarketView.fit(FEATURES, (ENSEMBLE,), features, train.rows(features["timestamp"]))
     forecast: Forecast = ENSEMBLE_OF_NONE.forecast([], len(known))
     signals = signal_table(known, forecast, ENSEMBLE_OF_NONE.class_names).assign(predictor=ENSEMBLE)
+    training = train.rows(features["timestamp"])
+    view = MarketView.fit(ObserveConfig(features=FEATURES), ENSEMBLE_OF_NONE, features, signals, training)
     return pipeline, view, view.observe(features, signals)
 
 

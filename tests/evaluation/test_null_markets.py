@@ -6,7 +6,7 @@ import pytest
 
 from MLOps.agents.observations import MarketView
 from MLOps.agents.training import train
-from MLOps.config.agents import PPOConfig
+from MLOps.config.agents import ObserveConfig, PPOConfig
 from MLOps.config.params import load_params
 from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
@@ -14,8 +14,7 @@ from MLOps.data.splits import split
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.gate import refusals
 from MLOps.features.pipeline import FeaturePipeline
-from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.trading import Market
+from MLOps.predictors.ensemble import Ensemble
 from tests.evaluation.markets import garch, random_walk, shown_direction
 from tests.project import ROOT
 
@@ -25,7 +24,7 @@ FEATURES = ("return_1", "return_5", "price_to_mean_20", "rsi_14", "volatility_20
 SPLITS = SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=5, folds=5)
 AGENT = PPOConfig(
     kind="ppo",
-    observe=FEATURES,
+    observe=ObserveConfig(features=FEATURES),
     environments=32,
     total_timesteps=32768,
     n_steps=128,
@@ -55,8 +54,8 @@ def reasons_on(bars: pd.DataFrame, trading: TradingConfig, seed: int) -> list[st
     splits = split(bars["timestamp"], SPLITS)
     ensemble = Ensemble(("fall", "stationary", "rise"), (), (), None, np.full(3, 1 / 3), 0.0)
     signals = ensemble.combine(features.dropna(), {})
-    view = MarketView.fit(FEATURES, (ENSEMBLE,), features, splits.train.rows(features["timestamp"]))
-    market = Market.from_tables(bars, view.observe(features, signals))
+    view = MarketView.fit(AGENT.observe, ensemble, features, signals, splits.train.rows(features["timestamp"]))
+    market = view.market(bars, features, signals, trading)
     training, validation, test = (
         market.between(span.start, span.end) for span in (splits.train, splits.validation, splits.test)
     )

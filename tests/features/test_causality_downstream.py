@@ -19,6 +19,7 @@ from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.contract import Predictor
+from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import signal_table, train_with_signals
@@ -64,16 +65,17 @@ def fit(bars: pd.DataFrame, checkpoints: Path) -> Fitted:
     features, labels = pipeline.compute(bars), make_labels(bars, params.labels)
     config = params.predictors[NAME]
     data = learning_data(config.lookback_bars, features, labels, CLASSES, pipeline.names, splits)
-    predictor, _ = train_with_signals(
+    predictor, signals = train_with_signals(
         predictor_class(config.kind), config, data, params.splits, 0, lambda *_: None, checkpoints
     )
     observed = params.agents["ppo"].observe
+    ensemble = Ensemble(CLASSES, (NAME,), (1.0,), None, np.full(3, 1 / 3), 0.0)
     return Fitted(
         splits,
         pipeline,
         Scaler.fit(features.loc[training, list(pipeline.names)].dropna().to_numpy()),
         predictor,
-        MarketView.fit(observed, (NAME,), features, training),
+        MarketView.fit(observed, ensemble, features, ensemble.combine(features, {NAME: signals}), training),
     )
 
 

@@ -15,8 +15,8 @@ from MLOps.config.params import load_params
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES
 from MLOps.data.splits import Splits
 from MLOps.pipelines import features, ingest, paths, validate_data
+from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.learning import learning_data
-from MLOps.trading import Market
 from tests.data.markets import daily_stocks, hourly_crypto, thirty_stocks
 from tests.project import Project
 
@@ -185,9 +185,11 @@ def goes_on() -> None:
     for predictor in params.predictors.values():
         learning_data(predictor.lookback_bars, table, labels, classes, tuple(saved["names"]), splits)
     training = splits.train.rows(table["timestamp"])
-    view = MarketView.fit(params.agents["ppo"].observe, (), table, training, saved["left_out"])
-    observed = table.dropna()[["timestamp", "symbol", *view.features]]
-    market = Market.from_tables(bars, observed)
+    observed = table.dropna()
+    ensemble = Ensemble(classes, (), (), None, np.full(3, 1 / 3), 0.0)
+    signals = ensemble.combine(observed, {})
+    view = MarketView.fit(params.agents["ppo"].observe, ensemble, table, signals, training, saved["left_out"])
+    market = view.market(bars, table, signals, params.trading)
     assert market.observable.any(axis=1).all(), "every symbol can be traded"
     for span in (splits.train, splits.validation, splits.test):
         assert market.between(span.start, span.end).observable.any()

@@ -24,7 +24,7 @@ from MLOps.model_registry.versions import Registry
 from tests.project import Project
 
 AGENT = {
-    "observe": ["return_1", "price_to_mean_20"],
+    "observe": {"features": ["return_1", "price_to_mean_20"]},
     "seeds": 2,
     "environments": 8,
     "total_timesteps": 4096,

@@ -153,3 +153,23 @@ def test_dvc_tells_it_too(project: Project) -> None:
     assert done.returncode != 0
     assert "bars.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_feature_that_is_not_computed_is_told_before_the_first_stage(project: Project) -> None:
+    project.update({"agents.ppo.observe.features": ["return_1", "rsi_41"]})
+    told = sentence(project, "prepare")
+    assert "agents.ppo.observe.features: expected features of features.names, found 'rsi_41'" in told
+    assert "did you mean 'rsi_14'?" in told
+    project.update({"agents.ppo.observe.features": ["return_1"], "trading.turbulence_stop": 1.5})
+    assert "trading.turbulence_stop: features.names lacks turbulence_60; add it" in sentence(project, "prepare")
+    assert project.outputs() == {}
+
+
+def test_one_symbol_has_no_turbulence_to_stop_at(project: Project) -> None:
+    project.update({"features.names": ["return_1", "turbulence"], "trading.turbulence_stop": 1.5})
+    ingest(project, BARS.query("symbol == 'IBM'"))
+    project.run("MLOps.pipelines.validate_data")
+    told = sentence(project, "features")
+    assert "trading.turbulence_stop: the feature turbulence_60 cannot be computed from these bars" in told
+    assert "the training span has IBM only; set null" in told
+    assert not (project.folder / "data/processed/features.parquet").exists()

@@ -9,7 +9,8 @@ import pytest
 from MLOps.artifacts import read_json
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.model_registry.versions import Registry
-from tests.project import Project
+from MLOps.trading import Account, Action
+from tests.project import SMALL, Project
 
 LSTM = {
     "lookback_bars": 4,
@@ -66,7 +67,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
         {
             "data.sentiment.enabled": True,
             "features.names": ["return_1", "return_5", "volatility_20", "sentiment"],
-            "agents.ppo.observe": ["return_1"],
+            "agents.ppo.observe.features": ["return_1"],
             "labels": {"kind": "score", "n_classes": 5, "horizon_bars": 3, "volatility_bars": 20},
             "agents.ppo.total_timesteps": 4096,
             "agents.ppo.evaluate_every_steps": 4096,
@@ -95,3 +96,68 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
     pd.testing.assert_frame_equal(served.predict(request, {"cash": 1000.0}), decided)
     with pytest.raises(mlflow.exceptions.MlflowException, match="sentiment"):
         served.predict(request.drop(columns=["sentiment", "sentiment_items"]))
+
+
+@pytest.mark.slow
+def test_an_agents_own_view_and_the_turbulence_stop_are_served_as_backtested(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    stop = 0.9
+    project.update(
+        {
+            **SMALL,
+            "features.names": ["return_1", "return_5", "volatility_20", "turbulence"],
+            "predictors.lstm.embedding_size": 3,
+            "agents.ppo.observe": {
+                "features": ["return_1", "turbulence_20"],
+                "predictors": ["logistic", "ensemble"],
+                "embeddings": ["lstm"],
+            },
+            "validation.confidence": 0.999999,
+            "trading.scheme": "discrete",
+            "trading.turbulence_stop": stop,
+            "trading.turbulence_feature": "turbulence_20",
+            "splits.folds": 3,
+        }
+    )
+    project.repro()
+    # Neither predictor passed, and yet both are observed, as forecast.
+    assert read_json(tmp_path / "reports/verdicts.json")["ensemble"]["members"] == []
+    version = project.client().get_model_version_by_alias("trading-agent", "candidate")
+    folder = Path(project.client().get_model_version_download_uri("trading-agent", version.version))
+    model = TradingModel.load(folder / "artifacts" / "bundle")
+    tables = ("bars", "features", "signals")
+    bars, features, signals = (pd.read_parquet(tmp_path / f"data/processed/{name}.parquet") for name in tables)
+    view = model.agent.view
+    offline = view.observe(features, signals).set_index(["timestamp", "symbol"])
+    assert offline.columns[-3:].tolist() == [f"lstm_embedding_{number}" for number in range(3)]
+    assert (offline[["logistic_p_rise", "logistic_expected_return"]].std() > 0).all()
+
+    ledger = pd.read_parquet(tmp_path / "reports/backtest/ledgers.parquet")
+    ledger = ledger[(ledger["policy"] == "agent") & (ledger["actions"] >= 0)]
+    stopped = 0
+    for timestamp, asked in list(ledger.groupby("timestamp"))[::7]:
+        sent = bars[bars["timestamp"] <= timestamp].groupby("symbol").tail(model.required_bars)
+        sent = sent[sent.groupby("symbol")["close"].transform("size") >= model.required_bars]
+        rows = asked[asked["symbol"].isin(sent["symbol"])]
+        computed = model.pipeline.compute(sent)
+        newest = (computed["timestamp"] == timestamp).to_numpy()
+        served = view.observe(computed, model.signals(computed, newest)).set_index(["timestamp", "symbol"])
+        pd.testing.assert_frame_equal(served, offline.loc[served.index], check_exact=True)
+        accounts = {
+            row.symbol: Account(row.cash, row.position, row.entry_price, int(row.holding_bars))
+            for row in rows.itertuples()
+        }
+        answer = model.decide(sent, 0.0, accounts).set_index("symbol")
+        assert answer["action"][rows["symbol"]].tolist() == [Action(action).name for action in rows["actions"]]
+        level = features.loc[features["timestamp"] == timestamp, "turbulence_20"].max()
+        if level >= stop:
+            stopped += 1
+            assert (answer["target_position"] == 0).all()
+        else:
+            assert (answer["target_position"] != 0).any() or (rows["position"] == 0).any()
+    assert 0 < stopped < ledger["timestamp"].nunique() / 7
+    # The backtest holds nothing after a bar at which the stop was reached.
+    whole = pd.read_parquet(tmp_path / "reports/backtest/ledgers.parquet").query("policy == 'agent'")
+    levels = features.groupby("timestamp")["turbulence_20"].max()
+    before = whole.groupby("symbol")["timestamp"].shift().map(levels)
+    assert (whole.loc[before >= stop, "position"] == 0).all()

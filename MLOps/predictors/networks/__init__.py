@@ -1,8 +1,9 @@
 """The networks, one per file.
 
-`Network(n_features, n_classes, config)` maps scaled windows (batch, bars, features) to (batch, 1, outputs): the class
-logits and then the standardised return, each if its loss weight is not 0. A unidirectional network also takes
-`last_bars` and returns outputs for each of the last bars, (batch, last_bars, outputs).
+Each is a `layers.Network`. `Network(n_features, n_classes, config)` maps scaled windows (batch, bars, features) to
+(batch, 1, outputs): the class logits and then the standardised return, each if its loss weight is not 0. A
+unidirectional network also takes `last_bars` and returns outputs for each of the last bars, (batch, last_bars,
+outputs).
 """
 
 # The class of each network. Names, so that only those in use are imported. Adding a network takes one line here,

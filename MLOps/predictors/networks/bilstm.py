@@ -5,10 +5,10 @@ from torch import nn
 
 from MLOps.config.predictors import BiLSTMConfig
 from MLOps.predictors.networks.layers import BiLSTM as Layer
-from MLOps.predictors.networks.layers import Heads
+from MLOps.predictors.networks.layers import Heads, Network
 
 
-class BiLSTM(nn.Module):
+class BiLSTM(Network):
     """The heads get the final state of each direction."""
 
     def __init__(self, features: int, classes: int, config: BiLSTMConfig) -> None:
@@ -19,10 +19,9 @@ class BiLSTM(nn.Module):
         self.dropouts = nn.ModuleList(nn.Dropout(config.dropout) for _ in widths)
         self.heads = Heads(2 * self.width, classes, config)
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+    def hidden(self, windows: torch.Tensor) -> torch.Tensor:
         hidden = windows
         for layer, dropout in zip(self.layers, self.dropouts, strict=True):
             hidden = dropout(layer(hidden))
         # The final state of the backward LSTM is at the window's first bar.
-        ends = torch.cat([hidden[:, -1:, : self.width], hidden[:, :1, self.width :]], dim=-1)
-        return self.heads(ends)
+        return torch.cat([hidden[:, -1:, : self.width], hidden[:, :1, self.width :]], dim=-1)

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from MLOps.config.predictors import CNNLSTMConfig
-from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads
+from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads, Network
 
 
-class CNNLSTM(nn.Module):
+class CNNLSTM(Network):
     """Convolutions with batch norm, BiLSTM, self-attention, mean over bars."""
 
     def __init__(self, features: int, classes: int, config: CNNLSTMConfig) -> None:
@@ -22,9 +22,10 @@ class CNNLSTM(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = Heads(2 * config.hidden_size, classes, config)
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+    def hidden(self, windows: torch.Tensor) -> torch.Tensor:
         channels = windows.transpose(1, 2)
         for convolution in self.convolutions:
             channels = convolution(channels)
         hidden = self.recurrent(channels.transpose(1, 2))
-        return self.heads(self.dropout(self.attention(hidden, hidden).mean(dim=1, keepdim=True)))
+        pooled: torch.Tensor = self.dropout(self.attention(hidden, hidden).mean(dim=1, keepdim=True))
+        return pooled

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from MLOps.config.predictors import HybridConfig
-from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads
+from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads, Network
 
 
-class Hybrid(nn.Module):
+class Hybrid(Network):
     """Parallel convolutions with self-attention; a BiLSTM with a skip connection, which attends to the convolutions."""
 
     def __init__(self, features: int, classes: int, config: HybridConfig) -> None:
@@ -26,7 +26,7 @@ class Hybrid(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = Heads(width, classes, config)
 
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+    def hidden(self, windows: torch.Tensor) -> torch.Tensor:
         channels = windows.transpose(1, 2)
         found = torch.cat([convolution(channels) for convolution in self.convolutions], dim=1)
         shapes = self.merge(found.transpose(1, 2))
@@ -34,4 +34,5 @@ class Hybrid(nn.Module):
         order = self.norm(self.recurrent(windows) + self.skip(windows))
         # The newest bar's state plus the mean over the window.
         fused = self.fusion(order, shapes)
-        return self.heads(self.dropout(fused[:, -1:] + fused.mean(dim=1, keepdim=True)))
+        pooled: torch.Tensor = self.dropout(fused[:, -1:] + fused.mean(dim=1, keepdim=True))
+        return pooled

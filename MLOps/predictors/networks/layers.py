@@ -1,5 +1,7 @@
 """Layers shared by several networks."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -16,6 +18,18 @@ class Heads(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         return torch.cat([head(hidden) for head in (self.classes, self.returns) if head is not None], dim=-1)
+
+
+class Network(nn.Module):
+    """`hidden` maps windows to the last hidden layer, (batch, 1 or last_bars, width), and `heads` maps that to the
+    outputs."""
+
+    heads: Heads
+    hidden: Callable[..., torch.Tensor]
+
+    def forward(self, windows: torch.Tensor, *last_bars: int) -> torch.Tensor:
+        outputs: torch.Tensor = self.heads(self.hidden(windows, *last_bars))
+        return outputs
 
 
 class Recurrent(nn.Module):

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from MLOps.config.predictors import RecurrentConfig
-from MLOps.predictors.networks.layers import Heads, Recurrent
+from MLOps.predictors.networks.layers import Heads, Network, Recurrent
 
 
-class LSTM(nn.Module):
+class LSTM(Network):
     """A unidirectional network."""
 
     def __init__(self, features: int, classes: int, config: RecurrentConfig) -> None:
@@ -15,5 +15,6 @@ class LSTM(nn.Module):
         self.recurrent = Recurrent(nn.LSTM, features, config.hidden_size, config.layers, config.dropout)
         self.heads = Heads(config.hidden_size, classes, config)
 
-    def forward(self, windows: torch.Tensor, last_bars: int = 1) -> torch.Tensor:
-        return self.heads(self.recurrent(windows)[:, -last_bars:])
+    def hidden(self, windows: torch.Tensor, last_bars: int = 1) -> torch.Tensor:
+        states: torch.Tensor = self.recurrent(windows)
+        return states[:, -last_bars:]

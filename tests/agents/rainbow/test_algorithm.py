@@ -10,7 +10,7 @@ from MLOps.config.agents import parse_agent
 from MLOps.errors import UserError
 from tests.agents.rainbow.test_learner import CELLS, Corridor
 
-SECTION: dict[str, Any] = {"kind": "rainbow", "observe": ["a"], "total_timesteps": 640, "environments": 8}
+SECTION: dict[str, Any] = {"kind": "rainbow", "observe": {"features": ["a"]}, "total_timesteps": 640, "environments": 8}
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])

@@ -56,7 +56,10 @@ def served(store: Path, folder: Path) -> Iterator[str]:
 
 def ask(url: str, bars: pd.DataFrame, params: dict[str, Any] | None = None) -> tuple[int, Any]:
     """POST bars; the status and the answer."""
-    body: dict[str, Any] = {"dataframe_split": json.loads(bars.to_json(orient="split", index=False, date_format="iso"))}
+    # pandas' own JSON rounds to ten decimals.
+    table = bars.assign(timestamp=bars["timestamp"].astype(str)) if "timestamp" in bars else bars
+    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    body: dict[str, Any] = {"dataframe_split": {"columns": list(table.columns), "data": rows}}
     if params is not None:
         body["params"] = params
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})

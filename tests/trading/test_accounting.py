@@ -245,6 +245,8 @@ def staged() -> list[Sequence]:
     weights: Any = {"scheme": "weights", "account": "portfolio", "allow_short": True, "reward": reward}
     asked = np.full((2, 5), np.nan, np.float32)
     asked[:, 0] = -0.5
+    closing = np.full((2, 5), np.nan, np.float32)
+    closing[0, [0, 2]] = 0.12, 0.0
     return [
         # A short jumped over: what the cash pays for is covered by order, the rest by the call; bankrupt.
         staged_case(discrete, [[10, 10, 10, 30, 30, 30]], np.array([[3, 8, 7, 3, 3, 3]])),
@@ -256,6 +258,8 @@ def staged() -> list[Sequence]:
             [[100, 100, (1000, 100), 100, 100], [100, 100, (169, 100), 100, 100]],
             asked,
         ),
+        # A position that has shrunk into the band, and is closed.
+        staged_case(weights | {"rebalance_band": 0.1}, [[100, 100, 33, 33, 33], [100, 100, 100, 100, 100]], closing),
     ]
 
 

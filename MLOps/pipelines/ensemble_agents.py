@@ -1,30 +1,36 @@
 """The agents combined into one, fitted on the validation span; nothing to do unless params.yaml names a kind."""
 
+from MLOps.agents.ensemble import DESCRIPTION
 from MLOps.agents.ensemble_fitting import fit_ensemble
 from MLOps.agents.policy import Agent
-from MLOps.artifacts import read_json, read_table, whole_folder
+from MLOps.artifacts import read_json, read_table, whole_folder, write_json
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.report import ENSEMBLE
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage, do_nothing
-from MLOps.trading import Market, simulate
+from MLOps.trading import simulate
 from MLOps.training.determinism import seed_torch
 from MLOps.training.seeds import derive_seed
 
 
 def main() -> None:
     params = load_params()
-    if params.agent_ensemble.kind == "none" or params.data.source == "labelled":
-        do_nothing("ensemble_agents", "", "agent_ensemble.kind is none, or a labelled table has no prices to trade")
+    if params.data.source == "labelled":
+        do_nothing("ensemble_agents", "", "a labelled table has no prices to trade")
+        return
+    if params.agent_ensemble.kind == "none":
+        do_nothing("ensemble_agents", "", "agent_ensemble.kind is none")
+        # DVC warns of an empty folder in every stage.
+        write_json(paths.AGENT_ENSEMBLE / DESCRIPTION, {"members": []})
         return
     with Stage("ensemble_agents") as stage:
         seed_torch(stage.params.seed, stage.params.threads)
         members = {name: Agent.load(paths.AGENTS / name) for name in stage.params.agents}
-        view = next(iter(members.values())).view
-        observed = view.observe(read_table(paths.FEATURES), read_table(paths.SIGNALS))
+        first = next(iter(members.values()))
+        tables = [read_table(path) for path in (paths.BARS, paths.FEATURES, paths.SIGNALS)]
         span = Splits.from_dict(read_json(paths.SPLITS)).validation
-        validation = Market.from_tables(read_table(paths.BARS), observed).between(span.start, span.end)
+        validation = first.market(*tables, first.trading).between(span.start, span.end)
         seed = derive_seed(stage.params.seed, "agent_ensemble")
         ensemble = fit_ensemble(stage.params.agent_ensemble, members, validation, seed)
         with whole_folder(paths.AGENT_ENSEMBLE) as folder:

@@ -28,9 +28,9 @@ def main() -> None:
         seed_torch(stage.params.seed, stage.params.threads)
         members = {name: Agent.load(paths.AGENTS / name) for name in stage.params.agents}
         first = next(iter(members.values()))
-        tables = [read_table(path) for path in (paths.BARS, paths.FEATURES, paths.SIGNALS)]
+        bars, features, signals = (read_table(path) for path in (paths.BARS, paths.FEATURES, paths.SIGNALS))
         span = Splits.from_dict(read_json(paths.SPLITS)).validation
-        validation = first.market(*tables, first.trading).between(span.start, span.end)
+        validation = first.market(bars, features, signals, first.trading).between(span.start, span.end)
         seed = derive_seed(stage.params.seed, "agent_ensemble")
         ensemble = fit_ensemble(stage.params.agent_ensemble, members, validation, seed)
         with whole_folder(paths.AGENT_ENSEMBLE) as folder:

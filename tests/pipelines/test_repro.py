@@ -51,6 +51,7 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
     assert own.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
 
 
+@pytest.mark.slow
 def test_a_new_predictor_trains_that_one(own: Project) -> None:
     own.update({"predictors.second": {"kind": "logistic", "lookback_bars": 1, "l2_penalty": 100.0}})
     ran = own.repro()

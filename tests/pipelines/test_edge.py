@@ -45,6 +45,7 @@ def standing(project: Project) -> tuple[dict[str, str], int, int | None]:
     return candidate.tags, int(candidate.version), None if champion is None else int(champion)
 
 
+@pytest.mark.slow
 def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

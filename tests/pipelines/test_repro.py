@@ -60,6 +60,7 @@ def test_a_new_predictor_trains_that_one(own: Project) -> None:
     assert [stage for stage in ran if "@" in stage][2:] == ["tune_agent@ppo", "train_agent@ppo"]
 
 
+@pytest.mark.slow
 def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     before = own.outputs()
     own.set(data__bars_per_year=240)

@@ -22,6 +22,7 @@ LSTM = {
 }
 
 
+@pytest.mark.slow
 def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path) -> None:
     project = Project.copy(tmp_path)
     project.update(

@@ -24,6 +24,12 @@ class Algorithm(Protocol):
         ...
 
     @staticmethod
+    def replay_bytes(config: Any, environments: VecEnv) -> int:
+        """Memory of the learner's replay buffer when full; 0 without one."""
+        ...
+
+    @staticmethod
     def policy_network(learner: Any) -> PolicyNetwork:
-        """A copy of the learner's policy: observations to a score per action, of which the highest is chosen."""
+        """A copy of the learner's policy: observations to a score per action, of which the highest is chosen, or to
+        actions that are numbers."""
         ...

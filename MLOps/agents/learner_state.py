@@ -36,7 +36,7 @@ def capture(learner: BaseAlgorithm) -> tuple[Arrays, dict[str, Any]]:
     """
     arrays = {f"policy.{name}": _array(tensor) for name, tensor in learner.policy.state_dict().items()}
     metadata: dict[str, Any] = {"optimisers": {}}
-    for name, optimiser in _optimisers(learner).items():
+    for name, optimiser in optimisers(learner).items():
         state = optimiser.state_dict()
         numbers: dict[str, dict[str, Any]] = {}
         for parameter, moments in state["state"].items():
@@ -84,7 +84,7 @@ def restore(learner: BaseAlgorithm, arrays: Arrays, metadata: Mapping[str, Any])
         # A copy, since the optimiser writes to its moments.
         moments.setdefault(name, {}).setdefault(int(parameter), {})[moment] = torch.tensor(array)
     learner.policy.load_state_dict({name: torch.from_numpy(array) for name, array in parts["policy"].items()})
-    for name, optimiser in _optimisers(learner).items():
+    for name, optimiser in optimisers(learner).items():
         saved = metadata["optimisers"][name]
         state = moments.get(name, {})
         for parameter, numbers in saved["numbers"].items():
@@ -113,7 +113,7 @@ def restore(learner: BaseAlgorithm, arrays: Arrays, metadata: Mapping[str, Any])
     _restore_generators(learner, parts["generators"], metadata["generators"])
 
 
-def _optimisers(learner: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
+def optimisers(learner: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
     """The optimisers of the learner and of its policy's modules, by place."""
     owners = {"learner": learner, **dict(learner.policy.named_modules(prefix="policy"))}
     return {

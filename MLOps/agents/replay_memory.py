@@ -10,24 +10,24 @@ from stable_baselines3.common.vec_env import VecEnv
 from MLOps.errors import UserError
 
 
-def check_replay_memory(config: Any, environments: VecEnv) -> None:
+def check_replay_memory(config: Any, needed: int) -> None:
     """Refuse a replay buffer larger than the configured share of the available memory.
 
     Args:
-        config: of an agent; nothing is checked without a `buffer_size`.
+        config: of an agent.
+        needed: bytes of the full buffer; 0 without one.
 
     Raises:
         UserError: it is larger.
     """
-    if (transitions := getattr(config, "buffer_size", None)) is None:
+    if not needed:
         return
-    size = transition_bytes(environments)
     allowed = int(config.replay_memory_share * psutil.virtual_memory().available)
-    if transitions * size > allowed:
+    if needed > allowed:
         raise UserError(
-            f"agents: {config.kind}: buffer_size: {transitions} transitions of {size} bytes need "
-            f"{transitions * size / 2**30:.1f} GiB, more than replay_memory_share {config.replay_memory_share} of the "
-            f"available memory, {allowed / 2**30:.1f} GiB; expected at most {allowed // size}"
+            f"agents: {config.kind}: buffer_size: {config.buffer_size} transitions need {needed / 2**30:.1f} GiB, more "
+            f"than replay_memory_share {config.replay_memory_share} of the available memory, "
+            f"{allowed / 2**30:.1f} GiB; expected at most {allowed * config.buffer_size // needed}"
         )
 
 

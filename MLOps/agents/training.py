@@ -70,7 +70,7 @@ def train(
     algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
     columns = tuple(observation_columns(market, trading))
     environments = TradingVecEnv(market, trading, config.environments, derive_seed(seed, config.kind, "environments"))
-    check_replay_memory(config, environments)
+    check_replay_memory(config, algorithm.replay_bytes(config, environments))
     learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
 
     def agent_of(network: PolicyNetwork) -> Agent:

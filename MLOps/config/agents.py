@@ -145,19 +145,11 @@ class _AgentConfig:
 
 @section
 class _OnPolicyConfig(_AgentConfig):
-    """Parameters of on-policy actor-critic algorithms. A rollout has n_steps × environments steps.
-
-    Attributes:
-        precision: of the hidden layers in training; bfloat16 is quicker for wide ones, on a processor that has it.
-    """
+    """Parameters of on-policy algorithms. A rollout has n_steps × environments steps."""
 
     schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
 
-    precision: Literal["float32", "bfloat16"] = "float32"
     gae_lambda: Portion = 0.95
-    max_grad_norm: PositiveNumber = 0.5
-    ent_coef: NonNegative = 0.0
-    vf_coef: NonNegative = 0.5
     normalize_advantage: bool = True
     net_arch: Layers | PolicyAndValue = (64, 64)
     activation_fn: Activation = "tanh"
@@ -165,7 +157,21 @@ class _OnPolicyConfig(_AgentConfig):
 
 
 @section
-class _PPOConfig(_OnPolicyConfig):
+class _ActorCriticConfig(_OnPolicyConfig):
+    """Parameters of algorithms that minimise one loss of policy and value function.
+
+    Attributes:
+        precision: of the hidden layers in training; bfloat16 is quicker for wide ones, on a processor that has it.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_grad_norm: PositiveNumber = 0.5
+    ent_coef: NonNegative = 0.0
+    vf_coef: NonNegative = 0.5
+
+
+@section
+class _PPOConfig(_ActorCriticConfig):
     learning_rate: Scheduled = 3e-4
     n_steps: Positive = 2048
     batch_size: Positive = 64
@@ -210,7 +216,7 @@ class RecurrentPPOConfig(_PPOConfig):
 
 
 @section
-class A2CConfig(_OnPolicyConfig):
+class A2CConfig(_ActorCriticConfig):
     """Advantage actor-critic, the synchronous form of A3C (Mnih et al., 2016)."""
 
     kind: Literal["a2c"]
@@ -224,17 +230,14 @@ class A2CConfig(_OnPolicyConfig):
 
 
 @section
-class TRPOConfig(_AgentConfig):
+class TRPOConfig(_OnPolicyConfig):
     """Trust region policy optimisation (Schulman et al., 2015)."""
 
-    schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
-
     kind: Literal["trpo"]
+    log_std_init: float = 0.0
     learning_rate: Scheduled = 1e-3
     n_steps: Positive = 2048
     batch_size: Positive = 128
-    gae_lambda: Portion = 0.95
-    normalize_advantage: bool = True
     cg_max_steps: Positive = 15
     cg_damping: NonNegative = 0.1
     line_search_shrinking_factor: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -242,10 +245,6 @@ class TRPOConfig(_AgentConfig):
     n_critic_updates: Positive = 10
     target_kl: PositiveNumber = 0.01
     sub_sampling_factor: Positive = 1
-    net_arch: Layers | PolicyAndValue = (64, 64)
-    activation_fn: Activation = "tanh"
-    log_std_init: float = 0.0
-    ortho_init: bool = True
 
 
 @section
@@ -357,27 +356,28 @@ class _ContinuousConfig(_OffPolicyConfig):
 
 
 @section
-class DDPGConfig(_ContinuousConfig):
-    """Deep deterministic policy gradient (Lillicrap et al., 2016)."""
-
-    kind: Literal["ddpg"]
+class _DeterministicConfig(_ContinuousConfig):
     learning_rate: Scheduled = 1e-3
     tau: Portion = 0.005
     net_arch: Layers | PolicyAndQ = (400, 300)
+
+
+@section
+class DDPGConfig(_DeterministicConfig):
+    """Deep deterministic policy gradient (Lillicrap et al., 2016)."""
+
+    kind: Literal["ddpg"]
     n_critics: Positive = 1
 
 
 @section
-class TD3Config(_ContinuousConfig):
+class TD3Config(_DeterministicConfig):
     """Twin delayed DDPG (Fujimoto et al., 2018)."""
 
     kind: Literal["td3"]
-    learning_rate: Scheduled = 1e-3
-    tau: Portion = 0.005
     policy_delay: Positive = 2
     target_policy_noise: NonNegative = 0.2
     target_noise_clip: NonNegative = 0.5
-    net_arch: Layers | PolicyAndQ = (400, 300)
 
 
 Entropy = NonNegative | Annotated[str, Field(pattern=r"^auto(_[0-9]*\.?[0-9]+)?$")]
@@ -397,21 +397,25 @@ class _SoftConfig(_ContinuousConfig):
 
 
 @section
-class SACConfig(_SoftConfig):
-    """Soft actor-critic (Haarnoja et al., 2018)."""
+class _SoftTargetConfig(_SoftConfig):
+    """With target networks, which follow the others by the share `tau` an update."""
 
-    kind: Literal["sac"]
     tau: Portion = 0.005
     target_update_interval: Positive = 1
 
 
 @section
-class TQCConfig(_SoftConfig):
+class SACConfig(_SoftTargetConfig):
+    """Soft actor-critic (Haarnoja et al., 2018)."""
+
+    kind: Literal["sac"]
+
+
+@section
+class TQCConfig(_SoftTargetConfig):
     """Truncated quantile critics (Kuznetsov et al., 2020)."""
 
     kind: Literal["tqc"]
-    tau: Portion = 0.005
-    target_update_interval: Positive = 1
     n_quantiles: Positive = 25
     top_quantiles_to_drop_per_net: Count = 2
 

@@ -22,8 +22,8 @@ PORTFOLIO = "portfolio"
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
-    """The bar at whose close is decided.
+class Snapshot:
+    """The market at the close of the bar at which decisions are made.
 
     Attributes:
         symbols: the n symbols that can be decided on.
@@ -58,7 +58,7 @@ class Decisions:
 def decide_each(
     agent: TradingAgent,
     trading: TradingConfig,
-    moment: Moment,
+    snapshot: Snapshot,
     cash: float,
     positions: Mapping[str, Account],
     states: Mapping[str, Sequence[float]],
@@ -73,11 +73,11 @@ def decide_each(
     Raises:
         UserError: an account is in debt or without equity, or a state does not fit the agent.
     """
-    observations = np.empty((len(moment.symbols), len(agent.columns)), np.float32)
-    known = np.empty((len(moment.symbols), agent.state_width), np.float32)
+    observations = np.empty((len(snapshot.symbols), len(agent.columns)), np.float32)
+    known = np.empty((len(snapshot.symbols), agent.state_width), np.float32)
     before = []
-    for place, (symbol, row) in enumerate(zip(moment.symbols, moment.rows, strict=True)):
-        account, close = positions.get(symbol, Account(cash=cash)), moment.closes[symbol]
+    for place, (symbol, row) in enumerate(zip(snapshot.symbols, snapshot.rows, strict=True)):
+        account, close = positions.get(symbol, Account(cash=cash)), snapshot.closes[symbol]
         if np.isnan(account.entry_price):
             account = replace(account, entry_price=close)
         if account.overdrawn(close):
@@ -93,8 +93,8 @@ def decide_each(
     actions, after = agent.decide(observations, known)
     targets = np.array(
         [
-            target_shares(action, account, moment.closes[symbol], trading, moment.turbulence)
-            for symbol, action, account in zip(moment.symbols, actions, before, strict=True)
+            target_shares(action, account, snapshot.closes[symbol], trading, snapshot.turbulence)
+            for symbol, action, account in zip(snapshot.symbols, actions, before, strict=True)
         ]
     )
     return Decisions(actions, targets, targets - np.array([account.shares for account in before]), after)
@@ -103,7 +103,7 @@ def decide_each(
 def decide_portfolio(
     agent: TradingAgent,
     trading: TradingConfig,
-    moment: Moment,
+    snapshot: Snapshot,
     cash: float,
     positions: Mapping[str, Account],
     states: Mapping[str, Sequence[float]],
@@ -119,7 +119,7 @@ def decide_portfolio(
         UserError: the portfolio has no equity, or the state does not fit the agent.
     """
     held = [positions.get(symbol, Account(cash=0.0)) for symbol in agent.symbols]
-    close = np.array([moment.closes.get(symbol, 0.0) for symbol in agent.symbols])
+    close = np.array([snapshot.closes.get(symbol, 0.0) for symbol in agent.symbols])
     entry = np.array([account.entry_price for account in held])
     account = PortfolioAccount(
         cash=cash,
@@ -134,13 +134,13 @@ def decide_portfolio(
             f"positions: the portfolio's equity must be positive, found {equity:g} with cash {cash:g}; correct cash or "
             "shares"
         )
-    places = [agent.symbols.index(symbol) for symbol in moment.symbols]
-    rows = np.full((len(agent.symbols), moment.rows.shape[1]), np.nan, np.float32)
-    rows[places] = moment.rows
+    places = [agent.symbols.index(symbol) for symbol in snapshot.symbols]
+    rows = np.full((len(agent.symbols), snapshot.rows.shape[1]), np.nan, np.float32)
+    rows[places] = snapshot.rows
     state = _state(agent, states.get(PORTFOLIO), "agent_state")
     actions, after = agent.decide(observe_portfolio(rows, account)[None], state[None])
     observable = np.isin(np.arange(len(rows)), places)
-    targets = portfolio_target_shares(actions[0], account, observable, trading, moment.turbulence)
+    targets = portfolio_target_shares(actions[0], account, observable, trading, snapshot.turbulence)
     orders = targets - account.shares
     return Decisions(actions[0][places], targets[places], orders[places], np.repeat(after, len(places), axis=0))
 

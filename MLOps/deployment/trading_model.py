@@ -16,7 +16,7 @@ from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
-from MLOps.deployment.decisions import Moment, decide_each, decide_portfolio
+from MLOps.deployment.decisions import Snapshot, decide_each, decide_portfolio
 from MLOps.errors import UserError
 from MLOps.features.families.turbulence import market_turbulence
 from MLOps.features.pipeline import FeaturePipeline
@@ -128,14 +128,14 @@ class TradingModel:
         )
         symbols = tuple(bars["symbol"].iloc[rows])
         turbulence = market_turbulence(features.iloc[rows], self.trading)
-        moment = Moment(
+        snapshot = Snapshot(
             symbols,
             view,
             dict(bars.groupby("symbol")["close"].last()),
             np.nan if turbulence is None or turbulence.empty else float(turbulence[newest]),
         )
         decide = decide_portfolio if portfolio else decide_each
-        decided = decide(self.agent, self.trading, moment, cash, positions, states)
+        decided = decide(self.agent, self.trading, snapshot, cash, positions, states)
         is_discrete, is_recurrent = self.trading.scheme == "discrete", self.agent.state_width > 0
         probabilities = {
             PROBABILITY + name: ensemble.probabilities[:, number].astype(float)

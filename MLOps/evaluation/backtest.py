@@ -59,7 +59,7 @@ def backtest(
     trading: TradingConfig,
     config: BacktestConfig,
     seed: int,
-    rivals: Mapping[str, Policy] = MappingProxyType({}),
+    others: Mapping[str, Policy] = MappingProxyType({}),
 ) -> Backtest:
     """Run the agent and the baselines over `market`.
 
@@ -67,7 +67,7 @@ def backtest(
         market: the span to trade.
         bars: the whole history, for the moving averages.
         signals: the ensemble's, for the baseline that follows the predictors' sign.
-        rivals: further policies by name, which trade by the agent's rules.
+        others: further policies by name, which trade by the agent's rules.
     """
     own_rules = baselines.in_weights(baselines.without_stops(trading))
     policies = {
@@ -81,7 +81,7 @@ def backtest(
             "rebalanced_equal_weight": baselines.rebalanced_equal_weight(market, own_rules, config),
             "inverse_volatility": baselines.inverse_volatility(bars, market, own_rules, config),
         }
-    ledgers = {name: simulate(policy, market, trading) for name, policy in {AGENT: agent, **rivals}.items()}
+    ledgers = {name: simulate(policy, market, trading) for name, policy in {AGENT: agent, **others}.items()}
     ledgers |= {name: simulate(policy, market, own_rules) for name, policy in policies.items()}
     if baselines.has_stops(trading):
         stopped = baselines.in_weights(trading)

@@ -12,7 +12,8 @@ from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.plots import equity_plot, training_plot
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, ENSEMBLE
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage, do_nothing
+from MLOps.pipelines.declaration import do_nothing
+from MLOps.pipelines.stage import Stage
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
 # Six of stable-baselines3's metrics and ours show whether an agent learns.
@@ -38,14 +39,14 @@ def main() -> None:
             for name in stage.params.agents
         }
         chosen = best = max(rewards, key=lambda name: rewards[name])
-        agent, rivals = load_agent(paths.AGENTS / best), {}
+        agent, others = load_agent(paths.AGENTS / best), {}
         if stage.params.agent_ensemble.kind != "none":
-            chosen, rivals = ENSEMBLE, {BEST_MEMBER: agent.policy()}
+            chosen, others = ENSEMBLE, {BEST_MEMBER: agent.policy()}
             agent = load_agent(paths.AGENT_ENSEMBLE)
         market = agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
-            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, rivals
+            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, others
         )
         report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
         write_json(paths.BACKTEST, report.to_dict())

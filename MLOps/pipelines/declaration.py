@@ -92,6 +92,15 @@ class Declaration:
         return chosen
 
 
+def do_nothing(name: str, variant: str, reason: str) -> None:
+    """Print why a stage has nothing to do and create its declared folders, empty; there is no run and no record."""
+    declared = Declaration.read(name, variant)
+    print(f"{declared.stage}: nothing to do: {reason}")
+    for path in declared.outputs:
+        if not path.suffix:
+            path.mkdir(parents=True, exist_ok=True)
+
+
 class _Visible:
     """A section, or a mapping of variants, restricted to the declared keys."""
 

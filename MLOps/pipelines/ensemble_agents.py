@@ -1,16 +1,9 @@
 """The agents combined into one, fitted on the validation span; nothing to do unless params.yaml names a kind."""
 
-from MLOps.agents.ensemble import DESCRIPTION
-from MLOps.agents.ensemble_fitting import fit_ensemble
-from MLOps.agents.policy import Agent
 from MLOps.artifacts import read_json, read_table, whole_folder, write_json
 from MLOps.config.params import load_params
-from MLOps.data.splits import Splits
-from MLOps.evaluation.report import ENSEMBLE
 from MLOps.pipelines import paths
-from MLOps.pipelines.stage import Stage, do_nothing
-from MLOps.trading import simulate
-from MLOps.training.determinism import seed_torch
+from MLOps.pipelines.declaration import do_nothing
 from MLOps.training.seeds import derive_seed
 
 
@@ -22,8 +15,22 @@ def main() -> None:
     if params.agent_ensemble.kind == "none":
         do_nothing("ensemble_agents", "", "agent_ensemble.kind is none")
         # DVC warns of an empty folder in every stage.
-        write_json(paths.AGENT_ENSEMBLE / DESCRIPTION, {"members": []})
+        write_json(paths.AGENT_ENSEMBLE / "none.json", {"members": []})
         return
+    fit()
+
+
+def fit() -> None:
+    """Fit the ensemble, and compare it with its members on the span of the fit."""
+    # They take seconds to import, which a stage with nothing to do is spared.
+    from MLOps.agents.ensemble_fitting import fit_ensemble
+    from MLOps.agents.policy import Agent
+    from MLOps.data.splits import Splits
+    from MLOps.evaluation.report import ENSEMBLE
+    from MLOps.pipelines.stage import Stage
+    from MLOps.trading import simulate
+    from MLOps.training.determinism import seed_torch
+
     with Stage("ensemble_agents") as stage:
         seed_torch(stage.params.seed, stage.params.threads)
         members = {name: Agent.load(paths.AGENTS / name) for name in stage.params.agents}

@@ -5,6 +5,7 @@ it reads, the installed packages, and the files of the configured source. Their 
 on which dvc.yaml lets the stage depend.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from MLOps.agents.algorithms import ALGORITHMS
@@ -14,7 +15,6 @@ from MLOps.config.params import SECTIONS, Params
 from MLOps.config.schema import suggest
 from MLOps.data.sources import SOURCES, source_file
 from MLOps.errors import UserError
-from MLOps.features.catalogue import chosen
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
@@ -44,7 +44,7 @@ def check_features(params: Params) -> None:
     """
     if params.data.source == "labelled":
         return
-    names = chosen(params.features.names)
+    names = _feature_names(params)
     for agent, config in params.agents.items():
         for name in config.observe.features:
             if name not in names:
@@ -58,6 +58,20 @@ def check_features(params: Params) -> None:
             f"trading.turbulence_stop: features.names lacks {trading.turbulence_feature}; add it, or set "
             "trading.turbulence_stop to null"
         )
+
+
+def _feature_names(params: Params) -> Sequence[str]:
+    """The features that features.names gives, as far as agents and rules may ask for them."""
+    trading, listed = params.trading, params.features.names
+    asked = {name for config in params.agents.values() for name in config.observe.features}
+    if trading.turbulence_stop is not None:
+        asked.add(trading.turbulence_feature)
+    if asked <= set(listed):
+        return listed
+    # A family may hold the others. The catalogue takes a second to import, which a run without changes is spared.
+    from MLOps.features.catalogue import chosen
+
+    return chosen(listed)
 
 
 def used_code(declared: Declaration, params: Params) -> set[Path]:

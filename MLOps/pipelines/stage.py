@@ -105,15 +105,6 @@ class Stage:
         self.run.finish(self.record)
 
 
-def do_nothing(name: str, variant: str, reason: str) -> None:
-    """Print why a stage has nothing to do and create its declared folders, empty; there is no run and no record."""
-    declared = Declaration.read(name, variant)
-    print(f"{declared.stage}: nothing to do: {reason}")
-    for path in declared.outputs:
-        if not path.suffix:
-            path.mkdir(parents=True, exist_ok=True)
-
-
 def new_record(declared: Declaration, params: Params, logged: Mapping[str, Any]) -> Record:
     """The record of a stage about to run: its declared parameters, and the hashes of the files that it reads."""
     uses = paths.USES / f"{declared.stage}.json"

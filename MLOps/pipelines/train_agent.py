@@ -14,7 +14,8 @@ from MLOps.deployment.agent_logging import log_agent
 from MLOps.evaluation.performance import performance
 from MLOps.pipelines import paths
 from MLOps.pipelines.agent_data import AgentData
-from MLOps.pipelines.stage import Stage, do_nothing
+from MLOps.pipelines.declaration import do_nothing
+from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.statistics.seed_spread import seed_spread
 from MLOps.trading import simulate

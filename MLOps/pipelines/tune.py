@@ -2,21 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from MLOps.artifacts import read_json, read_table, write_json
 from MLOps.config.labels import class_names
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
-from MLOps.data.splits import Splits
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import as_json
-from MLOps.pipelines.stage import Stage
 from MLOps.predictors import predictor_modules
-from MLOps.predictors.kinds import predictor_class
-from MLOps.predictors.learning import learning_data
-from MLOps.training.determinism import seed_torch
-from MLOps.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from MLOps.pipelines.stage import Stage
 
 
 def main() -> None:
@@ -28,15 +25,22 @@ def main() -> None:
         write_json(paths.RECORDS / "tune" / name / "trials.json", [])
         print(f"tune/{name}: as in params.yaml: trials is 0, or search.predictors.spaces does not name it")
         return
+    # Stages take seconds to import, which one that passes parameters through is spared.
+    from MLOps.pipelines.stage import Stage
+
     with Stage("tune", name) as stage:
         write_json(paths.TUNED / f"{name}.json", values | searched(stage, name, values))
 
 
-def searched(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
+def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The best values that a search finds."""
-    # Optuna takes seconds to import, which a stage that passes parameters through is spared.
+    from MLOps.data.splits import Splits
     from MLOps.pipelines.searching import search
+    from MLOps.predictors.kinds import predictor_class
+    from MLOps.predictors.learning import learning_data
+    from MLOps.training.determinism import seed_torch
     from MLOps.training.search import OnEpoch
+    from MLOps.training.seeds import derive_seed
 
     seed = stage.params.seed
     features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)

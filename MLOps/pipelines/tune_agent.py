@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from MLOps.artifacts import write_json
 from MLOps.config.agents import parse_agent
 from MLOps.config.params import load_params
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import as_json
-from MLOps.pipelines.stage import Stage
+
+if TYPE_CHECKING:
+    from MLOps.pipelines.stage import Stage
 
 
 def main() -> None:
@@ -24,16 +26,18 @@ def main() -> None:
         reason = "trials is 0, search.agents.spaces does not name it, or a labelled table has no prices to trade"
         print(f"tune_agent/{name}: as in params.yaml: {reason}")
         return
+    # Stages take seconds to import, which one that passes parameters through is spared.
+    from MLOps.pipelines.stage import Stage
+
     with Stage("tune_agent", name) as stage:
         write_json(paths.TUNED_AGENTS / f"{name}.json", values | searched(stage, name, values))
 
 
-def searched(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
+def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The best values that a search finds: each trial trains with one seed, the same for all.
 
     The loss of an evaluation is the negative reward on validation.
     """
-    # They take seconds to import, which a stage that passes parameters through is spared.
     from MLOps.agents import training
     from MLOps.agents.algorithms import ALGORITHMS
     from MLOps.pipelines.agent_data import AgentData
@@ -45,10 +49,11 @@ def searched(stage: Stage, name: str, values: dict[str, Any]) -> dict[str, Any]:
     seed, trading = stage.params.seed, stage.params.trading
     where = f"search.agents.spaces.{name}"
     seed_torch(seed, stage.params.threads)
+    # No space has what an agent observes, so the data are the same for all trials.
+    data = AgentData.read(stage.params.agents[name], trading)
 
     def train(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
         config = parse_agent({**values, **drawn}, where)
-        data = AgentData.read(config, stage.params.trading)
         evaluations = 0
 
         def on_step(_: int, metrics: Mapping[str, float]) -> None:

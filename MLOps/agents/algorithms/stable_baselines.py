@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim import Adam
 
 from MLOps.agents.algorithms.mixed_precision import use_bfloat16
+from MLOps.agents.learner_state import optimisers
+from MLOps.agents.replay_memory import transition_bytes
 from MLOps.config.agents import OWN, LinearSchedule
 from MLOps.config.agents import ActionNoise as ActionNoiseConfig
 
@@ -45,6 +47,11 @@ class StableBaselines:
             use_bfloat16(learner)
         return learner
 
+    @classmethod
+    def replay_bytes(cls, config: Any, environments: VecEnv) -> int:
+        """See `Algorithm.replay_bytes`."""
+        return getattr(config, "buffer_size", 0) * transition_bytes(environments)
+
 
 def learner_arguments(config: Any, environments: VecEnv, seed: int) -> dict[str, Any]:
     """Keyword arguments of the learner, the policy's class excepted.
@@ -67,11 +74,10 @@ def learner_arguments(config: Any, environments: VecEnv, seed: int) -> dict[str,
 
 def _fuse_optimisers(learner: BaseAlgorithm) -> None:
     """Let Adam update all parameters in one call, for its own loop costs as much as a step of a small network."""
-    for holder in (learner, learner.policy, *learner.policy.children()):
-        for optimiser in vars(holder).values():
-            if isinstance(optimiser, Adam):
-                for group in optimiser.param_groups:
-                    group["fused"] = True
+    for optimiser in optimisers(learner).values():
+        if isinstance(optimiser, Adam):
+            for group in optimiser.param_groups:
+                group["fused"] = True
 
 
 def _linear(schedule: LinearSchedule) -> Callable[[float], float]:

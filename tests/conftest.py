@@ -12,6 +12,8 @@ from filelock import FileLock
 from tests.project import SMALL, Project
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Each worker computes on one thread, or the threads of PyTorch would wait for each other on the shared cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Where MLflow's database keeps absolute paths of artifacts.
 ARTIFACT_PATHS = {

@@ -35,7 +35,16 @@ def interval(series: np.ndarray, confidence: float, overlap_bars: int) -> tuple[
     bars = len(series)
     if bars < required_bars(overlap_bars):
         return None
-    terms = int(min(TERMS_SCALE * bars**TERMS_POWER, bars / (OVERLAPS_PER_TERM * overlap_bars)))
-    coefficients = dct(series - series.mean(), type=2, norm="ortho")[1 : terms + 1]
-    half = float(student_t.ppf((1 + confidence) / 2, terms) * np.sqrt(np.mean(coefficients**2) / bars))
+    half = float(student_t.ppf((1 + confidence) / 2, _terms(bars, overlap_bars))) * standard_error(series, overlap_bars)
     return float(series.mean()) - half, float(series.mean()) + half
+
+
+def standard_error(series: np.ndarray, overlap_bars: int = 1) -> float:
+    """Standard error sqrt(W / n) of the mean of a series (n,) in order of time, n at least 2; see `interval`."""
+    terms = _terms(len(series), overlap_bars)
+    coefficients = dct(series - series.mean(), type=2, norm="ortho")[1 : terms + 1]
+    return float(np.sqrt(np.mean(coefficients**2) / len(series)))
+
+
+def _terms(bars: int, overlap_bars: int) -> int:
+    return max(1, int(min(TERMS_SCALE * bars**TERMS_POWER, bars / (OVERLAPS_PER_TERM * overlap_bars))))

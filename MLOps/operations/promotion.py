@@ -3,39 +3,49 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pandas as pd
+
 from MLOps.config.gate import GateConfig
 from MLOps.errors import UserError
-from MLOps.evaluation.gate import refusal_beside, refusals
-from MLOps.evaluation.report import BacktestReport
+from MLOps.evaluation.gate import Case, CheckResult, judge, judge_beside
 from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, Registry
+
+CHECK_TAG = "check_"  # prefix of the tag of a check's result
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Why the candidate was refused, empty when it was promoted; and whether the registry changed."""
+    """The results of the gate's checks, and whether the registry changed."""
 
-    reasons: tuple[str, ...]
+    results: tuple[CheckResult, ...]
     changed: bool
+
+    @property
+    def promoted(self) -> bool:
+        return all(result.passed for result in self.results)
 
     @property
     def words(self) -> str:
         """The decision in one line."""
-        return f"{CHAMPION} refused: {'; '.join(self.reasons)}" if self.reasons else f"{CHAMPION}: every check passed"
+        reasons = "; ".join(result.reason for result in self.results if not result.passed)
+        return f"{CHAMPION} refused: {reasons}" if reasons else f"{CHAMPION}: every check passed"
 
 
 def promote(
     registry: Registry,
     version: str,
     identity: str,
-    report: BacktestReport,
+    agent: str,
+    case: Case,
     config: GateConfig,
-    sharpe_of: Callable[[str], float],
+    champion_returns: Callable[[str], pd.Series],
 ) -> Decision:
     """Point `candidate` at a version, and `champion` if the gate passes.
 
     Args:
         identity: of the version's bundle.
-        sharpe_of: a version's Sharpe ratio over the span of `report`; a UserError where it has none.
+        agent: the chosen agent's name.
+        champion_returns: a version's returns per bar over the test span; a UserError where it has none.
     """
     changed = registry.point(CANDIDATE, version)
     champion = registry.version_at(CHAMPION)
@@ -43,22 +53,35 @@ def promote(
         # The same bundle, of which this version is the whole copy.
         changed |= registry.point(CHAMPION, version)
         champion = version
-    reasons = refusals(report, config)
-    if config.beat_champion and champion not in (None, version):
-        reasons += _refusals_beside(champion, report, sharpe_of)
-    summary = "; ".join(reasons) or "every check passed"
-    tags = {"gate": "refused" if reasons else "passed", "gate_reasons": summary, "agent": report.agent}
+    results = judge(case, config)
+    if config.champion is not None and champion is not None and champion != version:
+        results.append(_beside(champion, case, config, champion_returns))
+    decision = Decision(tuple(results), changed)
+    tags = {
+        "agent": agent,
+        "gate": "passed" if decision.promoted else "refused",
+        "gate_reasons": "; ".join(result.reason for result in results if not result.passed) or "every check passed",
+        "trials": str(case.trials.shape[1]),
+        **{f"{CHECK_TAG}{result.name}": _in_words(result) for result in results},
+    }
     changed |= registry.tag(version, tags)
-    if not reasons:
+    if decision.promoted:
         changed |= registry.point(CHAMPION, version)
-    return Decision(tuple(reasons), changed)
+    return Decision(decision.results, changed)
 
 
-def _refusals_beside(champion: str, report: BacktestReport, sharpe_of: Callable[[str], float]) -> list[str]:
+def _in_words(result: CheckResult) -> str:
+    return f"{'passed' if result.passed else 'failed'}: {result.reason}"
+
+
+def _beside(champion: str, case: Case, config: GateConfig, champion_returns: Callable[[str], pd.Series]) -> CheckResult:
+    assert config.champion is not None
     try:
-        return refusal_beside(report, sharpe_of(champion))
+        returns = champion_returns(champion)
     except UserError as error:
-        return [
+        reason = (
             f"the champion, version {champion}, cannot be traded over today's test span: {error}; "
             f"take the alias {CHAMPION} off it to let another follow"
-        ]
+        )
+        return CheckResult("champion", False, None, 0.0, reason)
+    return judge_beside(case, returns, config.champion, config.champion_margin)

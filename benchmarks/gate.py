@@ -3,7 +3,8 @@
     python -m benchmarks.gate --json FILE [--only null|power] [--markets N]
 
 Four symbols are traded over five years of daily bars by the default trading rules and judged by the gate of
-params.yaml, without a champion. Shares have Clopper-Pearson bounds, `_lower` and `_upper`, 95 % two-sided. The file is flat:
+params.yaml, without a champion. Shares have Clopper-Pearson bounds, `_lower` and `_upper`, 95 % two-sided. The file is
+flat:
 
 - `false_promotions_1`: share of null markets on which a policy is promoted that looks at past returns and cannot earn
   from them; `false_promotions_50`: the same of the best of 50 such policies by their Sharpe ratio over the very bars

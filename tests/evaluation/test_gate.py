@@ -108,7 +108,7 @@ def test_what_equals_its_random_timing_does_not_beat_it() -> None:
 def test_too_few_bars_are_a_reason() -> None:
     results = judge(case(returns(5.0, 1, bars=10)), GateConfig())
     (reason,) = [result.reason for result in results if result.name == "sharpe_above_buy_and_hold"]
-    assert "10 found" in reason
+    assert "10 common bars" in reason
 
 
 def series(values: np.ndarray, first: int = 0) -> pd.Series:

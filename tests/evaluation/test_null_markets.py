@@ -12,7 +12,9 @@ from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import split
 from MLOps.evaluation.backtest import backtest
-from MLOps.evaluation.gate import refusals
+from MLOps.evaluation.evidence import Evidence
+from MLOps.evaluation.gate import Case, judge
+from MLOps.evaluation.report import AGENT as AGENT_RETURNS
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors.ensemble import Ensemble
 from tests.evaluation.markets import garch, random_walk, shown_direction
@@ -59,10 +61,12 @@ def reasons_on(bars: pd.DataFrame, trading: TradingConfig, seed: int) -> list[st
     training, validation, test = (
         market.between(span.start, span.end) for span in (splits.train, splits.validation, splits.test)
     )
-    agent, reward = train(AGENT, view, training, validation, trading, seed, lambda step, metrics: None)
+    agent, _ = train(AGENT, view, training, validation, trading, seed, lambda step, metrics: None)
     result = backtest(agent.policy(), test, bars, signals, trading, DEFAULT.backtest, seed)
-    report = result.report("ppo", {"ppo": reward}, splits.test, bars_per_year=252)
-    return refusals(report, DEFAULT.gate)
+    evidence = Evidence.join([result.returns()], bars_per_year=252)
+    trials = pd.DataFrame({"ppo": evidence.returns[AGENT_RETURNS]}, index=evidence.timestamps)
+    case = Case(evidence, result.random_total_returns, trials, DEFAULT.backtest.bootstrap_samples, seed)
+    return [check.reason for check in judge(case, DEFAULT.gate) if not check.passed]
 
 
 @pytest.mark.parametrize("markets", [1, pytest.param(40, marks=pytest.mark.slow)])

@@ -190,7 +190,7 @@ def _errors(returns: np.ndarray) -> np.ndarray:
     if deviation <= NO_VARIATION:
         return np.zeros(len(returns))
     standardised = (returns - returns.mean()) / deviation
-    return standardised - sharpe(returns, 1) / 2 * (standardised**2 - 1)
+    return standardised - returns.mean() / deviation / 2 * (standardised**2 - 1)
 
 
 def _resampled(returns: np.ndarray, starts: np.ndarray, block_bars: int) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +206,8 @@ def _resampled(returns: np.ndarray, starts: np.ndarray, block_bars: int) -> tupl
     variance = np.maximum(second.sum(axis=1, keepdims=True) / bars - mean**2, 0)
     varies = variance > ROUNDING * returns.var()
     deviation = np.sqrt(np.where(varies, variance, 1))
-    ratio = np.where(varies, (centre + mean) / (deviation * np.sqrt(bars / (bars - 1))), 0)
+    ratio = np.where(varies, (centre + mean) / deviation, 0)
     standardised = (first - block_bars * mean) / deviation
     squared = (second - 2 * mean * first + block_bars * mean**2) / deviation**2
-    return ratio[:, 0], np.where(varies, standardised - ratio / 2 * (squared - block_bars), 0)
+    errors = np.where(varies, standardised - ratio / 2 * (squared - block_bars), 0)
+    return ratio[:, 0] * np.sqrt((bars - 1) / bars), errors

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from MLOps.config.tracking import TrackingConfig
     from MLOps.config.trading import TradingConfig
     from MLOps.config.validation import ValidationConfig
+    from MLOps.config.walk_forward import WalkForwardConfig
 
 # The type of each section. Names, so that only the sections that are read are imported.
 SECTIONS = {
@@ -40,6 +41,7 @@ SECTIONS = {
     "agents": "MLOps.config.agents:AgentConfigs",
     "agent_ensemble": "MLOps.config.agent_ensemble:AgentEnsembleConfig",
     "backtest": "MLOps.config.backtest:BacktestConfig",
+    "walk_forward": "MLOps.config.walk_forward:WalkForwardConfig",
     "gate": "MLOps.config.gate:GateConfig",
 }
 
@@ -67,6 +69,7 @@ class Params:
     agents: "dict[str, AgentConfig]"
     agent_ensemble: "AgentEnsembleConfig"
     backtest: "BacktestConfig"
+    walk_forward: "WalkForwardConfig"
     gate: "GateConfig"
 
     def __init__(self, values: dict[str, Any], where: str) -> None:

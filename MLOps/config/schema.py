@@ -40,6 +40,17 @@ def parse(kind: type[T], values: Any, where: str, key: str = "") -> T:
         raise UserError(_sentence(kind, error, where, key)) from None
 
 
+def as_json(value: Any) -> Any:
+    """A section of params.yaml, a mapping of sections, or a value in one, as JSON has it."""
+    if isinstance(value, dict):
+        return {name: as_json(entry) for name, entry in value.items()}
+    return json.loads(
+        json.dumps(
+            dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+        )
+    )
+
+
 def suggest(word: str, known: typing.Iterable[str]) -> str:
     """The end of a message on an unknown `word`: the closest known word, or all known words."""
     known = sorted(known)

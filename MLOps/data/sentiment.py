@@ -12,6 +12,18 @@ from MLOps.data.tables import read_table
 from MLOps.errors import UserError
 
 
+def with_sentiment(bars: pd.DataFrame, clock: Clock, config: SentimentConfig) -> pd.DataFrame:
+    """The bars with the sentiment of the configured items; unchanged if it is not enabled.
+
+    Raises:
+        UserError: see `bar_closes` and `read_items`.
+    """
+    if not config.enabled:
+        return bars
+    closes = bar_closes(bars, clock, config)
+    return join_sentiment(bars, read_items(Path(config.path)), closes, config.publication_delay_minutes)
+
+
 def join_sentiment(bars: pd.DataFrame, items: pd.DataFrame, closes: pd.Series, delay_minutes: int) -> pd.DataFrame:
     """Add the columns `sentiment` and `sentiment_items` to the bars.
 

@@ -13,6 +13,7 @@ from MLOps.config.splits import SplitConfig
 from MLOps.errors import UserError
 
 MIN_BARS = 20  # in each span; fewer allow no estimate
+TICK = pd.Timedelta(microseconds=1)  # from a last timestamp to the end of its span
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,26 @@ class Splits:
 def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
     """Split the distinct timestamps by the configured shares, and the training span by its own share.
 
+    Raises:
+        UserError: the timeline is too short for one of the spans.
+    """
+    timeline = timeline_of(timestamps)
+    return split_at(timeline, 0, *cuts(len(timeline), config), config)
+
+
+def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
+    """The distinct timestamps, ascending."""
+    return pd.DatetimeIndex(timestamps.unique()).sort_values()
+
+
+def cuts(bars: int, config: SplitConfig) -> tuple[int, int]:
+    """At which of `bars` timestamps the validation and the test span begin."""
+    return round(bars * config.train), round(bars * (config.train + config.validation))
+
+
+def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int, config: SplitConfig) -> Splits:
+    """The spans of a timeline whose training, validation and test spans begin at these of its timestamps.
+
     The embargo is taken from the end of the earlier span, so that each later span begins at its cut. With the purge of
     `Span.labelled`, at least `embargo_bars` bars lie between the last bar that a label of one span looks at and the
     first bar of the next.
@@ -68,18 +89,15 @@ def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
     Raises:
         UserError: the timeline is too short for one of the spans.
     """
-    timeline = pd.DatetimeIndex(timestamps.unique()).sort_values()
-    first = round(len(timeline) * config.train)
-    second = round(len(timeline) * (config.train + config.validation))
     gap = config.embargo_bars
-    train = first - gap
-    third = train - round(train * config.selection)
+    train = validation - gap
+    selection = train - round((train - start) * config.selection)
     lengths = {
-        "train": train,
-        "fitting (inside train)": third - gap,
-        "selection (inside train)": train - third,
-        "validation": second - gap - first,
-        "test": len(timeline) - second,
+        "train": train - start,
+        "fitting (inside train)": selection - gap - start,
+        "selection (inside train)": train - selection,
+        "validation": test - gap - validation,
+        "test": len(timeline) - test,
     }
     for name, length in lengths.items():
         if length < MIN_BARS:
@@ -87,13 +105,12 @@ def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
                 f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
                 f"{len(timeline)} timestamps; add bars or change the shares"
             )
-    after_last = timeline[-1] + pd.Timedelta(microseconds=1)
     return Splits(
-        train=Span(timeline[0], timeline[train]),
-        fitting=Span(timeline[0], timeline[third - gap]),
-        selection=Span(timeline[third], timeline[train]),
-        validation=Span(timeline[first], timeline[second - gap]),
-        test=Span(timeline[second], after_last),
+        train=Span(timeline[start], timeline[train]),
+        fitting=Span(timeline[start], timeline[selection - gap]),
+        selection=Span(timeline[selection], timeline[train]),
+        validation=Span(timeline[validation], timeline[test - gap]),
+        test=Span(timeline[test], timeline[-1] + TICK),
     )
 
 

@@ -35,6 +35,14 @@ class Backtest:
     random_total_returns: np.ndarray
     excess: dict[str, Interval]
 
+    def returns(self) -> pd.DataFrame:
+        """The return of each policy's portfolio over the bar that ends at `timestamp` (UTC), a column a policy."""
+        portfolios = {name: Portfolio.of(ledger) for name, ledger in self.ledgers.items()}
+        timestamps = pd.DatetimeIndex(portfolios[AGENT].timestamps[1:]).tz_localize("UTC")
+        return pd.DataFrame(
+            {"timestamp": timestamps, **{name: portfolio.returns for name, portfolio in portfolios.items()}}
+        )
+
     def report(
         self, agent: str, validation_rewards: Mapping[str, float], span: Span, bars_per_year: int
     ) -> BacktestReport:

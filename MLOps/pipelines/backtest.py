@@ -8,9 +8,10 @@ from MLOps.artifacts import read_json, read_table, write_json, write_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
+from MLOps.evaluation.candidate import Candidate
 from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.plots import equity_plot, training_plot
-from MLOps.evaluation.report import AGENT, BEST_MEMBER, ENSEMBLE
+from MLOps.evaluation.report import AGENT
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
@@ -38,18 +39,23 @@ def main() -> None:
             name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["selected_validation_reward"]
             for name in stage.params.agents
         }
-        chosen = best = max(rewards, key=lambda name: rewards[name])
-        agent, others = load_agent(paths.AGENTS / best), {}
-        if stage.params.agent_ensemble.kind != "none":
-            chosen, others = ENSEMBLE, {BEST_MEMBER: agent.policy()}
-            agent = load_agent(paths.AGENT_ENSEMBLE)
-        market = agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
-        test = market.between(splits.test.start, splits.test.end)
+        ensemble = None if stage.params.agent_ensemble.kind == "none" else load_agent(paths.AGENT_ENSEMBLE)
+        agents = {name: load_agent(paths.AGENTS / name) for name in stage.params.agents}
+        candidate = Candidate.choose(agents, rewards, ensemble)
+        market = candidate.agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         result = backtest(
-            agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, others
+            candidate.agent.policy(),
+            market.between(splits.test.start, splits.test.end),
+            bars,
+            signals,
+            stage.params.trading,
+            stage.params.backtest,
+            stage.params.seed,
+            candidate.others,
         )
-        report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
+        report = result.report(candidate.name, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
         write_json(paths.BACKTEST, report.to_dict())
+        write_table(paths.RETURNS, result.returns())
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
         portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}

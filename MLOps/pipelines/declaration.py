@@ -1,11 +1,12 @@
 """What dvc.yaml declares of a stage, and params.yaml as far as the stage declares to read it."""
 
 import json
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from MLOps.config.params import Params, parse_yaml
+from MLOps.config.schema import as_json
 from MLOps.pipelines import paths
 
 # Folders with a file or folder for each named variant. One that params.yaml no longer names may still lie there.
@@ -138,10 +139,3 @@ def _at(values: Any, path: list[str]) -> Any:
     for part in path:
         values = values[part] if isinstance(values, dict) else getattr(values, part)
     return values
-
-
-def as_json(value: Any) -> Any:
-    """A section of params.yaml, a mapping of sections, or a value in one, as JSON has it."""
-    if isinstance(value, dict):
-        return {name: as_json(entry) for name, entry in value.items()}
-    return json.loads(json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value))

@@ -3,7 +3,8 @@
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.config.labels import class_names
 from MLOps.data.splits import split
-from MLOps.errors import UserError
+from MLOps.data.walk_forward import windows_of
+from MLOps.features.fitting import fit_features
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
@@ -15,20 +16,13 @@ def main() -> None:
     with Stage("features") as stage:
         names = class_names(stage.params.labels)
         bars = read_table(paths.BARS)
-        splits = split(bars["timestamp"], stage.params.splits)
         if stage.params.data.source == "labelled":
+            splits = split(bars["timestamp"], stage.params.splits)
             pipeline: FeaturePipeline | GivenFeatures = GivenFeatures.fit(bars)
         else:
-            training = splits.train.rows(bars["timestamp"])
-            pipeline = FeaturePipeline.fit(stage.params.features.names, bars, training)
-            for name, reason in pipeline.left_out.items():
-                print(f"features: {name} left out: {reason}")
-            stop, left_out = stage.params.trading, pipeline.left_out
-            if stop.turbulence_stop is not None and stop.turbulence_feature in left_out:
-                raise UserError(
-                    f"trading.turbulence_stop: the feature {stop.turbulence_feature} cannot be computed from these "
-                    f"bars: {left_out[stop.turbulence_feature]}; set null"
-                )
+            *_, own = windows_of(bars["timestamp"], stage.params.splits, stage.params.walk_forward)
+            splits = own.splits(bars["timestamp"], stage.params.splits)
+            pipeline = fit_features(stage.params.features.names, bars, splits.train, stage.params.trading)
         features = pipeline.compute(bars, stage.params.threads)
         labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())

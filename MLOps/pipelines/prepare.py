@@ -82,10 +82,12 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
         modules.append(SOURCES[params.data.source])
     elif declared.name in ("tune", "train_predictor"):
         modules += predictor_modules(params.predictors[declared.variant].kind)
-    elif declared.name == "validate_predictors":
-        modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
     elif declared.name in ("tune_agent", "train_agent"):
         modules.append(ALGORITHMS[params.agents[declared.variant].kind])
+    elif declared.name in ("validate_predictors", "walk_forward"):
+        modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
+    if declared.name == "walk_forward":
+        modules += [ALGORITHMS[config.kind] for config in params.agents.values()]
     return imported_files(*(module.partition(":")[0] for module in modules))
 
 
@@ -94,7 +96,7 @@ def used_files(stage: str, params: Params) -> list[Path]:
     if stage == "ingest":
         file = source_file(params.data)
         return [] if file is None else [file]
-    if stage == "validate_data" and params.data.sentiment.enabled:
+    if stage in ("validate_data", "walk_forward") and params.data.sentiment.enabled:
         return [Path(params.data.sentiment.path)]
     return []
 

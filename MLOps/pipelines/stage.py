@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from MLOps.artifacts import read_json, whole_file, write_json
 from MLOps.config.params import Params, load_params
+from MLOps.config.schema import as_json
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.pipelines import paths
-from MLOps.pipelines.declaration import Declaration, as_json
+from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.user_errors import exit_on_user_error
 
 RECORDED_VERSIONS = (

@@ -2,18 +2,18 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from MLOps.agents.policy import Agent
-from MLOps.agents.training import train
+from MLOps.agents.data import AgentData
+from MLOps.agents.seeds import Trained, agent_seed, best, train_seed
 from MLOps.artifacts import read_json, whole_folder
 from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.config.params import load_params
+from MLOps.config.trading import TradingConfig
 from MLOps.deployment.agent_logging import log_agent
 from MLOps.evaluation.performance import performance
 from MLOps.pipelines import paths
-from MLOps.pipelines.agent_data import AgentData
+from MLOps.pipelines.agent_data import read_agent_data
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error
@@ -26,18 +26,6 @@ PER_SPAN = ("total_return", "max_drawdown", "exposure", "win_rate", "costs")
 PER_BAR = ("sharpe", "turnover")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The agent of one seed: its history (step, metrics) and its metrics on validation.
-
-    `metrics["reward"]` is the highest of the evaluations, whose weights were kept.
-    """
-
-    agent: Agent
-    history: list[tuple[int, Mapping[str, float]]]
-    metrics: dict[str, float]
-
-
 def main() -> None:
     name = sys.argv[1]
     if load_params().data.source == "labelled":
@@ -47,42 +35,43 @@ def main() -> None:
     with exit_on_user_error(f"train_agent/{name}"):
         config = parse_agent(read_json(tuned), str(tuned))
     with Stage("train_agent", name, agent=asdict(config)) as stage:
-        data = AgentData.read(config, stage.params.trading)
+        data = read_agent_data(config, stage.params.trading)
         seed_torch(stage.params.seed, stage.params.threads)
-        trained = [train_seed(stage, name, config, data, number) for number in range(config.seeds)]
-        chosen = max(trained, key=lambda one: one.metrics["reward"])
+        trained = [train(stage, name, config, data, number) for number in range(config.seeds)]
+        metrics = [validation_metrics(one, data, stage.params.trading) for one in trained]
+        chosen = best(trained)
         with whole_folder(paths.AGENTS / name) as folder:
             chosen.agent.save(folder)
         log_agent(stage.run, paths.AGENTS / name)
-        for step, metrics in chosen.history:
-            stage.log(step, metrics)
-        stage.report({f"selected_validation_{metric}": value for metric, value in chosen.metrics.items()})
-        for metric in chosen.metrics:
-            values = [one.metrics[metric] for one in trained]
+        for step, row in chosen.history:
+            stage.log(step, row)
+        stage.report({f"selected_validation_{metric}": value for metric, value in metrics[chosen.number].items()})
+        stage.report({"selected_seed": chosen.number})
+        for metric in metrics[chosen.number]:
+            values = [one[metric] for one in metrics]
             spread = seed_spread(values, derive_seed(stage.params.seed, "spread", name, metric))
             stage.report({f"validation_{metric}_{statistic}": value for statistic, value in spread.items()})
     # All outputs are written, so the checkpoints are no longer needed.
     shutil.rmtree(paths.CHECKPOINTS / "agents" / name, ignore_errors=True)
 
 
-def train_seed(stage: Stage, name: str, config: AgentConfig, data: AgentData, number: int) -> Trained:
-    """Train with the seed of this number; the training is a run below that of the stage."""
-    seed = derive_seed(stage.params.seed, name, number)
-    history: list[tuple[int, Mapping[str, float]]] = []
-    with stage.run.nested("seed", f"{name} seed {number}", {"number": number, "seed": seed}) as run:
-
-        def on_step(step: int, metrics: Mapping[str, float]) -> None:
-            history.append((step, metrics))
-            run.log(step, metrics)
-
-        checkpoints, trading = paths.CHECKPOINTS / "agents" / name, stage.params.trading
-        agent, reward = train(config, data.view, data.training, data.validation, trading, seed, on_step, checkpoints)
-        # Of a year of one bar: nothing here depends on how many bars make a year.
-        of_span = performance(simulate(agent.policy(), data.validation, trading), bars_per_year=1)
-        metrics = {"reward": reward, **{metric: of_span[metric] for metric in PER_SPAN}}
-        metrics |= {f"{metric}_per_bar": of_span[metric] for metric in PER_BAR}
+def train(stage: Stage, name: str, config: AgentConfig, data: AgentData, number: int) -> Trained:
+    """Train with the seed of this number, in a run below that of the stage."""
+    seed, trading = stage.params.seed, stage.params.trading
+    shown = {"number": number, "seed": agent_seed(seed, name, number)}
+    with stage.run.nested("seed", f"{name} seed {number}", shown) as run:
+        trained = train_seed(name, config, data, trading, seed, number, run.log, paths.CHECKPOINTS / "agents" / name)
+        metrics = validation_metrics(trained, data, trading)
         run.log(config.total_timesteps, {f"selected_validation_{metric}": value for metric, value in metrics.items()})
-    return Trained(agent, history, metrics)
+    return trained
+
+
+def validation_metrics(trained: Trained, data: AgentData, trading: TradingConfig) -> dict[str, float]:
+    """`reward` is the highest of the evaluations, whose weights were kept."""
+    # Of a year of one bar: nothing here depends on how many bars make a year.
+    of_span = performance(simulate(trained.agent.policy(), data.validation, trading), bars_per_year=1)
+    metrics = {"reward": trained.reward, **{metric: of_span[metric] for metric in PER_SPAN}}
+    return metrics | {f"{metric}_per_bar": of_span[metric] for metric in PER_BAR}
 
 
 if __name__ == "__main__":

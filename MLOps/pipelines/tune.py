@@ -1,15 +1,13 @@
 """The parameters of one predictor: as params.yaml has them, or the best that a search finds around them."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MLOps.artifacts import read_json, read_table, write_json
 from MLOps.config.labels import class_names
 from MLOps.config.params import load_params
-from MLOps.config.predictors import parse_predictor
+from MLOps.config.schema import as_json
 from MLOps.pipelines import paths
-from MLOps.pipelines.declaration import as_json
 from MLOps.predictors import predictor_modules
 
 if TYPE_CHECKING:
@@ -36,25 +34,16 @@ def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any
     """The best values that a search finds."""
     from MLOps.data.splits import Splits
     from MLOps.pipelines.searching import search
-    from MLOps.predictors.kinds import predictor_class
-    from MLOps.predictors.learning import learning_data
+    from MLOps.predictors.tuning import trial_of
     from MLOps.training.determinism import seed_torch
-    from MLOps.training.search import OnEpoch
-    from MLOps.training.seeds import derive_seed
 
     seed = stage.params.seed
     features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
     names = class_names(stage.params.labels)
     splits = Splits.from_dict(read_json(paths.SPLITS))
     feature_names = tuple(read_json(paths.FEATURE_PIPELINE)["names"])
-    kind = predictor_class(values["kind"])
+    train = trial_of(name, values, features, labels, names, feature_names, splits, seed)
     seed_torch(seed, stage.params.threads)
-
-    def train(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
-        config = parse_predictor({**values, **drawn}, f"search.predictors.spaces.{name}")
-        data = learning_data(config.lookback_bars, features, labels, names, feature_names, splits)
-        kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
-
     return search(stage, name, values, stage.params.search.predictors, predictor_modules(values["kind"]), train)
 
 

@@ -1,15 +1,12 @@
 """The parameters of one agent: as params.yaml has them, or the best that a search finds around them."""
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MLOps.artifacts import write_json
-from MLOps.config.agents import parse_agent
 from MLOps.config.params import load_params
+from MLOps.config.schema import as_json
 from MLOps.pipelines import paths
-from MLOps.pipelines.declaration import as_json
 
 if TYPE_CHECKING:
     from MLOps.pipelines.stage import Stage
@@ -34,39 +31,20 @@ def main() -> None:
 
 
 def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The best values that a search finds: each trial trains with one seed, the same for all.
-
-    The loss of an evaluation is the negative reward on validation.
-    """
+    """The best values that a search finds."""
     from MLOps.agents import training
     from MLOps.agents.algorithms import ALGORITHMS
-    from MLOps.pipelines.agent_data import AgentData
+    from MLOps.agents.tuning import trial_of
+    from MLOps.pipelines.agent_data import read_agent_data
     from MLOps.pipelines.searching import search
     from MLOps.training.determinism import seed_torch
-    from MLOps.training.search import OnEpoch
-    from MLOps.training.seeds import derive_seed
 
     seed, trading = stage.params.seed, stage.params.trading
-    where = f"search.agents.spaces.{name}"
     seed_torch(seed, stage.params.threads)
     # No space has what an agent observes, so the data are the same for all trials.
-    data = AgentData.read(stage.params.agents[name], trading)
-
-    def train(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
-        config = parse_agent({**values, **drawn}, where)
-        evaluations = 0
-
-        def on_step(_: int, metrics: Mapping[str, float]) -> None:
-            nonlocal evaluations
-            if "validation_reward" in metrics:
-                # Counted, because the steps at which rollouts end may differ between trials, and pruning compares.
-                evaluations += 1
-                on_epoch(evaluations, {"selection_loss": -metrics["validation_reward"]})
-
-        trial_seed = derive_seed(seed, "trials", name)
-        training.train(config, data.view, data.training, data.validation, trading, trial_seed, on_step, checkpoints)
-
+    data = read_agent_data(stage.params.agents[name], trading)
     modules = (training.__name__, ALGORITHMS[values["kind"]].partition(":")[0])
+    train = trial_of(name, values, data, trading, seed)
     return search(stage, name, values, stage.params.search.agents, modules, train)
 
 

@@ -10,17 +10,15 @@ from MLOps.config.labels import class_names
 from MLOps.data.splits import Splits
 from MLOps.evaluation import plots
 from MLOps.evaluation.forecasts import classification_metrics, confusion, implied_metrics
-from MLOps.evaluation.verdicts import PARTS, Verdict, check_signals, judge, probe
+from MLOps.evaluation.validation import validate
+from MLOps.evaluation.verdicts import PARTS, Verdict
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
-from MLOps.predictors.baselines import class_prior
-from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.kinds import load_predictor
 from MLOps.predictors.windows import Windows
 from MLOps.training.determinism import seed_torch
 from MLOps.training.seeds import derive_seed
-
-PROBE_WINDOWS = 8
 
 
 def main() -> None:
@@ -34,41 +32,29 @@ def main() -> None:
         seed_torch(stage.params.seed, stage.params.threads)
         in_validation = splits.validation.labelled(labels)
         validation = labels[in_validation]
-        verdicts, tables = {}, {}
+        tables = {name: read_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet") for name in predictors}
+        judged = validate(predictors, tables, features, feature_names, labels, names, splits, stage.params.validation)
+        verdicts, ensemble, signals = judged.verdicts, judged.ensemble, judged.signals
         for name, predictor in predictors.items():
-            windows = Windows(features, feature_names, predictor.lookback_bars)
-            probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), len(names), name)
-            tables[name] = read_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet")
-            verdicts[name] = judge(name, tables[name], labels, splits, stage.params.validation)
             report(stage, name, verdicts[name])
             if bars_per_year is not None:
                 stage.report(implied_metrics(tables[name], validation, bars_per_year, f"{name}_implied_"))
+            windows = Windows(features, feature_names, predictor.lookback_bars)
             rows = np.flatnonzero(windows.whole & in_validation)
             seed = derive_seed(stage.params.seed, "explain", name)
             explained = predictor.explain(windows, rows, labels["label"].to_numpy()[rows], seed)
             draw(stage, name, tables[name], validation, explained, names, feature_names)
 
-        use = stage.params.validation.use
-        train = labels[splits.train.labelled(labels)]
-        ensemble = Ensemble.fit(
-            stage.params.validation.ensemble,
-            names,
-            {name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.is_useful(use)},
-            tables,
-            train,
-            class_prior(train["label"].to_numpy(int), len(names)),
-        )
-        signals = ensemble.combine(features[features[list(feature_names)].notna().any(axis=1)], tables)
         write_table(paths.SIGNALS, signals)
         for path in (paths.VERDICTS, stage.artifact("verdicts.json")):
             write_json(path, {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()})
         combined = signals[signals["predictor"] == ENSEMBLE]
-        check_signals(combined.head(PROBE_WINDOWS), ENSEMBLE)
         stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})
         plots.calibration_plot({**tables, ENSEMBLE: combined}, validation, stage.artifact("calibration.png"))
         for name, verdict in verdicts.items():
             left_out = verdict.passed and name not in ensemble.members
-            print(f"{name}: {verdict.conclusion}{f'; left out: validation.use is {use[0]}' if left_out else ''}")
+            use = stage.params.validation.use[0]
+            print(f"{name}: {verdict.conclusion}{f'; left out: validation.use is {use}' if left_out else ''}")
 
 
 def report(stage: Stage, name: str, verdict: Verdict) -> None:

@@ -1,0 +1,44 @@
+"""The training in a trial of a search of an agent's parameters."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from MLOps.agents.data import AgentData
+from MLOps.agents.training import train
+from MLOps.config.agents import parse_agent
+from MLOps.config.trading import TradingConfig
+from MLOps.training.search import OnEpoch
+from MLOps.training.seeds import derive_seed
+
+
+def trial_of(
+    name: str, values: Mapping[str, Any], data: AgentData, trading: TradingConfig, seed: int
+) -> Callable[[dict[str, Any], OnEpoch, Path], None]:
+    """A function that trains the agent `name` with drawn parameters in place of those of `values`.
+
+    Each trial trains with one seed, the same for all. The loss of an evaluation is the negative reward on validation.
+
+    Args:
+        values: of the variant in params.yaml.
+        seed: of the run.
+
+    Returns:
+        See `Search.run`; its last argument is a folder for checkpoints.
+    """
+    own = derive_seed(seed, "trials", name)
+
+    def run(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
+        config = parse_agent({**values, **drawn}, f"search.agents.spaces.{name}")
+        evaluations = 0
+
+        def on_step(_: int, metrics: Mapping[str, float]) -> None:
+            nonlocal evaluations
+            if "validation_reward" in metrics:
+                # Counted, because the steps at which rollouts end may differ between trials, and pruning compares.
+                evaluations += 1
+                on_epoch(evaluations, {"selection_loss": -metrics["validation_reward"]})
+
+        train(config, data.view, data.training, data.validation, trading, own, on_step, checkpoints)
+
+    return run

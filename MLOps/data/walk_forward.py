@@ -1,0 +1,109 @@
+"""The windows of a walk-forward evaluation: consecutive test spans, each with the spans before it that train for it.
+
+Pardo, The Evaluation and Optimization of Trading Strategies (2nd edition, 2008), chapter 11.
+"""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from MLOps.config.splits import SplitConfig
+from MLOps.config.walk_forward import WalkForwardConfig
+from MLOps.data.settle import require_history
+from MLOps.data.splits import TICK, Splits, cuts, split_at, timeline_of
+from MLOps.errors import UserError
+
+
+@dataclass(frozen=True)
+class Window:
+    """The first bar of each span of a window, and the end of the test span, before which lie all bars it may know.
+
+    The test span of every window but the last ends with the first bar of the next one's: there the next model makes its
+    first decision, and the positions of this one earn their last return. So every bar has exactly one return.
+    """
+
+    train: pd.Timestamp
+    validation: pd.Timestamp
+    test: pd.Timestamp
+    end: pd.Timestamp
+
+    def known(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table of bars that are known at the window's end."""
+        return table[table["timestamp"] < self.end].reset_index(drop=True)
+
+    def splits(self, timestamps: pd.Series, config: SplitConfig) -> Splits:
+        """The spans of the window on the timestamps of the bars that it knows.
+
+        Raises:
+            UserError: one of the spans is too short.
+        """
+        timeline = timeline_of(timestamps)
+        train, validation, test = (timeline.searchsorted(cut) for cut in (self.train, self.validation, self.test))
+        return split_at(timeline, int(train), int(validation), int(test), config)
+
+
+def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig) -> list[Window]:
+    """The windows, the earliest first; the last one has the spans of the pipeline.
+
+    The validation span of each is as long as the pipeline's.
+
+    Args:
+        timestamps: of all bars.
+
+    Raises:
+        UserError: no bar is left to train the earliest one.
+    """
+    timeline = timeline_of(timestamps)
+    validation, test = cuts(len(timeline), splits)
+    step = _test_bars(len(timeline), splits, config)
+    earlier = (config.windows - 1) * step
+    if earlier >= validation:
+        raise UserError(
+            f"splits: expected bars before the validation span of the earliest of {config.windows} windows, found none "
+            f"out of {len(timeline)} timestamps; add bars or lower walk_forward.windows"
+        )
+    return [
+        Window(
+            train=timeline[earlier - back if config.training == "sliding" else 0],
+            validation=timeline[validation - back],
+            test=timeline[test - back],
+            end=(timeline[test - back + step] if back else timeline[-1]) + TICK,
+        )
+        for back in range(earlier, -1, -step)
+    ]
+
+
+def require_windows(
+    bars: pd.DataFrame, splits: SplitConfig, config: WalkForwardConfig, required_bars: int, where: str
+) -> None:
+    """Check that every window has the bars to train on; see `require_history`.
+
+    Raises:
+        UserError: one has not; the message says how many windows fit.
+    """
+
+    def mistake(windows: int) -> UserError | None:
+        try:
+            for window in windows_of(bars["timestamp"], splits, replace(config, windows=windows)):
+                known = window.known(bars)
+                require_history(known, window.splits(known["timestamp"], splits), required_bars, where)
+        except UserError as error:
+            return error
+        return None
+
+    if (reason := mistake(config.windows)) is None:
+        return
+    fitting = next((windows for windows in range(config.windows - 1, 0, -1) if mistake(windows) is None), None)
+    if fitting is None:
+        raise reason
+    test_bars = _test_bars(bars["timestamp"].nunique(), splits, config)
+    raise UserError(
+        f"walk_forward.windows: expected at most {fitting} with test spans of {test_bars} bars, found "
+        f"{config.windows}, which leave the earliest too few bars to train on; set windows to {fitting}, lower "
+        "walk_forward.test_bars or add bars"
+    )
+
+
+def _test_bars(bars: int, splits: SplitConfig, config: WalkForwardConfig) -> int:
+    """The length of the earlier windows' test spans, in timestamps."""
+    return config.test_bars or bars - cuts(bars, splits)[1]

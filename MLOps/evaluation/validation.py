@@ -1,0 +1,63 @@
+"""Predictors probed and judged on the validation span, and the ensemble of those that pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from MLOps.config.validation import ValidationConfig
+from MLOps.data.splits import Splits
+from MLOps.evaluation.verdicts import Verdict, check_signals, judge, probe
+from MLOps.predictors.baselines import class_prior
+from MLOps.predictors.contract import Predictor
+from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
+from MLOps.predictors.windows import Windows
+
+PROBE_WINDOWS = 8
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The verdict on each predictor, the ensemble, and the signals of all predictors and of the ensemble."""
+
+    verdicts: dict[str, Verdict]
+    ensemble: Ensemble
+    signals: pd.DataFrame
+
+
+def validate(
+    predictors: Mapping[str, Predictor],
+    tables: Mapping[str, pd.DataFrame],
+    features: pd.DataFrame,
+    feature_names: tuple[str, ...],
+    labels: pd.DataFrame,
+    class_names: tuple[str, ...],
+    splits: Splits,
+    config: ValidationConfig,
+) -> Validated:
+    """Probe and judge each predictor, and combine those that pass.
+
+    Args:
+        tables: the signals of each predictor.
+
+    Raises:
+        UserError: a forecast has the wrong form, or none can be judged; see `probe` and `judge`.
+    """
+    verdicts = {}
+    for name, predictor in predictors.items():
+        windows = Windows(features, feature_names, predictor.lookback_bars)
+        probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), len(class_names), name)
+        verdicts[name] = judge(name, tables[name], labels, splits, config)
+    train = labels[splits.train.labelled(labels)]
+    ensemble = Ensemble.fit(
+        config.ensemble,
+        class_names,
+        {name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.is_useful(config.use)},
+        tables,
+        train,
+        class_prior(train["label"].to_numpy(int), len(class_names)),
+    )
+    signals = ensemble.combine(features[features[list(feature_names)].notna().any(axis=1)], tables)
+    check_signals(signals[signals["predictor"] == ENSEMBLE].head(PROBE_WINDOWS), ENSEMBLE)
+    return Validated(verdicts, ensemble, signals)

@@ -1,0 +1,1 @@
+"""Independent work spread over processes."""

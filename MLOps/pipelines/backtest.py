@@ -4,13 +4,14 @@ stage uses."""
 import pandas as pd
 
 from MLOps.agents.ensemble import load_agent
-from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.artifacts import read_json, read_table, whole_file, write_json, write_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.performance import Portfolio
-from MLOps.evaluation.plots import equity_plot, training_plot
+from MLOps.evaluation.plots import equity_plot, equity_table, training_plot
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, ENSEMBLE
+from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
@@ -34,25 +35,29 @@ def main() -> None:
     with Stage("backtest") as stage:
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
-        rewards = {
-            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["selected_validation_reward"]
-            for name in stage.params.agents
-        }
-        chosen = best = max(rewards, key=lambda name: rewards[name])
-        agent, others = load_agent(paths.AGENTS / best), {}
-        if stage.params.agent_ensemble.kind != "none":
-            chosen, others = ENSEMBLE, {BEST_MEMBER: agent.policy()}
+        choice = read_json(paths.CHOICE)
+        agent, others = load_agent(paths.AGENTS / choice["best_member"]), {}
+        if choice["agent"] == ENSEMBLE:
+            others = {BEST_MEMBER: agent.policy()}
             agent = load_agent(paths.AGENT_ENSEMBLE)
         market = agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         test = market.between(splits.test.start, splits.test.end)
         result = backtest(
             agent.policy(), test, bars, signals, stage.params.trading, stage.params.backtest, stage.params.seed, others
         )
-        report = result.report(chosen, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
+        portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
+        own = portfolios[AGENT]
+        stage.count_trial(Trial.of(own.timestamps[1:], own.returns))
+        bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+        report = result.report(choice["agent"], choice["validation_rewards"], splits.test, bars_per_year)
         write_json(paths.BACKTEST, report.to_dict())
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
-        portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
+        ends = pd.DatetimeIndex(own.timestamps[1:]).tz_localize("UTC")
+        returns = {name: portfolio.returns for name, portfolio in portfolios.items()}
+        write_table(paths.RETURNS, pd.DataFrame({"timestamp": ends, **returns}))
+        with whole_file(stage.artifact("equity.csv")) as temporary:
+            equity_table(portfolios).to_csv(temporary, index=False)
         equity_plot(portfolios, stage.artifact("equity.png"))
         for name in stage.params.agents:
             history = pd.read_csv(paths.HISTORY / "train_agent" / name / "history.csv", index_col="step")

@@ -1,6 +1,7 @@
 """The bundle as a registered version: `candidate` always, `champion` if the gate passes; and a complete store.
 
-Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged.
+Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged. In an
+experiment (`dvc exp run`) nothing is registered and no alias moves; its returns count as a trial all the same.
 """
 
 import tempfile
@@ -8,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from MLOps.artifacts import content_hash, read_json, read_table, value_hash
+from MLOps.artifacts import content_hash, read_json, read_table, value_hash, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.address import store_uri
+from MLOps.experiment_tracking.dvc_experiment import experiment_name
 from MLOps.imports import code_hash
 from MLOps.operations.last_promotion import recall, remember
-from MLOps.pipelines import paths
+from MLOps.pipelines import headlines, paths
 from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
 
@@ -27,6 +29,8 @@ MEMORY = Path(".cache/last_promotion.json")
 def main() -> None:
     with exit_on_user_error("promote"):
         params = load_params()
+        if params.data.source != "labelled":
+            write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
         inputs, store = inputs_hash(params), store_uri(params.tracking)
         outcome = recall(MEMORY, inputs, store)
         changed = False
@@ -39,9 +43,18 @@ def main() -> None:
 def inputs_hash(params: Params) -> str:
     """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
     declared = Declaration.read("promote", "")
-    read = [paths.BACKTEST, paths.VERDICTS, paths.SPLITS, paths.CLOCK, paths.FEATURE_PIPELINE, paths.RECORDS]
+    read = [
+        paths.BACKTEST,
+        paths.VERDICTS,
+        paths.SPLITS,
+        paths.CLOCK,
+        paths.FEATURE_PIPELINE,
+        paths.RECORDS,
+        paths.RETURNS,
+        paths.WALK_FORWARD_RETURNS,
+    ]
     files = {str(path): content_hash(path) for path in read if path.exists()}
-    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote")])
+    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote"), experiment_name()])
 
 
 def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
@@ -54,12 +67,14 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.runs import Runs
+    from MLOps.experiment_tracking.trials import Trials
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import measured_sharpe
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
+    from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.pipelines.stage import new_record
 
     runs, records = Runs(params.tracking), load_records(params)
@@ -68,6 +83,10 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         print(f"runs written from records: {', '.join(restored)}")
     if params.data.source == "labelled":
         return "promote: nothing to do: a labelled table has no prices to trade", False, []
+    Trials(params.tracking).record(candidate_trial())
+    runs.show_on_parent(read_json(paths.HEADLINES))
+    if (name := experiment_name()) is not None:
+        return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
     with tempfile.TemporaryDirectory() as folder:

@@ -71,6 +71,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import measured_sharpe
+    from MLOps.operations.model_card import model_card
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
@@ -91,7 +92,8 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     registry = Registry(runs.client, params.tracking.registered_model)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, bundle_parts(params, report.agent), bundle_metadata(params, report, records))
+        metadata = bundle_metadata(params, report, records)
+        identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
@@ -105,7 +107,9 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
 
     decision = promote(registry, version, identity, report, params.gate, sharpe_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
-    return outcome, is_new or decision.changed, [registry.bundle(version).parents[1]]
+    card = model_card(metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
+    changed = registry.describe(version, card) or is_new or decision.changed
+    return outcome, changed, [registry.bundle(version).parents[1]]
 
 
 def load_records(params: Params) -> "list[Record]":

@@ -44,8 +44,8 @@ class Project:
             check=True,
         ).stdout.split()
         for name in listed:
-            # A lock belongs to the configuration it was made with, and the tests are not what is tested there.
-            if name == "dvc.lock" or name.startswith(("tests/", "docs/")) or not (ROOT / name).is_file():
+            # Lock and figures belong to the configuration they were made with, and the tests are not what is tested.
+            if name == "dvc.lock" or name.startswith(("tests/", "docs/", "reports/")) or not (ROOT / name).is_file():
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)

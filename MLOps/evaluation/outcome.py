@@ -43,5 +43,5 @@ def window_report(report: BacktestReport, splits: Splits, seed: int | None) -> d
         "train": spans["train"],
         "validation": spans["validation"],
         "seed": seed,
-        **{name: value for name, value in values.items() if name != "random_total_returns"},
+        **values,
     }

@@ -33,6 +33,7 @@ STYLE: Any = {
 CALIBRATION_BINS = 10
 PANELS_A_ROW = 3
 MIN_PER_BIN = 20  # fewer forecasts make a point of noise
+MAX_POINTS = 1000  # of a curve in a table to plot in a browser
 
 
 @contextmanager
@@ -141,6 +142,27 @@ def explanation_plots(explained: Mapping[str, np.ndarray], feature_names: Sequen
             map_plot(values, lags, "asking bar", "mean attention", path)
 
 
+def equity_table(portfolios: Mapping[str, Portfolio]) -> pd.DataFrame:
+    """Equity relative to its start by policy, at MAX_POINTS bars at most; the first and the last are among them."""
+    first = next(iter(portfolios.values()))
+    shown = np.unique(np.linspace(0, len(first.equity) - 1, MAX_POINTS).round().astype(int))
+    timestamps = pd.DatetimeIndex(first.timestamps[shown])
+    return pd.DataFrame({"timestamp": timestamps, **{name: p.equity[shown] for name, p in portfolios.items()}})
+
+
+def calibration_tables(signals: pd.DataFrame, labels: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The lines of `calibration_plot` for the lowest and the highest class, as columns `forecast` and `observed`."""
+    rows = judged(signals, labels)
+    columns = probability_columns(rows)
+    ends = {"lowest_class": 0, "highest_class": len(columns) - 1}
+    return {
+        name: _calibration_points(rows[columns[number]], rows["label"] == number).rename(
+            columns={"p": "forecast", "y": "observed"}
+        )
+        for name, number in ends.items()
+    }
+
+
 def equity_plot(portfolios: Mapping[str, Portfolio], path: Path) -> None:
     """Equity relative to its start, and drawdown. The first policy is drawn solid, the others dashed on top, so
     that equal curves stay visible."""
@@ -157,7 +179,11 @@ def equity_plot(portfolios: Mapping[str, Portfolio], path: Path) -> None:
 
 
 def _calibration_line(axis: Axes, probability: pd.Series, happened: pd.Series, name: str) -> None:
+    points = _calibration_points(probability, happened)
+    axis.plot(points["p"], points["y"], marker="o", markersize=3, label=name)
+
+
+def _calibration_points(probability: pd.Series, happened: pd.Series) -> pd.DataFrame:
     bins = pd.cut(probability, np.linspace(0, 1, CALIBRATION_BINS + 1))
     groups = pd.DataFrame({"p": probability, "y": happened.astype(float)}).groupby(bins, observed=True)
-    points = groups.mean()[groups.size() >= MIN_PER_BIN]
-    axis.plot(points["p"], points["y"], marker="o", markersize=3, label=name)
+    return groups.mean()[groups.size() >= MIN_PER_BIN]

@@ -6,14 +6,21 @@ from pathlib import Path
 
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
+from MLOps.experiment_tracking.dvc_experiment import workspace
 
 ANSWER_TIMEOUT_S = 5.0
 SQLITE = "sqlite:///"
 
 
 def store_uri(config: TrackingConfig) -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, or `tracking.uri` of params.yaml."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or config.uri
+    """The tracking URI: MLFLOW_TRACKING_URI, or `tracking.uri` of params.yaml.
+
+    The relative path of a local database starts at the workspace, in the copies too that DVC makes of it.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
+    if uri.startswith(SQLITE) and workspace() != Path():
+        return f"{SQLITE}{workspace() / uri.removeprefix(SQLITE)}"
+    return uri
 
 
 def without_password(uri: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +17,26 @@ from mlflow.models import ModelSignature
 from mlflow.system_metrics import system_metrics_monitor
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+)
 
+from MLOps.config.params import parse_yaml
 from MLOps.config.tracking import TrackingConfig
+from MLOps.experiment_tracking.dvc_experiment import experiment_baseline, experiment_name, experiment_tags
+from MLOps.experiment_tracking.processes import (
+    DIRTY,
+    PROCESS_TAG,
+    current_commit,
+    dvc_ancestor,
+    end_killed,
+    subcommand,
+    this_process,
+)
 from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.experiment_tracking.store import connect
 from MLOps.experiment_tracking.tensorboard import Board
@@ -28,7 +44,9 @@ from MLOps.experiment_tracking.tensorboard import Board
 FLUSH_SECONDS = 2.0  # interval between batches of metrics: a run can be watched live without overloading the store
 BATCH = 900  # MLflow accepts at most 1 000 metrics and 100 parameters per call
 PARAM_BATCH = 90
-DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
+MOST_CHANGES = 20  # parameters in which a run is said to differ from the one before
+LONGEST_TAG = 4000  # characters; MLflow accepts 8 000
+RECENT_PARENTS = 100  # searched for the last that is no experiment
 PACKAGE = Path(__file__).parents[1]
 # What the package's code imports when a logged model runs.
 MODEL_REQUIREMENTS = (
@@ -56,24 +74,27 @@ class Runs:
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks a run that is written from a restored record."""
-        self._end_killed(record.stage)
-        commit = _commit()
+        stage, _, variant = record.stage.partition("/")
+        condition = f"tags.stage = '{stage}' and tags.variant = '{variant}'"
+        end_killed(self.client, self.experiment_id, condition)
+        commit = current_commit()
         tags = {
             MLFLOW_RUN_NAME: record.stage,
             MLFLOW_SOURCE_NAME: f"MLOps.pipelines.{record.stage.replace('/', ' ')}",
             MLFLOW_GIT_COMMIT: commit.removesuffix(DIRTY),
-            "stage": record.stage.partition("/")[0],
-            "variant": record.stage.partition("/")[2],
+            "stage": stage,
+            "variant": variant,
             "commit": commit,
             "params_hash": record.params_hash,
             "restored": str(restored).lower(),
-            "process": _process(psutil.Process()),
+            PROCESS_TAG: this_process(),
+            **experiment_tags(),
         }
         parent = self._parent(commit)
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment_id, tags=tags)
-        self._log_params(run.info.run_id, record)
+        self._log_params(run.info.run_id, flatten(record.params))
         board = Board(record.stage) if self._tensorboard and not restored else None
         return Run(self.client, run.info.run_id, parent, board)
 
@@ -89,39 +110,71 @@ class Runs:
         log_model(record, run)
         run.finish(record)
 
-    def _end_killed(self, stage: str) -> None:
-        """End as KILLED the runs of `stage` that processes of this machine left behind when they were killed."""
-        name, _, variant = stage.partition("/")
-        condition = f"tags.stage = '{name}' and tags.variant = '{variant}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self.experiment_id], condition):
-            host, _, pid = run.data.tags.get("process", "").partition("/")
-            if host == platform.node() and not _is_alive(pid):
-                nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
-                for killed in [run, *self.client.search_runs([self.experiment_id], nested)]:
-                    self.client.set_terminated(killed.info.run_id, "KILLED")
-
     def _find(self, condition: str) -> str | None:
         found = self.client.search_runs([self.experiment_id], condition, max_results=1)
         return found[0].info.run_id if found else None
 
-    def _log_params(self, run_id: str, record: Record) -> None:
-        params = [Param(name, str(value)) for name, value in flatten(record.params).items()]
+    def _log_params(self, run_id: str, values: Mapping[str, Any]) -> None:
+        params = [Param(name, str(value)) for name, value in values.items()]
         for i in range(0, len(params), PARAM_BATCH):
             self.client.log_batch(run_id, params=params[i : i + PARAM_BATCH])
 
+    def show_on_parent(self, figures: Mapping[str, float]) -> None:
+        """Log the headlines of a pipeline on its parent run; none exists where no stage has executed."""
+        dvc = dvc_ancestor()
+        parent = None if dvc is None else self._find(f"tags.repro = '{_key(dvc)}'")
+        if parent is not None:
+            now = int(time.time() * 1000)
+            metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+            self.client.log_batch(parent, metrics=metrics)
+
     def _parent(self, commit: str) -> str | None:
-        """The parent run of the `dvc` command that started this process; None outside a `dvc` command."""
-        dvc = _dvc_ancestor()
+        """The parent run of the `dvc` command that started this process; None outside a `dvc` command.
+
+        It has all of params.yaml as parameters, and shows in which the run differs from the one before it.
+        """
+        dvc = dvc_ancestor()
         if dvc is None:
             return None
-        key = f"{dvc.pid}-{dvc.create_time():.2f}"
-        if found := self._find(f"tags.repro = '{key}'"):
+        if found := self._find(f"tags.repro = '{_key(dvc)}'"):
             return found
+        params = {name: str(value) for name, value in flatten(parse_yaml(Path("params.yaml").read_text())).items()}
+        before, since = self._params_before()
+        changes = "" if before is None else changed(before, params)
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(dvc.create_time()))
-        name = f"dvc {_subcommand(dvc)} {started}"
-        tags = {MLFLOW_RUN_NAME: name, "repro": key, "stage": "repro", "commit": commit}
+        words = [f"dvc {subcommand(dvc)}", experiment_name(), started]
+        note = "No run before this one." if before is None else f"Changed since {since}: {changes or 'nothing'}."
+        tags = {
+            MLFLOW_RUN_NAME: " ".join(word for word in words if word),
+            MLFLOW_RUN_NOTE: note,
+            "repro": _key(dvc),
+            "stage": "repro",
+            "commit": commit,
+            "changed": changes,
+            **experiment_tags(),
+        }
         run_id: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
+        self._log_params(run_id, params)
         return run_id
+
+    def _params_before(self) -> tuple[dict[str, str] | None, str]:
+        """The parameters that a run is compared with, and what they are of; None for the first run of a store.
+
+        An experiment is compared with the commit that it started from, `dvc repro` with the last one.
+        """
+        baseline = experiment_baseline()
+        if baseline is not None:
+            show = ["git", "show", f"{baseline}:./params.yaml"]
+            shown = subprocess.run(show, capture_output=True, text=True)
+            if shown.returncode == 0:
+                params = flatten(parse_yaml(shown.stdout))
+                return {name: str(value) for name, value in params.items()}, f"commit {baseline[:7]}"
+        # Of two experiments side by side neither is what the other has changed.
+        found = self.client.search_runs([self.experiment_id], "tags.stage = 'repro'", max_results=RECENT_PARENTS)
+        for run in found:
+            if run.data.params and "experiment" not in run.data.tags:
+                return run.data.params, str(run.info.run_name)
+        return None, ""
 
 
 class Run:
@@ -235,19 +288,6 @@ class Run:
         self._flushed_at = time.monotonic()
 
 
-def _process(process: psutil.Process) -> str:
-    """Host, id and start of a process: an id alone is given anew to another."""
-    return f"{platform.node()}/{process.pid}-{process.create_time():.2f}"
-
-
-def _is_alive(pid_and_start: str) -> bool:
-    pid = pid_and_start.partition("-")[0]
-    try:
-        return pid.isdigit() and _process(psutil.Process(int(pid))).endswith(f"/{pid_and_start}")
-    except psutil.Error:
-        return False
-
-
 def _dataset(path: str, digest: str) -> DatasetInput:
     dataset = Dataset(
         name=Path(path).name,
@@ -260,32 +300,13 @@ def _dataset(path: str, digest: str) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "input")])
 
 
-def _commit() -> str:
-    """The checked-out commit, with DIRTY if the working tree differs from it; "unknown" outside a repository."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        # DVC writes its lock file after each stage, which is not a change of the code.
-        status = ["git", "status", "--porcelain", "--", ".", ":(exclude)dvc.lock"]
-        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{head}{DIRTY}" if changed.strip() else head
+def _key(dvc: psutil.Process) -> str:
+    return f"{dvc.pid}-{dvc.create_time():.2f}"
 
 
-def _dvc_ancestor() -> psutil.Process | None:
-    for process in psutil.Process().parents():
-        if _subcommand(process) is not None:
-            return process
-    return None
-
-
-def _subcommand(process: psutil.Process) -> str | None:
-    """The subcommand of `process` if it is a dvc command, such as `dvc repro` or `python -m dvc repro`; else None."""
-    try:
-        words: list[Any] = process.cmdline()
-    except psutil.Error:
-        return None
-    for i, word in enumerate(words[:4]):
-        if Path(word).name == "dvc" and (i < 2 or words[i - 1] == "-m"):
-            return " ".join(words[i + 1 : i + 3] if words[i + 1 : i + 2] == ["exp"] else words[i + 1 : i + 2])
-    return None
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """The parameters that differ, as `name: before → after`; a long list is cut."""
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    shown = [f"{name}: {before.get(name, 'none')} → {after.get(name, 'none')}" for name in names[:MOST_CHANGES]]
+    more = [f"and {len(names) - MOST_CHANGES} more"] if len(names) > MOST_CHANGES else []
+    return ", ".join([*shown, *more])[:LONGEST_TAG]

@@ -16,17 +16,23 @@ from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
-from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable
+from MLOps.errors import UserError
+from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
+from MLOps.experiment_tracking.dvc_experiment import workspace
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
+def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str]:
     """A client of the configured store and the experiment's id; sets the process's tracking URI, creates a local store.
 
+    Args:
+        suffix: of the experiment's name: "" for the runs of stages.
+
     Raises:
-        UserError: the store does not respond, its folder is not writable, or its file is not a complete store.
+        UserError: the store does not respond, its folder is not writable, its file is not a complete store, or the
+            experiment was deleted.
     """
     uri = store_uri(config)
     require_answer(uri)
@@ -35,7 +41,10 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
         if uri.startswith(SQLITE):
             _create_database(Path(uri.removeprefix(SQLITE)))
         client = MlflowClient()
-        experiment_id: str = mlflow.set_experiment(config.experiment).experiment_id
+        experiment_id = _experiment(client, f"{config.experiment}{suffix}", uri)
+        if not suffix:
+            mlflow.set_experiment(experiment_id=experiment_id)  # logged models go to the process's experiment
+        return client, experiment_id
     except (MlflowException, OSError) as error:
         raise unreachable(uri, str(error)) from None
     except Exception as error:
@@ -43,7 +52,28 @@ def connect(config: TrackingConfig) -> tuple[MlflowClient, str]:
         if type(error).__module__.startswith(("sqlalchemy", "alembic")):
             raise unreachable(uri, str(error)) from None
         raise
-    return client, experiment_id
+
+
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+    """The id of the experiment of this name, which is created if it is missing."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        # Beside a local database MLflow keeps artifacts in the working directory, which may be a copy by DVC.
+        files = (workspace() / "mlruns" / name).absolute().as_uri() if uri.startswith(SQLITE) else None
+        try:
+            return str(client.create_experiment(name, artifact_location=files))
+        except MlflowException as error:
+            # Another process has created it meanwhile.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return _experiment(client, name, uri)
+    if experiment.lifecycle_stage != "active":
+        raise UserError(
+            f"{without_password(uri)}: the MLflow experiment {name!r} was deleted; restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or set another "
+            "tracking.experiment in params.yaml"
+        )
+    return str(experiment.experiment_id)
 
 
 def _create_database(path: Path) -> None:

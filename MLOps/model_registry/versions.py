@@ -70,6 +70,24 @@ class Registry:
             self.client.set_model_version_tag(self.name, version, key, value)
         return bool(changed)
 
+    def describe(self, version: str, card: str) -> bool:
+        """Make `card` the description of a version; that of the model is the champion's, else the candidate's.
+
+        Returns:
+            Whether a description changed.
+        """
+        changed = False
+        if self.client.get_model_version(self.name, version).description != card:
+            self.client.update_model_version(self.name, version, card)
+            changed = True
+        shown = self.version_at(CHAMPION) or self.version_at(CANDIDATE)
+        if shown is not None:
+            described = self.client.get_model_version(self.name, shown).description or ""
+            if self.client.get_registered_model(self.name).description != described:
+                self.client.update_registered_model(self.name, described)
+                changed = True
+        return changed
+
     def point(self, alias: str, version: str) -> bool:
         """Point `alias` at `version`; returns whether it pointed elsewhere before."""
         if self.version_at(alias) == version:

@@ -4,14 +4,15 @@ stage uses."""
 import pandas as pd
 
 from MLOps.agents.ensemble import load_agent
-from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.artifacts import read_json, read_table, whole_file, write_json, write_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.candidate import Candidate
 from MLOps.evaluation.performance import Portfolio
-from MLOps.evaluation.plots import equity_plot, training_plot
+from MLOps.evaluation.plots import equity_plot, equity_table, training_plot
 from MLOps.evaluation.report import AGENT
+from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
@@ -35,13 +36,10 @@ def main() -> None:
     with Stage("backtest") as stage:
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
-        rewards = {
-            name: read_json(paths.METRICS / "train_agent" / name / "metrics.json")["selected_validation_reward"]
-            for name in stage.params.agents
-        }
+        choice = read_json(paths.CHOICE)
         ensemble = None if stage.params.agent_ensemble.kind == "none" else load_agent(paths.AGENT_ENSEMBLE)
         agents = {name: load_agent(paths.AGENTS / name) for name in stage.params.agents}
-        candidate = Candidate.choose(agents, rewards, ensemble)
+        candidate = Candidate.choose(agents, choice["validation_rewards"], ensemble)
         market = candidate.agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
         result = backtest(
             candidate.agent.policy(),
@@ -53,12 +51,17 @@ def main() -> None:
             stage.params.seed,
             candidate.others,
         )
-        report = result.report(candidate.name, rewards, splits.test, read_json(paths.CLOCK)["bars_per_year"])
+        returns = result.returns()
+        stage.count_trial(Trial.of(returns["timestamp"], returns[AGENT]))
+        bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+        report = result.report(candidate.name, choice["validation_rewards"], splits.test, bars_per_year)
         write_json(paths.BACKTEST, report.to_dict())
-        write_table(paths.RETURNS, result.returns())
+        write_table(paths.RETURNS, returns)
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
         portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
+        with whole_file(stage.artifact("equity.csv")) as temporary:
+            equity_table(portfolios).to_csv(temporary, index=False)
         equity_plot(portfolios, stage.artifact("equity.png"))
         for name in stage.params.agents:
             history = pd.read_csv(paths.HISTORY / "train_agent" / name / "history.csv", index_col="step")

@@ -17,7 +17,6 @@ VARIANTS = {
     paths.HISTORY / "train_predictor": "predictors",
     paths.TUNED_AGENTS: "agents",
     paths.AGENTS: "agents",
-    paths.METRICS / "train_agent": "agents",
     paths.HISTORY / "train_agent": "agents",
 }
 

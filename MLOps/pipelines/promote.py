@@ -1,6 +1,7 @@
 """The bundle as a registered version: `candidate` always, `champion` if the gate passes; and a complete store.
 
-Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged.
+Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged. In an
+experiment (`dvc exp run`) nothing is registered and no alias moves; its returns count as a trial all the same.
 """
 
 import tempfile
@@ -8,16 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from MLOps.artifacts import content_hash, read_json, read_table, value_hash
+from MLOps.artifacts import content_hash, read_json, read_table, value_hash, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.address import store_uri
+from MLOps.experiment_tracking.dvc_experiment import experiment_name
 from MLOps.imports import code_hash
 from MLOps.operations.last_promotion import recall, remember
-from MLOps.pipelines import paths
+from MLOps.pipelines import headlines, paths
 from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.record import Record
 
@@ -27,6 +31,8 @@ MEMORY = Path(".cache/last_promotion.json")
 def main() -> None:
     with exit_on_user_error("promote"):
         params = load_params()
+        if params.data.source != "labelled":
+            write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
         inputs, store = inputs_hash(params), store_uri(params.tracking)
         outcome = recall(MEMORY, inputs, store)
         changed = False
@@ -39,9 +45,18 @@ def main() -> None:
 def inputs_hash(params: Params) -> str:
     """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
     declared = Declaration.read("promote", "")
-    read = [paths.BACKTEST, paths.VERDICTS, paths.SPLITS, paths.CLOCK, paths.FEATURE_PIPELINE, paths.RECORDS]
+    read = [
+        paths.BACKTEST,
+        paths.VERDICTS,
+        paths.SPLITS,
+        paths.CLOCK,
+        paths.FEATURE_PIPELINE,
+        paths.RECORDS,
+        paths.RETURNS,
+        paths.WALK_FORWARD,
+    ]
     files = {str(path): content_hash(path) for path in read if path.exists()}
-    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote")])
+    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote"), experiment_name()])
 
 
 def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
@@ -54,12 +69,16 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.runs import Runs
+    from MLOps.experiment_tracking.trials import Trials
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
-    from MLOps.operations.champion import measured_sharpe
+    from MLOps.operations.champion import champion_returns
+    from MLOps.operations.model_card import model_card
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
+    from MLOps.pipelines.candidate_trial import candidate_trial
+    from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
 
     runs, records = Runs(params.tracking), load_records(params)
@@ -68,25 +87,36 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         print(f"runs written from records: {', '.join(restored)}")
     if params.data.source == "labelled":
         return "promote: nothing to do: a labelled table has no prices to trade", False, []
+    trials = Trials(params.tracking)
+    trials.record(candidate_trial())
+    runs.show_on_parent(read_json(paths.HEADLINES))
+    if (name := experiment_name()) is not None:
+        return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, bundle_parts(params, report.agent), bundle_metadata(params, report, records))
+        metadata = bundle_metadata(params, report, records)
+        identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
             record = new_record(Declaration.read("promote", ""), params, {})
             version = register(runs, registry, record, bundle, identity, read_table(paths.BARS))
 
-    def sharpe_of(champion: str) -> float:
+    def returns_of(champion: str) -> "pd.Series":
         test = Splits.from_dict(read_json(paths.SPLITS)).test
-        bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-        return measured_sharpe(registry, champion, paths.BARS, test, params.trading, bars_per_year)
+        return champion_returns(registry, champion, paths.BARS, test, params.trading)
 
-    decision = promote(registry, version, identity, report, params.gate, sharpe_of)
+    case = gate_case(params, trials.all())
+    decision = promote(registry, version, identity, report.agent, case, params.gate, returns_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
-    return outcome, is_new or decision.changed, [registry.bundle(version).parents[1]]
+    checks = [asdict(result) for result in decision.results]
+    verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
+    write_json(paths.VERDICT, {**verdict, "words": decision.words})
+    card = model_card(metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
+    changed = registry.describe(version, card) or is_new or decision.changed
+    return outcome, changed, [registry.bundle(version).parents[1]]
 
 
 def load_records(params: Params) -> "list[Record]":

@@ -17,6 +17,7 @@ from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
+from MLOps.experiment_tracking.trials import Trial, Trials
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.user_errors import exit_on_user_error
@@ -62,6 +63,7 @@ class Stage:
         shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.
         threadpool_limits(params.threads)
+        self._tracking = params.tracking
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -76,6 +78,12 @@ class Stage:
     def report(self, metrics: Mapping[str, float]) -> None:
         """The stage's final metrics."""
         self.record.metrics |= {name: float(value) for name, value in metrics.items()}
+
+    def count_trial(self, trial: Trial) -> None:
+        """Record out-of-sample returns in the ledger of trials; to be called before they are written or printed."""
+        trials = Trials(self._tracking)
+        said = "a new candidate" if trials.record(trial) else "known already"
+        print(f"{self.name}: trial {trial.candidate[:12]}: {said}; {trials.count()} counted so far")
 
     def artifact(self, name: str) -> Path:
         """Where to write a plot or report to show with the run."""

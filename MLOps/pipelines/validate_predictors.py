@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from MLOps.artifacts import read_json, read_table, write_json, write_table
+from MLOps.artifacts import read_json, read_table, whole_file, write_json, write_table
 from MLOps.config.labels import class_names
 from MLOps.data.splits import Splits
 from MLOps.evaluation import plots
@@ -50,6 +50,9 @@ def main() -> None:
             write_json(path, {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()})
         combined = signals[signals["predictor"] == ENSEMBLE]
         stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})
+        for name, points in plots.calibration_tables(combined, validation).items():
+            with whole_file(stage.artifact(f"calibration/{name}.csv")) as temporary:
+                points.to_csv(temporary, index=False)
         plots.calibration_plot({**tables, ENSEMBLE: combined}, validation, stage.artifact("calibration.png"))
         for name, verdict in verdicts.items():
             left_out = verdict.passed and name not in ensemble.members

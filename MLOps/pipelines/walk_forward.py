@@ -45,7 +45,7 @@ def evaluate() -> None:
         evidence = Evidence.join([outcome.returns for outcome in outcomes], bars_per_year)
         evidence.write(paths.WALK_FORWARD)
         joined = evidence.metrics([report["metrics"] for report in reports])
-        write_json(paths.WALK_FORWARD / "report.json", {"windows": reports, "joined": joined})
+        write_json(paths.WALK_FORWARD_REPORT, {"windows": reports, "joined": joined})
         for number, report in enumerate(reports):
             log_window(stage, number, report)
         stage.report({"windows": len(reports), "bars": len(evidence.timestamps), **joined.pop(AGENT)})

@@ -1,0 +1,75 @@
+"""The process behind a run: its `dvc` command, its commit, and whether it still lives."""
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
+# DVC writes its lock file after each stage, and promotion its figures; neither is a change of the code.
+WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")
+PROCESS_TAG = "process"
+
+
+def this_process() -> str:
+    """Identifies this process among all of all machines."""
+    return _identity(psutil.Process())
+
+
+def end_killed(client: MlflowClient, experiment_id: str, condition: str) -> None:
+    """End as KILLED the runs under `condition` that processes of this machine left behind when they were killed."""
+    running = f"{condition} and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], running):
+        host, _, pid = run.data.tags.get(PROCESS_TAG, "").partition("/")
+        if host == platform.node() and not _is_alive(pid):
+            nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+            for killed in [run, *client.search_runs([experiment_id], nested)]:
+                client.set_terminated(killed.info.run_id, "KILLED")
+
+
+def current_commit() -> str:
+    """The checked-out commit, with DIRTY if the working tree differs from it; "unknown" outside a repository."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = ["git", "status", "--porcelain", "--", ".", *WRITTEN]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}{DIRTY}" if changed.strip() else head
+
+
+def dvc_ancestor() -> psutil.Process | None:
+    """The `dvc` command that started this process."""
+    for process in psutil.Process().parents():
+        if subcommand(process) is not None:
+            return process
+    return None
+
+
+def subcommand(process: psutil.Process) -> str | None:
+    """The subcommand of `process` if it is a dvc command, such as `dvc repro` or `python -m dvc repro`; else None."""
+    try:
+        words: list[Any] = process.cmdline()
+    except psutil.Error:
+        return None
+    for i, word in enumerate(words[:4]):
+        if Path(word).name == "dvc" and (i < 2 or words[i - 1] == "-m"):
+            return " ".join(words[i + 1 : i + 3] if words[i + 1 : i + 2] == ["exp"] else words[i + 1 : i + 2])
+    return None
+
+
+def _identity(process: psutil.Process) -> str:
+    """Host, id and start: an id alone is given anew to another process."""
+    return f"{platform.node()}/{process.pid}-{process.create_time():.2f}"
+
+
+def _is_alive(pid_and_start: str) -> bool:
+    pid = pid_and_start.partition("-")[0]
+    try:
+        return pid.isdigit() and _identity(psutil.Process(int(pid))).endswith(f"/{pid_and_start}")
+    except psutil.Error:
+        return False

@@ -1,6 +1,8 @@
 """The test span, which no earlier stage uses: the scores of the predictors, and the trades of the agent with the best
 validation reward, or of the ensemble, beside the baselines."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from MLOps.agents.ensemble import load_agent
@@ -54,6 +56,7 @@ def main() -> None:
         ledgers = [ledger.to_frame().assign(policy=name) for name, ledger in result.ledgers.items()]
         write_table(paths.LEDGERS, pd.concat(ledgers, ignore_index=True))
         portfolios = {name: Portfolio.of(ledger) for name, ledger in result.ledgers.items()}
+        write_table(paths.RETURNS, returns_table(portfolios))
         equity_plot(portfolios, stage.artifact("equity.png"))
         for name in stage.params.agents:
             history = pd.read_csv(paths.HISTORY / "train_agent" / name / "history.csv", index_col="step")
@@ -69,6 +72,12 @@ def main() -> None:
             }
         )
         stage.report({"random_rank": report.random_rank})
+
+
+def returns_table(portfolios: Mapping[str, Portfolio]) -> pd.DataFrame:
+    """The return of each policy over the bar that ends at `timestamp`."""
+    timestamps = pd.DatetimeIndex(portfolios[AGENT].timestamps[1:]).tz_localize("UTC")
+    return pd.DataFrame({"timestamp": timestamps} | {name: own.returns for name, own in portfolios.items()})
 
 
 def score_predictors(stage: Stage, signals: pd.DataFrame, splits: Splits) -> None:

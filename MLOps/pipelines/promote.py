@@ -1,4 +1,4 @@
-"""The bundle as a registered version: `candidate` always, `champion` if the gate passes; and a complete store.
+"""The bundle as a registered version: `candidate` always, `champion` if the gate passes; a whole store, and the page.
 
 Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from MLOps.artifacts import content_hash, read_json, read_table, value_hash
 from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.address import store_uri
-from MLOps.imports import code_hash
+from MLOps.imports import ROOT, code_hash
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from MLOps.experiment_tracking.record import Record
 
 MEMORY = Path(".cache/last_promotion.json")
+TEMPLATES = Path("MLOps/reporting/templates")
 
 
 def main() -> None:
     with exit_on_user_error("promote"):
         params = load_params()
         inputs, store = inputs_hash(params), store_uri(params.tracking)
-        outcome = recall(MEMORY, inputs, store)
+        outcome = recall(MEMORY, inputs, store) if paths.PAGE.exists() else None
         changed = False
         if outcome is None:
             outcome, changed, folders = complete_and_promote(params)
@@ -40,7 +41,8 @@ def inputs_hash(params: Params) -> str:
     """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
     declared = Declaration.read("promote", "")
     read = [paths.BACKTEST, paths.VERDICTS, paths.SPLITS, paths.CLOCK, paths.FEATURE_PIPELINE, paths.RECORDS]
-    files = {str(path): content_hash(path) for path in read if path.exists()}
+    # The page's templates are no Python, so the hash of the code leaves them out.
+    files = {str(path): content_hash(path) for path in [*read, ROOT / TEMPLATES] if path.exists()}
     return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote")])
 
 
@@ -61,12 +63,16 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
     from MLOps.pipelines.stage import new_record
+    from MLOps.reporting.page import write_page
 
     runs, records = Runs(params.tracking), load_records(params)
     n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
     if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
         print(f"runs written from records: {', '.join(restored)}")
+    # The last stage that leaves a record looked at the test span.
+    commit = runs.first_commit(records[-1])
     if params.data.source == "labelled":
+        write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
         return "promote: nothing to do: a labelled table has no prices to trade", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
@@ -86,6 +92,8 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
 
     decision = promote(registry, version, identity, report, params.gate, sharpe_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
+    page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
+    runs.log_file(registry.run_of(version), page, "report")
     return outcome, is_new or decision.changed, [registry.bundle(version).parents[1]]
 
 

@@ -102,6 +102,18 @@ class Runs:
         """The id of the finished run with this record's content; None if the store has none."""
         return self._find(f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'")
 
+    def first_commit(self, record: Record) -> str:
+        """The commit of the oldest run with this record's content; "unknown" if the store has none."""
+        condition = f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'"
+        found = self.client.search_runs(
+            [self.experiment_id], condition, order_by=["attributes.start_time ASC"], max_results=1
+        )
+        return str(found[0].data.tags["commit"]) if found else "unknown"
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Log a file with a finished run; one of the same name is replaced."""
+        self.client.log_artifact(run_id, str(path), folder)
+
     def restore(self, record: Record, log_model: Callable[[Record, "Run"], None]) -> None:
         """Write the run of a stage that did not execute here from its record; `log_model` logs its trained model."""
         run = self.start(record, restored=True)

@@ -62,6 +62,10 @@ class Registry:
         self.tag(version, {BUNDLE_TAG: identity})
         return version
 
+    def run_of(self, version: str) -> str:
+        """The id of the run that registered a version."""
+        return str(self.client.get_model_version(self.name, version).run_id)
+
     def tag(self, version: str, tags: dict[str, str]) -> bool:
         """Set `tags` that differ; returns whether any did."""
         present = self.tags(version)

@@ -1,21 +1,21 @@
-"""The agent with the best validation reward, or the ensemble, and the baselines, on the test span, which no earlier
-stage uses."""
+"""The test span, which no earlier stage uses: the scores of the predictors, and the trades of the agent with the best
+validation reward, or of the ensemble, beside the baselines."""
 
 import pandas as pd
 
 from MLOps.agents.ensemble import load_agent
 from MLOps.artifacts import read_json, read_table, whole_file, write_json, write_table
-from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.candidate import Candidate
 from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.plots import equity_plot, equity_table, training_plot
+from MLOps.evaluation.predictor_scores import headline, predictor_scores
 from MLOps.evaluation.report import AGENT
 from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
-from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
+from MLOps.training.seeds import derive_seed
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
 # Six of stable-baselines3's metrics and ours show whether an agent learns.
@@ -30,12 +30,13 @@ SHOWN_OF_TRAINING = (
 
 
 def main() -> None:
-    if load_params().data.source == "labelled":
-        do_nothing("backtest", "", "a labelled table has no prices to trade")
-        return
     with Stage("backtest") as stage:
         bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
         splits = Splits.from_dict(read_json(paths.SPLITS))
+        score_predictors(stage, signals, splits)
+        if stage.params.data.source == "labelled":
+            print("backtest: predictors only: a labelled table has no prices to trade")
+            return
         choice = read_json(paths.CHOICE)
         ensemble = None if stage.params.agent_ensemble.kind == "none" else load_agent(paths.AGENT_ENSEMBLE)
         agents = {name: load_agent(paths.AGENTS / name) for name in stage.params.agents}
@@ -77,6 +78,22 @@ def main() -> None:
             }
         )
         stage.report({"random_rank": report.random_rank})
+
+
+def score_predictors(stage: Stage, signals: pd.DataFrame, splits: Splits) -> None:
+    """Write and report the scores of the predictors and their ensemble on the test span."""
+    config, seed = stage.params.backtest, derive_seed(stage.params.seed, "predictors")
+    scored = predictor_scores(
+        signals,
+        read_table(paths.LABELS),
+        splits,
+        config.confidence,
+        config.bootstrap_samples,
+        read_json(paths.CLOCK)["bars_per_year"],
+        seed,
+    )
+    write_json(paths.PREDICTOR_SCORES, scored)
+    stage.report(headline(scored))
 
 
 if __name__ == "__main__":

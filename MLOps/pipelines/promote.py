@@ -1,4 +1,4 @@
-"""The bundle as a registered version: `candidate` always, `champion` if the gate passes; and a complete store.
+"""The bundle as a registered version: `candidate` always, `champion` if the gate passes; a whole store, and the page.
 
 Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged. In an
 experiment (`dvc exp run`) nothing is registered and no alias moves; its returns count as a trial all the same.
@@ -13,7 +13,7 @@ from MLOps.artifacts import content_hash, read_json, read_table, value_hash, wri
 from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.address import store_uri
 from MLOps.experiment_tracking.dvc_experiment import experiment_name
-from MLOps.imports import code_hash
+from MLOps.imports import ROOT, code_hash
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import headlines, paths
 from MLOps.pipelines.declaration import Declaration, stage_names
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from MLOps.experiment_tracking.record import Record
 
 MEMORY = Path(".cache/last_promotion.json")
+TEMPLATES = Path("MLOps/reporting/templates")
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         if params.data.source != "labelled":
             write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
         inputs, store = inputs_hash(params), store_uri(params.tracking)
-        outcome = recall(MEMORY, inputs, store)
+        outcome = recall(MEMORY, inputs, store) if paths.PAGE.exists() else None
         changed = False
         if outcome is None:
             outcome, changed, folders = complete_and_promote(params)
@@ -46,14 +47,14 @@ def inputs_hash(params: Params) -> str:
     """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
     declared = Declaration.read("promote", "")
     read = [
-        paths.BACKTEST,
+        paths.BACKTEST.parent,
+        paths.WALK_FORWARD,
         paths.VERDICTS,
         paths.SPLITS,
         paths.CLOCK,
         paths.FEATURE_PIPELINE,
         paths.RECORDS,
-        paths.RETURNS,
-        paths.WALK_FORWARD,
+        ROOT / TEMPLATES,  # no Python, so the hash of the code leaves them out
     ]
     files = {str(path): content_hash(path) for path in read if path.exists()}
     return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote"), experiment_name()])
@@ -80,12 +81,16 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
+    from MLOps.reporting.page import write_page
 
     runs, records = Runs(params.tracking), load_records(params)
     n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
     if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
         print(f"runs written from records: {', '.join(restored)}")
+    # The last stage that leaves a record looked at the test span.
+    commit = runs.first_commit(records[-1])
     if params.data.source == "labelled":
+        write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
         return "promote: nothing to do: a labelled table has no prices to trade", False, []
     trials = Trials(params.tracking)
     trials.record(candidate_trial())
@@ -114,6 +119,8 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     checks = [asdict(result) for result in decision.results]
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
+    page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
+    runs.log_file(registry.run_of(version), page, "report")
     card = model_card(metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
     changed = registry.describe(version, card) or is_new or decision.changed
     return outcome, changed, [registry.bundle(version).parents[1]]

@@ -1,6 +1,8 @@
 """Each predictor probed, judged on validation and explained; the ensemble of those that pass."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,16 +11,22 @@ from MLOps.artifacts import read_json, read_table, whole_file, write_json, write
 from MLOps.config.labels import class_names
 from MLOps.data.splits import Splits
 from MLOps.evaluation import plots
+from MLOps.evaluation.convergence import constant_losses, convergence, fold_losses
 from MLOps.evaluation.forecasts import classification_metrics, confusion, implied_metrics
 from MLOps.evaluation.validation import validate
 from MLOps.evaluation.verdicts import PARTS, Verdict
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
+from MLOps.predictors.contract import Predictor
 from MLOps.predictors.ensemble import ENSEMBLE
 from MLOps.predictors.kinds import load_predictor
+from MLOps.predictors.occlusion import occlusion
+from MLOps.predictors.signals import aligned
 from MLOps.predictors.windows import Windows
 from MLOps.training.determinism import seed_torch
 from MLOps.training.seeds import derive_seed
+
+USUAL_WINDOWS = 256  # whose median stands for a feature as usual
 
 
 def main() -> None:
@@ -35,8 +43,10 @@ def main() -> None:
         tables = {name: read_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet") for name in predictors}
         judged = validate(predictors, tables, features, feature_names, labels, names, splits, stage.params.validation)
         verdicts, ensemble, signals = judged.verdicts, judged.ensemble, judged.signals
+        trainings = {}
         for name, predictor in predictors.items():
             report(stage, name, verdicts[name])
+            trainings[name] = training(stage, name, predictor, tables[name], labels, splits)
             if bars_per_year is not None:
                 stage.report(implied_metrics(tables[name], validation, bars_per_year, f"{name}_implied_"))
             windows = Windows(features, feature_names, predictor.lookback_bars)
@@ -44,10 +54,15 @@ def main() -> None:
             seed = derive_seed(stage.params.seed, "explain", name)
             explained = predictor.explain(windows, rows, labels["label"].to_numpy()[rows], seed)
             draw(stage, name, tables[name], validation, explained, names, feature_names)
+            decision = one_decision(predictor, windows, rows, labels, tables[name], names)
+            importance = {key: given.tolist() for key, given in explained.items() if key.startswith("importance_")}
+            explanations = {"features": list(feature_names), **importance, "decision": decision}
+            write_json(stage.artifact(f"{name}/explanations.json"), explanations)
 
         write_table(paths.SIGNALS, signals)
+        table = [{**verdict.to_dict(), **trainings[name]} for name, verdict in verdicts.items()]
         for path in (paths.VERDICTS, stage.artifact("verdicts.json")):
-            write_json(path, {"verdicts": [v.to_dict() for v in verdicts.values()], "ensemble": ensemble.to_dict()})
+            write_json(path, {"verdicts": table, "ensemble": ensemble.to_dict()})
         combined = signals[signals["predictor"] == ENSEMBLE]
         stage.report({"members": len(ensemble.members), **classification_metrics(combined, validation, "ensemble_")})
         for name, points in plots.calibration_tables(combined, validation).items():
@@ -58,6 +73,7 @@ def main() -> None:
             left_out = verdict.passed and name not in ensemble.members
             use = stage.params.validation.use[0]
             print(f"{name}: {verdict.conclusion}{f'; left out: validation.use is {use}' if left_out else ''}")
+            print(f"{name}: {trainings[name]['convergence']['state']}: {trainings[name]['convergence']['reason']}")
 
 
 def report(stage: Stage, name: str, verdict: Verdict) -> None:
@@ -72,6 +88,50 @@ def report(stage: Stage, name: str, verdict: Verdict) -> None:
             **{f"{c.baseline}_log_loss": c.baseline_log_loss for c in verdict.comparisons},
         }
     )
+
+
+def training(
+    stage: Stage, name: str, predictor: Predictor, signals: pd.DataFrame, labels: pd.DataFrame, splits: Splits
+) -> dict[str, Any]:
+    """How the training went, for the verdict: its convergence, and the log loss of each fold."""
+    history = pd.read_csv(paths.HISTORY / "train_predictor" / name / "history.csv")
+    config = getattr(predictor, "config", None)
+    found = convergence(history, *constant_losses(labels, splits, config))
+    folds = fold_losses(signals, labels, splits)
+    losses = [fold["log_loss"] for fold in folds]
+    stage.report(
+        {
+            f"{name}_converged": found.state == "converged",
+            f"{name}_fold_log_loss_mean": float(np.mean(losses)),
+            f"{name}_fold_log_loss_std": float(np.std(losses, ddof=1)),
+        }
+    )
+    return {"convergence": asdict(found), "folds": folds}
+
+
+def one_decision(
+    predictor: Predictor,
+    windows: Windows,
+    rows: np.ndarray,
+    labels: pd.DataFrame,
+    signals: pd.DataFrame,
+    names: tuple[str, ...],
+) -> dict[str, Any]:
+    """The most confident forecast at `rows`, what happened, and `occlusion` by feature."""
+    given = signals.iloc[aligned(labels.iloc[rows], signals)]
+    place = int(given["confidence"].to_numpy().argmax())
+    forecast, happened = given.iloc[place], labels.iloc[rows[place]]
+    usual = np.nanmedian(windows.ending_at(rows[:: -(-len(rows) // USUAL_WINDOWS)]), axis=0)
+    fall = occlusion(predictor, windows.ending_at(rows[[place]])[0], usual)
+    return {
+        "timestamp": happened["timestamp"].isoformat(),
+        "symbol": str(happened["symbol"]),
+        "forecast": names[int(forecast["class"])],
+        "happened": names[int(happened["label"])],
+        "probability": float(forecast["confidence"]),
+        "expected_return": float(forecast["expected_return"]),
+        "occlusion": fall.tolist(),
+    }
 
 
 def draw(

@@ -1,0 +1,1 @@
+"""The report page: what the stages left in `reports/`, as one offline HTML file."""

@@ -55,7 +55,7 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"predictors__lstm__kind": "lstn"}, ["predictors.lstm", "lstn"]),
         ({"predictors": {}}, ["predictors", "at least 1"]),
         ({"seed": None}, ["'seed' is missing"]),
-        ({"gate__min_sharpe": None}, ["'gate.min_sharpe' is missing"]),
+        ({"gate__deflated_sharpe": 1.5}, ["gate.deflated_sharpe", "less than 1"]),
         ({"trading__fee_bps": -1.0}, ["trading.fee_bps", "greater than or equal to 0"]),
         ({"splits__train": 0.8}, ["splits", "must be 1", "1.1"]),
         ({"data__source": "yaho"}, ["data.source", "yaho"]),

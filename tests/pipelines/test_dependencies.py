@@ -67,7 +67,7 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("predictors.lstm.dropout", 0.1, "tune@lstm"),
         ("search.agents.trials", 1, "tune_agent@ppo"),
         ("search.predictors.trials", 1, "tune@lstm"),
-        ("gate.min_sharpe", 0.1, None),
+        ("gate.cagr", 0.1, None),
         ("backtest.random_draws", 25, "backtest"),
     ],
 )

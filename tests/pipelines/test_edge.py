@@ -9,11 +9,12 @@ import pytest
 from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
-from MLOps.evaluation.report import BacktestReport
+from MLOps.experiment_tracking.trials import Trials
 from MLOps.model_registry.versions import BUNDLE_TAG, Registry
-from MLOps.operations.champion import measured_sharpe
+from MLOps.operations.champion import champion_returns
 from MLOps.operations.promotion import promote
 from MLOps.pipelines import paths
+from MLOps.pipelines.gate_case import gate_case
 from tests.project import Project
 
 QUICK = {
@@ -54,38 +55,42 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     backtest = read_json(tmp_path / "reports/backtest/report.json")
     assert backtest["excess"]["buy_and_hold"]["lower"] > 0
     assert backtest["metrics"]["agent"]["costs"] > 0
+    own = pd.read_parquet(tmp_path / paths.RETURNS)
     tags, first, champion = standing(project)
     assert tags["gate"] == "passed"
     assert champion == first
+    verdict = read_json(tmp_path / paths.VERDICT)
+    assert verdict["promoted"] and verdict["version"] == str(first) and verdict["trials"] == 1
 
-    # A candidate that has learnt nothing. The champion, traded again over the same span, has the Sharpe ratio of its
-    # own backtest.
+    # A candidate that has learnt nothing.
     project.update({"agents.ppo.total_timesteps": 1024, "agents.ppo.learning_rate": 1e-9})
-    assert project.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
+    assert "train_agent@ppo" in project.repro()
     tags, second, champion = standing(project)
     assert second == first + 1
     assert champion == first
-    assert f"the champion's {backtest['metrics']['agent']['sharpe']:.2f}" in tags["gate_reasons"]
-    kept = project.client().get_model_version("trading-agent", str(first)).tags
-    (measured,) = (value for name, value in kept.items() if name.startswith("sharpe_on_"))
-    assert float(measured) == backtest["metrics"]["agent"]["sharpe"]
+    assert "that of the champion" in tags["gate_reasons"] and tags["check_champion"].startswith("failed: ")
+    assert tags["trials"] == "2"
 
-    # Bars without the champion's universe: it cannot be traded, which is a reason and no failure.
+    # The champion, traded again over the same span, has the returns of its own backtest.
     monkeypatch.chdir(tmp_path)
     params = load_params()
     registry = Registry(project.client(), "trading-agent")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    test = Splits.from_dict(read_json(paths.SPLITS)).test
+
+    def returns_of(version: str) -> pd.Series:
+        return champion_returns(registry, version, paths.BARS, test, params.trading)
+
+    assert returns_of(str(first)).tolist() == own["agent"].tolist()
+
+    # Bars without the champion's universe: it cannot be traded, which is a reason and no failure.
     bars = pd.read_parquet(paths.BARS)
     bars[bars["symbol"] != "SYN00"].to_parquet(paths.BARS)
-    test = Splits.from_dict(read_json(paths.SPLITS)).test
-    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
-
-    def sharpe_of(version: str) -> float:
-        return measured_sharpe(registry, version, paths.BARS, test, params.trading, bars_per_year)
-
+    case = gate_case(params, Trials(params.tracking).all())
     identity = registry.tags(str(second))[BUNDLE_TAG]
-    decision = promote(registry, str(second), identity, BacktestReport.from_dict(backtest), params.gate, sharpe_of)
-    (reason,) = decision.reasons
+    decision = promote(registry, str(second), identity, "ppo", case, params.gate, returns_of)
+    reason = decision.results[-1].reason
+    assert not decision.promoted
     assert "cannot be traded" in reason
     assert "SYN00 missing" in reason
 
@@ -96,5 +101,5 @@ def test_a_random_walk_promotes_nobody(tmp_path: Path) -> None:
     project.repro()
     tags, _, champion = standing(project)
     assert tags["gate"] == "refused"
-    assert "excess return over buy-and-hold" in tags["gate_reasons"]
+    assert tags["check_deflated_sharpe"].startswith("failed: ")
     assert champion is None

@@ -100,10 +100,10 @@ def test_an_unknown_key(project: Project) -> None:
 
 
 def test_a_mistake_in_the_last_section_is_told_before_the_first_stage(project: Project) -> None:
-    project.update({"gate.min_sharp": 0.5})
+    project.update({"gate.deflated_sharp": 0.5})
     done = project.run("dvc", "repro", check=False)
     assert done.returncode != 0
-    assert "prepare: params.yaml: unknown key 'gate.min_sharp'; did you mean 'min_sharpe'?" in done.stderr
+    assert "prepare: params.yaml: unknown key 'gate.deflated_sharp'; did you mean 'deflated_sharpe'?" in done.stderr
     assert project.outputs() == {}
 
 

@@ -63,20 +63,20 @@ def noise(draws: int, bars: int, generator: np.random.Generator) -> np.ndarray:
     return generator.standard_t(FREEDOM, (draws, BURN_IN_BARS + bars)) / np.sqrt(FREEDOM / (FREEDOM - 2))
 
 
-def held(draws: int, bars: int, seed: int) -> dict[str, int]:
+def held(draws: int, bars: int, seed: int, resamples: int = RESAMPLES, our_process: Process = OURS) -> dict[str, int]:
     """In how many of the draws each interval holds the truth."""
     generator = np.random.default_rng(seed)
     shared, own = noise(draws, bars, generator), noise(draws, bars, generator)
-    ours = OURS.returns(shared)
+    ours = our_process.returns(shared)
     theirs = THEIRS.returns(CORRELATION * shared + np.sqrt(1 - CORRELATION**2) * own)
     counts = dict.fromkeys(("coverage", "coverage_sharpe", "coverage_sharpe_difference"), 0)
     for number in range(draws):
-        _, *mean = mean_interval(ours[number], CONFIDENCE, RESAMPLES, None, seed=number)
+        _, *mean = mean_interval(ours[number], CONFIDENCE, resamples, None, seed=number)
         ratio = sharpe_interval(ours[number], CONFIDENCE)
-        difference = sharpe_difference(ours[number], theirs[number], CONFIDENCE, RESAMPLES, seed=number)
-        counts["coverage"] += mean[0] <= OURS.mean <= mean[1]
-        counts["coverage_sharpe"] += ratio[0] <= OURS.sharpe <= ratio[1]
-        truth = OURS.sharpe - THEIRS.sharpe
+        difference = sharpe_difference(ours[number], theirs[number], CONFIDENCE, resamples, seed=number)
+        counts["coverage"] += mean[0] <= our_process.mean <= mean[1]
+        counts["coverage_sharpe"] += ratio[0] <= our_process.sharpe <= ratio[1]
+        truth = our_process.sharpe - THEIRS.sharpe
         counts["coverage_sharpe_difference"] += difference.lower <= truth <= difference.upper
     return counts
 

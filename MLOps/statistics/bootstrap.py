@@ -29,9 +29,9 @@ def mean_interval(
         Mean, lower and upper bound.
 
     Raises:
-        ValueError: fewer than two values, or one that is not finite.
+        ValueError: fewer than four values, or one that is not finite.
     """
-    series = checked(series, least_bars=2)
+    series = checked(series, least_bars=4)
     mean = float(series.mean())
     if series.std() <= NO_VARIATION:
         return mean, mean, mean

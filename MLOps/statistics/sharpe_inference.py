@@ -79,7 +79,7 @@ def deflated_sharpe(returns: np.ndarray, trial_sharpes: np.ndarray) -> float:
     """Probability that the true Sharpe ratio exceeds 0, after the best of several trials was chosen.
 
     The probabilistic Sharpe ratio against the expected highest ratio of as many trials without skill (Bailey & López
-    de Prado, 2014). Trials count as independent, so that with alike trials the probability is rather too low.
+    de Prado, 2014). All trials count as independent: near copies of a few unlike trials deflate too much.
 
     Args:
         trial_sharpes: Sharpe ratio per bar of every trial, the one of `returns` included; of one trial alone there is
@@ -118,7 +118,7 @@ def sharpe_interval(returns: np.ndarray, confidence: float) -> tuple[float, floa
     The delta method of Lo (2002): the error of the ratio is the mean of z - SR/2 (z² - 1), where z are the
     standardised returns, and that mean's long-run variance gives the interval. The variance is the equal-weighted
     cosine estimate with Student's quantile (`dependent_mean.interval`), in place of Lo's Newey-West estimate with the
-    normal quantile, which covers too rarely. Assumes stationary returns with finite fourth moments.
+    normal quantile, which tends to cover too rarely. Assumes stationary returns with finite fourth moments.
 
     Raises:
         ValueError: fewer than `LEAST_BARS` returns, or one that is not finite.

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import fsolve
+from scipy.signal import lfilter
 from scipy.stats import kurtosis, norm, skew
 
 # Each (bars,): daily shares, hourly crypto around the clock, few trades, 5-minute bars with an outage, short and lossy.
@@ -27,11 +28,9 @@ def returns_like(name: str) -> np.ndarray:
 
 def autoregressive(coefficient: float, bars: int, generator: np.random.Generator) -> np.ndarray:
     """AR(1) with mean 0 and variance 1, normal, (bars,)."""
-    series = generator.normal(0, np.sqrt(1 - coefficient**2), bars)
-    series[0] = generator.normal()
-    for bar in range(1, bars):
-        series[bar] += coefficient * series[bar - 1]
-    return series
+    noise = generator.normal(0, np.sqrt(1 - coefficient**2), bars)
+    noise[0] = generator.normal()
+    return np.asarray(lfilter([1.0], [1.0, -coefficient], noise))
 
 
 def with_moments(sharpe: float, skewness: float, kurtosis_: float, bars: int) -> np.ndarray:

@@ -35,7 +35,6 @@ def written_out(returns: np.ndarray, blocks: int) -> float:
 @pytest.mark.parametrize("name", UNLIKE)
 @pytest.mark.parametrize("count", [2, 7])
 def test_it_is_the_definition_written_out(name: str, count: int) -> None:
-    # A trial that never trades in any split's half would tie at 0; the daily series leave none.
     returns = trials_like(name, count)
     blocks = 4 if name in {"short", "few trades"} else 8
     assert probability_of_overfitting(returns, blocks) == pytest.approx(written_out(returns, blocks), abs=1e-9)

@@ -68,12 +68,12 @@ def test_it_is_hansens_test_written_out(name: str) -> None:
 
 def test_it_agrees_with_another_library_up_to_the_resampling() -> None:
     """That library draws otherwise, and estimates the standard errors from the draws."""
-    for name in ("daily", "hourly", "outage"):
+    for name in ("daily", "outage"):
         benchmark, trials = market(name)
         theirs = holdout.superior_predictive_ability(
-            trials - benchmark[:, None], n_bootstrap=4000, seed=1, block_length=stationary_block_bars(trials)
+            trials - benchmark[:, None], n_bootstrap=2000, seed=1, block_length=stationary_block_bars(trials)
         )
-        assert superior_ability_p_value(benchmark, trials, 4000, seed=1) == pytest.approx(theirs.consistent, abs=0.04)
+        assert superior_ability_p_value(benchmark, trials, 2000, seed=1) == pytest.approx(theirs.consistent, abs=0.05)
 
 
 def test_a_volatile_trial_does_not_hide_a_good_one() -> None:
@@ -90,15 +90,15 @@ def test_a_volatile_trial_does_not_hide_a_good_one() -> None:
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.3])
 def test_trials_without_ability_pass_at_the_nominal_rate(coefficient: float) -> None:
-    """200 times ten trials of 300 bars, at 10 %: one standard deviation is 2 %."""
+    """150 times ten trials of 300 bars, at 10 %: one standard deviation is 2.4 %."""
     generator = np.random.default_rng(3)
     p_values, named = [], 0
-    for number in range(200):
+    for number in range(150):
         benchmark, *trials = (autoregressive(coefficient, 300, generator) for _ in range(11))
-        p_values.append(superior_ability_p_value(benchmark, np.stack(trials, axis=1), 200, seed=number))
-        named += bool(superior_models(benchmark, np.stack(trials, axis=1), 0.1, 200, seed=number))
-    assert 0.04 < np.mean(np.array(p_values) <= 0.1) < 0.17
-    assert named / 200 < 0.17
+        p_values.append(superior_ability_p_value(benchmark, np.stack(trials, axis=1), 99, seed=number))
+        named += bool(superior_models(benchmark, np.stack(trials, axis=1), 0.1, 99, seed=number))
+    assert 0.03 < np.mean(np.array(p_values) <= 0.1) < 0.18
+    assert named / 150 < 0.18
 
 
 def test_the_good_trials_are_named() -> None:

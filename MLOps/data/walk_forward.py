@@ -4,7 +4,7 @@ Pardo, The Evaluation and Optimization of Trading Strategies (2nd edition, 2008)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -53,13 +53,18 @@ def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardCo
     Raises:
         UserError: no bar is left to train the earliest one.
     """
+    return _windows(timestamps, splits, config, config.windows)
+
+
+def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, count: int) -> list[Window]:
+    """See `windows_of`; `count` in place of the configured number."""
     timeline = timeline_of(timestamps)
     validation, test = cuts(len(timeline), splits)
     step = _test_bars(len(timeline), splits, config)
-    earlier = (config.windows - 1) * step
+    earlier = (count - 1) * step
     if earlier >= validation:
         raise UserError(
-            f"splits: expected bars before the validation span of the earliest of {config.windows} windows, found none "
+            f"splits: expected bars before the validation span of the earliest of {count} windows, found none "
             f"out of {len(timeline)} timestamps; add bars or lower walk_forward.windows"
         )
     return [
@@ -87,7 +92,7 @@ def require_windows(
 
     def mistake(windows: int) -> UserError | None:
         try:
-            for window in windows_of(timestamps, splits, replace(config, windows=windows)):
+            for window in _windows(timestamps, splits, config, windows):
                 check(window)
         except UserError as error:
             return error

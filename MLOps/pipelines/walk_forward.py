@@ -60,6 +60,7 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
     if not windows:
         return []
     # They take seconds to import, which one window alone is spared.
+    from MLOps.config.params import load_params
     from MLOps.evaluation.walk_forward import Task, compute
     from MLOps.execution.processes import cores, in_processes
     from MLOps.pipelines import paths
@@ -70,7 +71,8 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
         Task(number, window, recipe, paths.RAW_BARS, stage.record.environment, paths.WINDOWS)
         for number, window in enumerate(windows)
     ]
-    workers = params.walk_forward.workers or max(1, cores() // params.threads)
+    # Not among the stage's declared parameters, because no result depends on it.
+    workers = load_params().walk_forward.workers or max(1, cores() // params.threads)
     outcomes: dict[int, Outcome] = {}
     with progress_bars() as progress:
         results = in_processes(compute, tasks, workers)

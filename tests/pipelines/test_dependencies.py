@@ -76,7 +76,7 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("gate.min_sharpe", 0.1, None),
         ("backtest.random_draws", 25, "backtest"),
         ("walk_forward.windows", 2, "validate_data"),
-        ("walk_forward.workers", 1, "walk_forward"),
+        ("walk_forward.workers", 1, None),
     ],
 )
 def test_an_edited_parameter_reruns_the_stages_that_read_it(

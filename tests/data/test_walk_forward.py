@@ -82,8 +82,12 @@ def test_too_many_windows_are_refused_with_the_number_that_fits(market: str, tra
 
 def test_bars_that_are_too_few_for_one_window_are_told_as_ever() -> None:
     bars = pd.Series(pd.date_range("2024-01-01", periods=60, tz="UTC"))
+
+    def check(window: Window) -> None:
+        window.splits(bars, SPLITS)
+
     with pytest.raises(UserError, match="splits: expected at least 20 bars in each span"):
-        require_windows(bars, SPLITS, ANCHORED, lambda _: None)
+        require_windows(bars, SPLITS, ANCHORED, check)
 
 
 def test_what_a_window_knows_ends_with_it() -> None:

@@ -24,6 +24,7 @@ SMALL = {
     "agents.ppo.environments": 8,
     "agents.ppo.net_arch": [16],
     "backtest.random_draws": 20,
+    "walk_forward.windows": 1,
 }
 
 

@@ -3,13 +3,13 @@
 Pardo, The Evaluation and Optimization of Trading Strategies (2nd edition, 2008), chapter 11.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pandas as pd
 
 from MLOps.config.splits import SplitConfig
 from MLOps.config.walk_forward import WalkForwardConfig
-from MLOps.data.settle import require_history
 from MLOps.data.splits import TICK, Splits, cuts, split_at, timeline_of
 from MLOps.errors import UserError
 
@@ -53,13 +53,18 @@ def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardCo
     Raises:
         UserError: no bar is left to train the earliest one.
     """
+    return _windows(timestamps, splits, config, config.windows)
+
+
+def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, count: int) -> list[Window]:
+    """See `windows_of`; `count` in place of the configured number."""
     timeline = timeline_of(timestamps)
     validation, test = cuts(len(timeline), splits)
     step = _test_bars(len(timeline), splits, config)
-    earlier = (config.windows - 1) * step
+    earlier = (count - 1) * step
     if earlier >= validation:
         raise UserError(
-            f"splits: expected bars before the validation span of the earliest of {config.windows} windows, found none "
+            f"splits: expected bars before the validation span of the earliest of {count} windows, found none "
             f"out of {len(timeline)} timestamps; add bars or lower walk_forward.windows"
         )
     return [
@@ -74,19 +79,21 @@ def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardCo
 
 
 def require_windows(
-    bars: pd.DataFrame, splits: SplitConfig, config: WalkForwardConfig, required_bars: int, where: str
+    timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, check: Callable[[Window], None]
 ) -> None:
-    """Check that every window has the bars to train on; see `require_history`.
+    """Check that the bars are enough for every window.
+
+    Args:
+        check: raises a UserError if the window has too few bars.
 
     Raises:
-        UserError: one has not; the message says how many windows fit.
+        UserError: one has too few; the message says how many windows fit.
     """
 
     def mistake(windows: int) -> UserError | None:
         try:
-            for window in windows_of(bars["timestamp"], splits, replace(config, windows=windows)):
-                known = window.known(bars)
-                require_history(known, window.splits(known["timestamp"], splits), required_bars, where)
+            for window in _windows(timestamps, splits, config, windows):
+                check(window)
         except UserError as error:
             return error
         return None
@@ -96,11 +103,11 @@ def require_windows(
     fitting = next((windows for windows in range(config.windows - 1, 0, -1) if mistake(windows) is None), None)
     if fitting is None:
         raise reason
-    test_bars = _test_bars(bars["timestamp"].nunique(), splits, config)
+    test_bars = _test_bars(timestamps.nunique(), splits, config)
     raise UserError(
         f"walk_forward.windows: expected at most {fitting} with test spans of {test_bars} bars, found "
-        f"{config.windows}, which leave the earliest too few bars to train on; set windows to {fitting}, lower "
-        "walk_forward.test_bars or add bars"
+        f"{config.windows}, which leave too little before the earliest ({str(reason).partition(';')[0]}); set windows "
+        f"to {fitting}, lower walk_forward.test_bars or add bars"
     )
 
 

@@ -211,10 +211,10 @@ class Run:
 
     @contextmanager
     def nested(self, kind: str, name: str, params: Mapping[str, Any]) -> Iterator["Run"]:
-        """A child run, such as a trial of a search or a seed of a training, to which the block logs its metrics.
+        """A child run, such as a trial of a search or a window of an evaluation, to which the block logs its metrics.
 
         Args:
-            kind: the tag `stage`: "trial" or "seed".
+            kind: the tag `stage`: "trial", "seed" or "window".
         """
         tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": kind}
         experiment_id = self._client.get_run(self.run_id).info.experiment_id

@@ -15,6 +15,7 @@ from MLOps.config.labels import (
     TripleBarrierLabelConfig,
 )
 from MLOps.data.bars import KEYS, TARGET
+from MLOps.data.splits import Splits
 from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
 
@@ -50,6 +51,21 @@ def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
             )
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def require_classes(labels: pd.DataFrame, class_names: tuple[str, ...], splits: Splits) -> None:
+    """Check that a predictor can learn every class.
+
+    Raises:
+        UserError: a class does not occur in the training span, or in its part `fitting`.
+    """
+    for where, span in (("the training span", splits.train), ("its part before splits.selection", splits.fitting)):
+        present = set(labels.loc[span.labelled(labels), "label"].unique())
+        if missing := [name for number, name in enumerate(class_names) if number not in present]:
+            raise UserError(
+                f"labels: every class must occur in {where}, {', '.join(missing)} never does from "
+                f"{span.start.date()} to {span.end.date()}; change the labels section of params.yaml or add bars"
+            )
 
 
 def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,10 @@
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.config.labels import class_names
 from MLOps.data.splits import split
-from MLOps.data.walk_forward import windows_of
+from MLOps.data.walk_forward import require_windows, windows_of
 from MLOps.features.fitting import fit_features
 from MLOps.features.given import GivenFeatures
-from MLOps.features.labels import make_labels
+from MLOps.features.labels import make_labels, require_classes
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
@@ -15,16 +15,23 @@ from MLOps.pipelines.stage import Stage
 def main() -> None:
     with Stage("features") as stage:
         names = class_names(stage.params.labels)
-        bars = read_table(paths.BARS)
+        bars, config = read_table(paths.BARS), stage.params.splits
         if stage.params.data.source == "labelled":
-            splits = split(bars["timestamp"], stage.params.splits)
+            splits = split(bars["timestamp"], config)
             pipeline: FeaturePipeline | GivenFeatures = GivenFeatures.fit(bars)
+            labels = make_labels(bars, stage.params.labels)
         else:
-            *_, own = windows_of(bars["timestamp"], stage.params.splits, stage.params.walk_forward)
-            splits = own.splits(bars["timestamp"], stage.params.splits)
+            *_, own = windows_of(bars["timestamp"], config, stage.params.walk_forward)
+            splits = own.splits(bars["timestamp"], config)
             pipeline = fit_features(stage.params.features.names, bars, splits.train, stage.params.trading)
+            labels = make_labels(bars, stage.params.labels)
+            require_windows(
+                bars["timestamp"],
+                config,
+                stage.params.walk_forward,
+                lambda window: require_classes(labels, names, window.splits(window.known(bars)["timestamp"], config)),
+            )
         features = pipeline.compute(bars, stage.params.threads)
-        labels = make_labels(bars, stage.params.labels)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
         write_table(paths.FEATURES, features)

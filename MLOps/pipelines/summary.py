@@ -23,7 +23,7 @@ def main() -> None:
             print("No agent, no backtest, nothing to promote: a labelled table has no prices to trade.\n\n")
             print("Next:\n  make ui      compare the runs in MLflow")
             return
-        print("\n".join([*agents(list(params.agents)), "", *test_span(), ""]))
+        print("\n".join([*agents(list(params.agents)), "", *test_span(), "", *walk_forward(), ""]))
         registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
         candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
         if candidate is not None:
@@ -98,6 +98,21 @@ def test_span() -> list[str]:
         f"The agent's trades earn more than {report.random_rank:.0%} of {len(draws)} draws of the same trades at "
         "random times."
     )
+    return lines
+
+
+def walk_forward() -> list[str]:
+    """The policies over all windows together, and the agent in each window."""
+    report = read_json(paths.WALK_FORWARD / "report.json")
+    windows = report["windows"]
+    spans = [[window[bound][:10] for bound in ("start", "end")] for window in windows]
+    lines = [_head(f"{spans[0][0]} to {spans[-1][1]}")]
+    lines += [_row(name, metrics) for name, metrics in report["joined"].items()]
+    lines += ["", _head("Agent by window")]
+    for (start, end), window in zip(spans, windows, strict=True):
+        seed = "" if window["seed"] is None else f" seed {window['seed']}"
+        chosen = f"{window['agent']}{seed}, trained from {window['train']['start'][:10]}"
+        lines.append(f"{_row(f'{start} to {end}', window['metrics'][AGENT])}  {chosen}")
     return lines
 
 

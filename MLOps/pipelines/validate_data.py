@@ -37,7 +37,17 @@ def main() -> None:
             bars, changes = settle(raw, data.on_missing, needed, str(paths.RAW_BARS))
             publish(stage, report.with_findings(changes))
             bars = with_sentiment(bars, clock, data.sentiment)
-            require_windows(bars, stage.params.splits, stage.params.walk_forward, needed, str(paths.RAW_BARS))
+            require_windows(
+                bars["timestamp"],
+                stage.params.splits,
+                stage.params.walk_forward,
+                lambda window: require_history(
+                    window.known(bars),
+                    window.splits(window.known(bars)["timestamp"], stage.params.splits),
+                    needed,
+                    str(paths.RAW_BARS),
+                ),
+            )
         write_table(paths.BARS, bars)
         write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())
 

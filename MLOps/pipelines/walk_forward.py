@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from MLOps.config.params import Params
     from MLOps.data.walk_forward import Window
-    from MLOps.evaluation.walk_forward import Outcome
+    from MLOps.evaluation.outcome import Outcome
+    from MLOps.evaluation.walk_forward import Recipe
     from MLOps.pipelines.stage import Stage
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
@@ -58,13 +60,31 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
     if not windows:
         return []
     # They take seconds to import, which one window alone is spared.
-    from MLOps.evaluation.walk_forward import Recipe, Task, compute
+    from MLOps.config.params import load_params
+    from MLOps.evaluation.walk_forward import Task, compute
     from MLOps.execution.processes import cores, in_processes
     from MLOps.pipelines import paths
     from MLOps.training.progress import progress_bars
 
-    params = stage.params
-    recipe = Recipe(
+    params, recipe = stage.params, recipe_of(stage.params)
+    tasks = [
+        Task(number, window, recipe, paths.RAW_BARS, stage.record.environment, paths.WINDOWS)
+        for number, window in enumerate(windows)
+    ]
+    # Not among the stage's declared parameters, because no result depends on it.
+    workers = load_params().walk_forward.workers or max(1, cores() // params.threads)
+    outcomes: dict[int, Outcome] = {}
+    with progress_bars() as progress:
+        results = in_processes(compute, tasks, workers)
+        outcomes.update(progress.track(results, len(tasks), description="windows"))
+    return [outcomes[number] for number in range(len(tasks))]
+
+
+def recipe_of(params: "Params") -> "Recipe":
+    """What a window reads of params.yaml."""
+    from MLOps.evaluation.walk_forward import Recipe
+
+    return Recipe(
         seed=params.seed,
         threads=params.threads,
         calendar=params.data.calendar,
@@ -82,16 +102,6 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
         agent_ensemble=params.agent_ensemble,
         backtest=params.backtest,
     )
-    tasks = [
-        Task(number, window, recipe, paths.RAW_BARS, stage.record.environment, paths.WINDOWS)
-        for number, window in enumerate(windows)
-    ]
-    workers = params.walk_forward.workers or max(1, cores() // params.threads)
-    outcomes: dict[int, Outcome] = {}
-    with progress_bars() as progress:
-        results = in_processes(compute, tasks, workers)
-        outcomes.update(progress.track(results, len(tasks), description="windows"))
-    return [outcomes[number] for number in range(len(tasks))]
 
 
 def backtested() -> "Outcome":

@@ -55,7 +55,9 @@ def train_with_signals(
     model = chosen.refit(data, data.train, derive_seed(seed, "model"), checkpoints)
 
     in_training = data.splits.train.rows(labels["timestamp"])
-    tables = [_signals(model, data, np.flatnonzero(windows.whole & ~in_training), FULL_MODEL)]
+    # Rows before the span, which a sliding training leaves out, have no forecast: the model has seen what follows them.
+    later = (labels["timestamp"] >= data.splits.train.end).to_numpy()
+    tables = [_signals(model, data, np.flatnonzero(windows.whole & later), FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
     # A label that never becomes known ends at its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])

@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from MLOps.artifacts import read_json
 from MLOps.config.labels import CLASSES, SmoothedLabelConfig
 from MLOps.config.splits import SplitConfig
+from MLOps.config.walk_forward import WalkForwardConfig
 from MLOps.data.sources.sample import bundled_bars
-from MLOps.data.splits import Splits, split
+from MLOps.data.splits import Splits
+from MLOps.data.walk_forward import windows_of
 from MLOps.features.labels import make_labels
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.learning import LearningData, learning_data
@@ -61,10 +64,14 @@ class Memoriser:
         raise NotImplementedError
 
 
-def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() -> None:
+@pytest.mark.parametrize("training", ["anchored", "sliding"])
+def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label(
+    training: Literal["anchored", "sliding"],
+) -> None:
     bars = bundled_bars()
     labels = make_labels(bars, SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01))
-    splits = split(bars["timestamp"], CONFIG)
+    walk_forward = WalkForwardConfig(windows=2, test_bars=None, training=training, workers=None)
+    splits = windows_of(bars["timestamp"], CONFIG, walk_forward)[-1].splits(bars["timestamp"], CONFIG)
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()
     Memoriser.chose.clear()
@@ -94,7 +101,10 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label() ->
         if len(later):
             embargo = np.searchsorted(times, later.min()) - np.searchsorted(times, last)
             assert embargo > CONFIG.embargo_bars
-    assert (forecast == 1).all(), "every row is forecast exactly once"
+    from_training_on = (bars["timestamp"] >= splits.train.start).to_numpy()
+    assert from_training_on.all() == (training == "anchored")
+    assert (forecast == from_training_on).all(), "every row is forecast exactly once, those before the span never"
+    in_training = in_training[from_training_on]
     folds = signals.set_index(["timestamp", "symbol"])["fold"].to_numpy()
     assert (folds[in_training] >= 0).all()
     assert (folds[~in_training] == FULL_MODEL).all()

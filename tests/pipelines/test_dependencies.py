@@ -22,16 +22,22 @@ def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Proje
     everything = changed_by(own, "MLOps/artifacts.py")
     assert {"ingest", "backtest", *agents, *predictors} <= everything
     for path, expected in {
-        "MLOps/predictors/networks/lstm.py": predictors,
+        "MLOps/predictors/networks/lstm.py": {*predictors, "walk_forward"},
         "MLOps/predictors/networks/gru.py": set(),
-        "MLOps/predictors/logistic.py": {"tune@logistic", "train_predictor@logistic", "validate_predictors"},
-        "MLOps/agents/algorithms/ppo.py": agents,
+        "MLOps/predictors/logistic.py": {
+            "tune@logistic",
+            "train_predictor@logistic",
+            "validate_predictors",
+            "walk_forward",
+        },
+        "MLOps/agents/algorithms/ppo.py": {*agents, "walk_forward"},
         "MLOps/agents/algorithms/a2c.py": set(),
-        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest"},
+        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest", "walk_forward"},
         "MLOps/config/gate.py": set(),
         "MLOps/data/sources/sample.py": {"ingest"},
         "MLOps/data/sources/yahoo.py": set(),
-        "MLOps/data/settle.py": {"validate_data"},
+        "MLOps/data/settle.py": {"validate_data", "walk_forward"},
+        "MLOps/execution/processes.py": {"walk_forward"},
         "MLOps/evaluation/gate.py": set(),
         "MLOps/evaluation/plots.py": {"validate_predictors", "backtest"},
         "MLOps/deployment/predictor_model.py": {"train_predictor@lstm", "train_predictor@logistic"},
@@ -69,6 +75,8 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("search.predictors.trials", 1, "tune@lstm"),
         ("gate.cagr", 0.1, None),
         ("backtest.random_draws", 25, "backtest"),
+        ("walk_forward.windows", 2, "validate_data"),
+        ("walk_forward.workers", 1, None),
     ],
 )
 def test_an_edited_parameter_reruns_the_stages_that_read_it(

@@ -22,6 +22,7 @@ ALL_STAGES = [
     "train_agent@ppo",
     "ensemble_agents",
     "backtest",
+    "walk_forward",
     "promote",
 ]
 ALWAYS = ["prepare", "promote"]
@@ -48,7 +49,15 @@ def test_a_second_run_only_looks_at_what_is_used_and_at_the_registry(own: Projec
 
 def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
     own.set(agents__ppo__gamma=0.9)
-    assert own.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
+    assert own.repro() == [
+        "prepare",
+        "tune_agent@ppo",
+        "train_agent@ppo",
+        "ensemble_agents",
+        "backtest",
+        "walk_forward",
+        "promote",
+    ]
 
 
 @pytest.mark.slow
@@ -64,7 +73,7 @@ def test_a_new_predictor_trains_that_one(own: Project) -> None:
 def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     before = own.outputs()
     own.set(data__bars_per_year=240)
-    assert own.repro() == ["prepare", "validate_data", "validate_predictors", "backtest", "promote"]
+    assert own.repro() == ["prepare", "validate_data", "validate_predictors", "backtest", "walk_forward", "promote"]
     after = own.outputs()
     trained = [name for name in before if name.startswith(("models/", "reports/metrics/train_", "data/processed/sig"))]
     assert [name for name in trained if before[name] != after[name]] == []

@@ -174,11 +174,11 @@ def test_recording_at_once_leaves_the_distinct_trials(config: TrackingConfig) ->
     assert Trials(config).count() == 3
 
 
-def test_a_damaged_or_missing_trial_is_told_in_words(config: TrackingConfig) -> None:
+def test_a_damaged_or_missing_trial_is_told_in_words(config: TrackingConfig, tmp_path: Path) -> None:
     Trials(config).record(trial(1))
     client, experiment = connect(config, SUFFIX)
     (run,) = client.search_runs([experiment])
-    file = Path(client.download_artifacts(run.info.run_id, "returns.safetensors"))
+    (file,) = tmp_path.rglob("returns.safetensors")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)

@@ -61,7 +61,15 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     # A candidate that has learnt nothing. The champion, traded again over the same span, has the Sharpe ratio of its
     # own backtest.
     project.update({"agents.ppo.total_timesteps": 1024, "agents.ppo.learning_rate": 1e-9})
-    assert project.repro() == ["prepare", "tune_agent@ppo", "train_agent@ppo", "ensemble_agents", "backtest", "promote"]
+    assert project.repro() == [
+        "prepare",
+        "tune_agent@ppo",
+        "train_agent@ppo",
+        "ensemble_agents",
+        "choose_agent",
+        "backtest",
+        "promote",
+    ]
     tags, second, champion = standing(project)
     assert second == first + 1
     assert champion == first

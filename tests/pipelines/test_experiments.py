@@ -50,7 +50,8 @@ PIPELINE = {
 def trials_of(project: Project, monkeypatch: pytest.MonkeyPatch) -> Trials:
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         monkeypatch.delenv(name, raising=False)
-    return Trials(TrackingConfig(f"sqlite:///{project.folder}/mlflow.db", "trading", "m"))
+    uri = f"sqlite:///{project.folder}/mlflow.db"
+    return Trials(TrackingConfig(uri=uri, experiment="trading", registered_model="m"))
 
 
 @pytest.fixture
@@ -236,7 +237,7 @@ def test_dvc_plots_equity_calibration_and_training(finished: Project, tmp_path: 
 def test_the_model_and_its_version_carry_a_model_card(finished: Project) -> None:
     client = finished.client()
     (version,) = client.search_model_versions("name = 'trading-agent'")
-    card = version.description
+    card = version.description or ""
     assert card == client.get_registered_model("trading-agent").description
     assert len(card) <= 5000
     headings = ["Decision", "Data", "Model", "Trading rules", "Results", "Intended use", "Limits"]

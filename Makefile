@@ -27,7 +27,7 @@ experiment: setup ## try parameters without the test span: SET="-S agents.ppo.ga
 	dvc exp run $(if $(NAME),--name $(NAME)) $(SET) choose_agent
 
 experiments: setup ## compare the experiments
-	dvc exp show --no-pager --only-changed --drop '^((data|models|reports)/|params.yaml|Created|State|Executor)'
+	dvc exp show --no-pager --only-changed --drop '^((data|models|reports)/|params.yaml|Created|State|Executor|cagr)'
 
 doctor: setup ## check the machine, the packages, the data and the store
 	python -m MLOps doctor

@@ -11,7 +11,7 @@ SERVE_PORT := 5001
 ALIAS := candidate
 MODEL := from MLOps.config.params import load_params; print(load_params().tracking.registered_model)
 
-.PHONY: help setup repro doctor quality test test-all lint format ui serve lock
+.PHONY: help setup repro experiment experiments doctor quality test test-all lint format ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,6 +22,12 @@ repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
 	dvc repro
 	@python -m MLOps.pipelines.summary
+
+experiment: setup ## try parameters without the test span: SET="-S agents.ppo.gamma=0.9" NAME=patient
+	dvc exp run $(if $(NAME),--name $(NAME)) $(SET) choose_agent
+
+experiments: setup ## compare the experiments
+	dvc exp show --no-pager --only-changed --drop '^((data|models|reports)/|params.yaml|Created|State|Executor|cagr)'
 
 doctor: setup ## check the machine, the packages, the data and the store
 	python -m MLOps doctor

@@ -18,7 +18,6 @@ from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
-from MLOps.experiment_tracking.dvc_experiment import workspace
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -58,8 +57,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     """The id of the experiment of this name, which is created if it is missing."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        # Beside a local database MLflow keeps artifacts in the working directory, which may be a copy by DVC.
-        files = (workspace() / "mlruns" / name).absolute().as_uri() if uri.startswith(SQLITE) else None
+        # MLflow would keep them in the working directory, which may be a copy by DVC that does not last.
+        beside = Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns" / name
+        files = beside.as_uri() if uri.startswith(SQLITE) else None
         try:
             return str(client.create_experiment(name, artifact_location=files))
         except MlflowException as error:

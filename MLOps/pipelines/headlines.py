@@ -14,7 +14,7 @@ def of_validation(choice: Mapping[str, Any]) -> dict[str, float]:
     """What is known before the test span is opened.
 
     `log_loss_gain` is the ensemble's over the class prior, in nats per bar; `passed` counts predictors;
-    `validation_reward` is the chosen agent's, per bar.
+    `reward` is the chosen agent's, per bar.
     """
     metrics = read_json(paths.METRICS / "validate_predictors" / "metrics.json")
     figures = {
@@ -23,9 +23,9 @@ def of_validation(choice: Mapping[str, Any]) -> dict[str, float]:
     }
     if choice["agent"] == ENSEMBLE:
         ensemble = read_json(paths.METRICS / "ensemble_agents" / "metrics.json")
-        figures["validation_reward"] = ensemble[f"fitted_validation_reward_{ENSEMBLE}"]
+        figures["reward"] = ensemble[f"fitted_validation_reward_{ENSEMBLE}"]
     elif choice["agent"] is not None:
-        figures["validation_reward"] = choice["validation_rewards"][choice["agent"]]
+        figures["reward"] = choice["validation_rewards"][choice["agent"]]
     return figures
 
 
@@ -41,7 +41,7 @@ def of_test() -> dict[str, float]:
     return {
         "sharpe": own["sharpe"],
         "cagr": own["cagr"],
-        "max_drawdown": own["max_drawdown"],
+        "drawdown": own["max_drawdown"],
         "excess_sharpe": own["sharpe"] - policies[BUY_AND_HOLD]["sharpe"],
         "random_rank": report["random_rank"],
     }

@@ -40,7 +40,7 @@ def main() -> None:
         if outcome is None:
             outcome, changed, folders = complete_and_promote(params)
             remember(MEMORY, inputs, store, folders, outcome)
-        print(outcome if changed else f"{outcome} (nothing new)")
+        print(outcome if changed or experiment_name() else f"{outcome} (nothing new)")
 
 
 def inputs_hash(params: Params) -> str:

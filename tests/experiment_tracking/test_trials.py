@@ -1,6 +1,7 @@
 """The ledger of trials: distinct candidates, counted once whatever happens while they are recorded."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
@@ -19,9 +21,18 @@ from tests.project import ROOT
 DAILY = pd.date_range("2020-01-01", periods=250, freq="B", tz="UTC")
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, which take seconds to create."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingConfig:
+def config(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> TrackingConfig:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     return TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="t", registered_model="m")
 
 
@@ -163,11 +174,11 @@ def test_recording_at_once_leaves_the_distinct_trials(config: TrackingConfig) ->
     assert Trials(config).count() == 3
 
 
-def test_a_damaged_or_missing_trial_is_told_in_words(config: TrackingConfig) -> None:
+def test_a_damaged_or_missing_trial_is_told_in_words(config: TrackingConfig, tmp_path: Path) -> None:
     Trials(config).record(trial(1))
     client, experiment = connect(config, SUFFIX)
     (run,) = client.search_runs([experiment])
-    file = Path(client.download_artifacts(run.info.run_id, "returns.safetensors"))
+    (file,) = tmp_path.rglob("returns.safetensors")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -182,9 +193,8 @@ def test_a_damaged_or_missing_trial_is_told_in_words(config: TrackingConfig) -> 
 
 
 def test_a_copy_of_the_workspace_by_dvc_records_in_the_workspaces_own_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrackingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     config = TrackingConfig(uri="sqlite:///mlflow.db", experiment="t", registered_model="m")
     for number, copy in enumerate([".dvc/tmp/exps/tmp1", ".dvc/tmp/exps/standalone/tmp2", "."]):
         folder = tmp_path / copy

@@ -6,7 +6,7 @@ import pytest
 
 from tests.project import Project
 
-ALWAYS = {"prepare", "promote"}
+ALWAYS = {"prepare", "choose_agent", "promote"}
 
 
 def changed_stages(project: Project) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from MLOps.artifacts import read_json, read_table
+from MLOps.artifacts import read_json, read_table, write_json
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.trials import Trial, Trials
 from tests.project import ROOT, Project
@@ -50,7 +50,8 @@ PIPELINE = {
 def trials_of(project: Project, monkeypatch: pytest.MonkeyPatch) -> Trials:
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
         monkeypatch.delenv(name, raising=False)
-    return Trials(TrackingConfig(f"sqlite:///{project.folder}/mlflow.db", "trading", "m"))
+    uri = f"sqlite:///{project.folder}/mlflow.db"
+    return Trials(TrackingConfig(uri=uri, experiment="trading", registered_model="m"))
 
 
 @pytest.fixture
@@ -192,8 +193,8 @@ def test_an_experiment_up_to_the_choice_costs_no_trial(own: Project, monkeypatch
     assert run.data.params["agents.ppo.gamma"] == "0.9"
 
 
-ON_VALIDATION = {"log_loss_gain", "passed", "validation_reward"}
-ON_TEST = {"sharpe", "cagr", "max_drawdown", "excess_sharpe", "random_rank"}
+ON_VALIDATION = {"log_loss_gain", "passed", "reward"}
+ON_TEST = {"sharpe", "cagr", "drawdown", "excess_sharpe", "random_rank"}
 
 
 def test_headlines_are_the_same_in_the_file_in_dvc_and_in_mlflow(finished: Project) -> None:
@@ -214,13 +215,16 @@ def test_headlines_are_the_same_in_the_file_in_dvc_and_in_mlflow(finished: Proje
     assert parent.data.tags["mlflow.note.content"] == "No run before this one."
 
 
-def test_experiments_are_shown_on_one_screen(finished: Project) -> None:
-    """The table that `make experiments` prints."""
+def test_experiments_are_shown_on_one_screen(own: Project) -> None:
+    """The table that `make experiments` prints, with every figure and one parameter changed."""
     (recipe,) = re.findall(r"^\tdvc (exp show .*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    shown = finished.run("dvc", *shlex.split(recipe.replace("$$", "$")), variables={"COLUMNS": "140"}).stdout
-    assert max(map(len, shown.splitlines())) <= 140
+    figures = read_json(own.folder / "reports/metrics.json")
+    write_json(own.folder / "reports/metrics.json", {name: -value - 0.0123456789 for name, value in figures.items()})
+    own.set(agents__ppo__gamma=0.9)
+    shown = own.run("dvc", *shlex.split(recipe), variables={"COLUMNS": "140"}).stdout
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 140
     assert "…" not in shown
-    for name in ON_VALIDATION | ON_TEST:
+    for name in (ON_VALIDATION | ON_TEST | {"agents.ppo.gamma"}) - {"cagr"}:
         assert name in shown
 
 
@@ -236,7 +240,7 @@ def test_dvc_plots_equity_calibration_and_training(finished: Project, tmp_path: 
 def test_the_model_and_its_version_carry_a_model_card(finished: Project) -> None:
     client = finished.client()
     (version,) = client.search_model_versions("name = 'trading-agent'")
-    card = version.description
+    card = version.description or ""
     assert card == client.get_registered_model("trading-agent").description
     assert len(card) <= 5000
     headings = ["Decision", "Data", "Model", "Trading rules", "Results", "Intended use", "Limits"]

@@ -21,11 +21,12 @@ ALL_STAGES = [
     "tune_agent@ppo",
     "train_agent@ppo",
     "ensemble_agents",
+    "choose_agent",
     "backtest",
     "walk_forward",
     "promote",
 ]
-ALWAYS = ["prepare", "promote"]
+ALWAYS = ["prepare", "choose_agent", "promote"]
 # Those that compute something leave a record and a run; `tune` passes parameters through where no trial runs, and
 # `ensemble_agents` does nothing where no ensemble is configured.
 COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith(("tune", "ensemble"))]
@@ -54,6 +55,7 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
         "tune_agent@ppo",
         "train_agent@ppo",
         "ensemble_agents",
+        "choose_agent",
         "backtest",
         "walk_forward",
         "promote",
@@ -73,7 +75,15 @@ def test_a_new_predictor_trains_that_one(own: Project) -> None:
 def test_the_bars_of_a_year_retrain_nothing(own: Project) -> None:
     before = own.outputs()
     own.set(data__bars_per_year=240)
-    assert own.repro() == ["prepare", "validate_data", "validate_predictors", "backtest", "walk_forward", "promote"]
+    assert own.repro() == [
+        "prepare",
+        "validate_data",
+        "validate_predictors",
+        "choose_agent",
+        "backtest",
+        "walk_forward",
+        "promote",
+    ]
     after = own.outputs()
     trained = [name for name in before if name.startswith(("models/", "reports/metrics/train_", "data/processed/sig"))]
     assert [name for name in trained if before[name] != after[name]] == []
@@ -158,6 +168,12 @@ def test_plots_are_in_the_runs_of_those_who_judge(finished: Project) -> None:
     explained = {"attribution.png", "importance_bars.png", "importance_features.png"}
     assert plots("validate_predictors", "report/lstm") == trained_and_judged | explained
     assert plots("validate_predictors", "report/logistic") == trained_and_judged
-    assert plots("validate_predictors", "report") == {"calibration.png", "verdicts.json", "lstm", "logistic"}
-    assert plots("backtest", "report") == {"equity.png", "ppo"}
+    assert plots("validate_predictors", "report") == {
+        "calibration.png",
+        "calibration",
+        "verdicts.json",
+        "lstm",
+        "logistic",
+    }
+    assert plots("backtest", "report") == {"equity.png", "equity.csv", "ppo"}
     assert plots("backtest", "report/ppo") == {"training.png"}

@@ -47,7 +47,7 @@ COHORT: dict[str, Any] = {
 def test_seeds_search_and_ensemble_in_the_pipeline(own: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     own.update(COHORT)
     own.repro()
-    assert own.repro() == ["prepare", "promote"]
+    assert own.repro() == ["prepare", "choose_agent", "promote"]
     folder, client = own.folder, own.client()
 
     # Every seed is a run below its stage's, and the one with the highest reward goes on.

@@ -56,7 +56,7 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
         "ingest", "validate_data", "features", "train_predictor/lstm", "train_predictor/logistic",
         "validate_predictors",
     }, "a stage that did nothing leaves no run"  # fmt: skip
-    assert project.repro() == ["prepare", "promote"]
+    assert project.repro() == ["prepare", "choose_agent", "promote"]
 
 
 @pytest.mark.slow

@@ -11,13 +11,13 @@ from MLOps.reporting.charts import Line, line_chart, reliability_chart
 
 FEATURES_SHOWN = 12  # of an explanation, the strongest
 SCORES = {  # on the test span: title and format
-    "log_loss": ("log loss", ".4f"),
-    "gain_over_class_prior": ("gain over class prior", ".4f"),
-    "gain_over_persistence": ("gain over persistence", ".4f"),
+    "log_loss": ("log loss", ".3f"),
+    "gain_over_class_prior": ("gain over class prior", ".3f"),
+    "gain_over_persistence": ("gain over persistence", ".3f"),
     "accuracy": ("accuracy", ".1%"),
     "f1_macro": ("F1", ".3f"),
     "calibration_error": ("calibration error", ".3f"),
-    "r2": ("R²", ".4f"),
+    "r2": ("R²", ".3f"),
     "rank_ic": ("rank IC", ".3f"),
     "implied_sharpe": ("implied Sharpe", ".2f"),
 }

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 WIDTH = 760
-LEFT, RIGHT, TOP, BOTTOM = 66, 12, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 72, 12, 10, 36
 LABEL_DROP = 27  # from an axis to the middle of its labels
 HALF_LABEL = 40
 MAX_BUCKETS = 400  # of a line; of each the lowest and the highest value are drawn, so that no extreme is lost

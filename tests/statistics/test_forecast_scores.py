@@ -94,5 +94,6 @@ def test_a_skilled_forecast_is_told_from_an_unskilled_one() -> None:
     counts = resampled_counts(300, 7, 200, seed=0)
     skilled, unskilled = (scores(drawn(7, 300, skill=skill), counts, 0.95, 1, 252) for skill in (0.3, 0.0))
     for name in ("rank_ic", "implied_sharpe"):
-        assert skilled[name].lower is not None and skilled[name].lower > 0
-        assert unskilled[name].lower is not None and unskilled[name].lower < 0
+        above, at_most = skilled[name].lower, unskilled[name].lower
+        assert above is not None and at_most is not None
+        assert above > 0 > at_most

@@ -33,7 +33,9 @@ def predictors(reports: Path) -> dict[str, Any] | None:
     return {
         "verdicts": [{**verdict, "spread": _spread(verdict.get("folds", []))} for verdict in judged.values()],
         "members": verdicts["ensemble"].get("members", []),
-        "scores": SCORES,
+        "scores": {
+            name: shape for name, shape in SCORES.items() if any(name in own["scores"] for own in scored.values())
+        },
         "span": (scores or {}).get("span"),
         "confidence": (scores or {}).get("confidence"),
         "test": scored,
@@ -45,8 +47,8 @@ def _details(reports: Path, name: str, scored: dict[str, Any] | None) -> dict[st
     details: dict[str, Any] = {"name": name}
     if scored:
         curves = {
-            of_class: [(point["forecast"], point["observed"]) for point in points]
-            for of_class, points in scored["calibration"].items()
+            of_class: [(point["forecast"], point["observed"]) for point in scored["calibration"][of_class]]
+            for of_class in scored["classes"]
         }
         details["calibration"] = reliability_chart(curves, f"Observed frequency by forecast probability, {name}")
         counts = np.array(scored["confusion"], float)

@@ -54,14 +54,15 @@ def convergence(history: pd.DataFrame, constant_train: float, constant_selection
             "overfit",
             f"it gains {learnt:.4f} on a constant forecast in training and {held:.4f} on the selection rows",
         )
+    share = f"{held / learnt:.0%}"
     if epochs == 1:
-        return Convergence("converged", f"solved at once; {held / learnt:.0%} of the gain in training holds")
+        return Convergence("converged", f"solved at once; {share} of the gain in training holds on the selection rows")
     if kept == epochs - 1 and selection[-2] - selection[-1] > tolerance:
         return Convergence("underfit", f"the selection loss still fell in the last of {epochs} epochs; allow more")
     return Convergence(
         "converged",
         f"the selection loss was lowest after epoch {kept + 1} of {epochs}, whose weights were kept; "
-        f"{held / learnt:.0%} of the gain in training holds",
+        f"{share} of the gain in training holds on the selection rows",
     )
 
 

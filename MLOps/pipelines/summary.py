@@ -51,6 +51,8 @@ def predictors() -> list[str]:
     for verdict in verdicts:
         used = "" if verdict["predictor"] in members or not verdict["passed"] else "; validation.use leaves it out"
         lines.append(f"{verdict['predictor']} {verdict['conclusion']}{used}.")
+        if training := verdict.get("convergence"):
+            lines.append(f"{verdict['predictor']} training {training['state']}: {training['reason']}.")
     return lines
 
 

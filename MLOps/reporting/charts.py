@@ -11,9 +11,11 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 WIDTH = 760
-LEFT, RIGHT, TOP, BOTTOM = 62, 10, 10, 30
+LEFT, RIGHT, TOP, BOTTOM = 72, 12, 10, 36
+LABEL_DROP = 27  # from an axis to the middle of its labels
+HALF_LABEL = 40
 MAX_BUCKETS = 400  # of a line; of each the lowest and the highest value are drawn, so that no extreme is lost
-MAX_TIME_TICKS = 6
+MAX_TIME_TICKS = 5
 STYLES = 6  # of lines in the style sheet
 # Distances between ticks of time, from fine to coarse, with the form of their labels.
 TIME_TICKS = (
@@ -78,7 +80,7 @@ def line_chart(
     def down(y: np.ndarray) -> np.ndarray:
         return TOP + (high_y - y) / max(high_y - low_y, 1e-300) * (height - TOP - BOTTOM)
 
-    parts = [_horizontal(down(np.array(tick)), format(tick + 0.0, form)) for tick in ticks]
+    parts = [_horizontal(down(np.array(tick)), _label(tick, form)) for tick in ticks]
     if timed:
         start, end = pd.Timestamp(int(low_x)), pd.Timestamp(int(high_x))
         moments, label = _time_ticks(start, end)
@@ -87,7 +89,7 @@ def line_chart(
     else:
         numbers = _nice_ticks(low_x, high_x)
         inside = [number for number in numbers if low_x <= number <= high_x]
-        places, labels = across(np.array(inside, float)), [f"{number:,.4g}" for number in inside]
+        places, labels = across(np.array(inside, float)), [f"{number:,.10g}" for number in inside]
     parts += [_vertical_label(place, text, height) for place, text in zip(places, labels, strict=True)]
     for cut in cuts:
         place = _number(across(np.array(float(cut.tz_localize(None).value))))
@@ -132,7 +134,7 @@ def histogram(values: np.ndarray, form: str, about: str, mark: float | None = No
         )
     parts.append(_horizontal(np.array(float(height - BOTTOM)), ""))
     inside = [tick for tick in _nice_ticks(low, high) if low <= tick <= high]
-    parts += [_vertical_label(np.array(across(tick)), format(tick + 0.0, form), height) for tick in inside]
+    parts += [_vertical_label(np.array(across(tick)), _label(tick, form), height) for tick in inside]
     if mark is not None:
         parts.append(f'<path class="mark" d="M{_number(across(mark))} {TOP}V{height - BOTTOM}"/>')
     return _svg(parts, height, about)
@@ -140,7 +142,7 @@ def histogram(values: np.ndarray, form: str, about: str, mark: float | None = No
 
 def reliability_chart(curves: dict[str, list[tuple[float, float]]], about: str, size: int = 360) -> Markup:
     """Observed frequency over forecast probability, a line a class; on the diagonal the two agree."""
-    side = size - LEFT - RIGHT
+    side = size - LEFT - 2 * RIGHT  # the last label reaches beyond the axis
 
     def place(forecast: float, observed: float) -> tuple[float, float]:
         return LEFT + forecast * side, TOP + (1 - observed) * side
@@ -150,7 +152,7 @@ def reliability_chart(curves: dict[str, list[tuple[float, float]]], about: str, 
         x, y = place(tick, tick)
         parts.append(f'<path class="grid" d="M{LEFT} {_number(y)}H{LEFT + side}"/>')
         parts.append(f'<text class="y" x="{LEFT - 6}" y="{_number(y)}">{tick:.0%}</text>')
-        parts.append(f'<text class="x" x="{_number(x)}" y="{TOP + side + 20}">{tick:.0%}</text>')
+        parts.append(f'<text class="x" x="{_number(x)}" y="{TOP + side + LABEL_DROP}">{tick:.0%}</text>')
     parts.append(f'<path class="level" d="M{LEFT} {TOP + side}L{LEFT + side} {TOP}"/>')
     for number, points in enumerate(curves.values()):
         places = [place(*point) for point in points]
@@ -188,10 +190,13 @@ def _horizontal(y: np.ndarray, text: str) -> str:
 
 
 def _vertical_label(x: np.ndarray, text: str, height: int) -> str:
-    # A label near an edge would be cut off in the middle.
-    edge = 24
-    anchor = " first" if x < LEFT + edge else " last" if x > WIDTH - RIGHT - edge else ""
-    return f'<text class="x{anchor}" x="{_number(x)}" y="{height - BOTTOM + 20}">{escape(text)}</text>'
+    # Centred, a label near the right edge would be cut off.
+    anchor = " last" if x > WIDTH - RIGHT - HALF_LABEL else ""
+    return f'<text class="x{anchor}" x="{_number(x)}" y="{height - BOTTOM + LABEL_DROP}">{escape(text)}</text>'
+
+
+def _label(value: float, form: str) -> str:
+    return format(value + 0.0, form).replace("-", "−")
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,13 +11,13 @@ from MLOps.reporting.charts import Line, line_chart, reliability_chart
 
 FEATURES_SHOWN = 12  # of an explanation, the strongest
 SCORES = {  # on the test span: title and format
-    "log_loss": ("log loss", ".4f"),
-    "gain_over_class_prior": ("gain over class prior", ".4f"),
-    "gain_over_persistence": ("gain over persistence", ".4f"),
+    "log_loss": ("log loss", ".3f"),
+    "gain_over_class_prior": ("gain over class prior", ".3f"),
+    "gain_over_persistence": ("gain over persistence", ".3f"),
     "accuracy": ("accuracy", ".1%"),
     "f1_macro": ("F1", ".3f"),
     "calibration_error": ("calibration error", ".3f"),
-    "r2": ("R²", ".4f"),
+    "r2": ("R²", ".3f"),
     "rank_ic": ("rank IC", ".3f"),
     "implied_sharpe": ("implied Sharpe", ".2f"),
 }
@@ -33,7 +33,9 @@ def predictors(reports: Path) -> dict[str, Any] | None:
     return {
         "verdicts": [{**verdict, "spread": _spread(verdict.get("folds", []))} for verdict in judged.values()],
         "members": verdicts["ensemble"].get("members", []),
-        "scores": SCORES,
+        "scores": {
+            name: shape for name, shape in SCORES.items() if any(name in own["scores"] for own in scored.values())
+        },
         "span": (scores or {}).get("span"),
         "confidence": (scores or {}).get("confidence"),
         "test": scored,
@@ -45,8 +47,8 @@ def _details(reports: Path, name: str, scored: dict[str, Any] | None) -> dict[st
     details: dict[str, Any] = {"name": name}
     if scored:
         curves = {
-            of_class: [(point["forecast"], point["observed"]) for point in points]
-            for of_class, points in scored["calibration"].items()
+            of_class: [(point["forecast"], point["observed"]) for point in scored["calibration"][of_class]]
+            for of_class in scored["classes"]
         }
         details["calibration"] = reliability_chart(curves, f"Observed frequency by forecast probability, {name}")
         counts = np.array(scored["confusion"], float)

@@ -76,8 +76,10 @@ def scores(
     """Accuracy, log loss, F1, calibration error, R², rank IC and the Sharpe ratio of the implied positions.
 
     Log loss and accuracy are averaged over the symbols of a bar first; their intervals are `dependent_mean.interval`.
-    The other scores are over all rows, as in `forecasts`; their intervals are the basic bootstrap's, which corrects the
-    upward bias of the calibration error (Davison & Hinkley, 1997, section 5.2).
+    The other scores are over all rows, as in `forecasts`; their intervals are the basic bootstrap's (Davison & Hinkley,
+    1997, section 5.2). That of the calibration error is not: the error of a calibrated forecast is 0, at the end of its
+    range, and the estimate never. It is a norm of the gaps of the bins, so by the triangle inequality it is no further
+    from the truth than the norm of the gaps' own errors, whose quantile the bootstrap gives; the interval may be wide.
 
     Args:
         counts: (samples, bars) of `resampled_counts`, over the whole span: of a part of the rows too.
@@ -92,18 +94,27 @@ def scores(
         "accuracy": mean_estimate(hits.astype(float), outcomes.bars, confidence, overlap_bars),
     }
     seen = np.unique(outcomes.bars)
-    found = _weighted_scores(outcomes, np.ones((1, len(outcomes.bars))), bars_per_year)
+    found = weighted_scores(outcomes, np.ones((1, len(outcomes.bars))), bars_per_year)
     enough = len(seen) >= required_bars(overlap_bars)
     drawn: dict[str, np.ndarray] = {}
     if enough:
-        parts = [_weighted_scores(outcomes, weights, bars_per_year) for weights in _row_weights(outcomes.bars, counts)]
+        gaps = _gaps(outcomes, np.ones((1, len(outcomes.bars))))
+        parts = []
+        for weights in _row_weights(outcomes.bars, counts):
+            parts.append(weighted_scores(outcomes, weights, bars_per_year))
+            parts[-1]["calibration_error"] = np.abs(_gaps(outcomes, weights) - gaps).sum(axis=1)
         drawn = {name: np.concatenate([part[name] for part in parts]) for name in found}
     tail = (1 - confidence) / 2
     for name, (value,) in found.items():
         lower = upper = None
         if enough:
-            low, high = np.nanquantile(drawn[name], [tail, 1 - tail])
-            lower, upper = (float(bound) for bound in np.clip([2 * value - high, 2 * value - low], *_range(name)))
+            if name == "calibration_error":
+                width = np.nanquantile(drawn[name], confidence)
+                bounds = [value - width, value + width]
+            else:
+                low, high = np.nanquantile(drawn[name], [tail, 1 - tail])
+                bounds = [2 * value - high, 2 * value - low]
+            lower, upper = (float(bound) for bound in np.clip(bounds, *RANGES.get(name, (-np.inf, np.inf))))
         estimates[name] = Estimate(float(value), lower, upper)
     return estimates
 
@@ -116,10 +127,6 @@ def mean_estimate(values: np.ndarray, bars: np.ndarray, confidence: float, overl
     return Estimate(float(series.mean()), lower, upper)
 
 
-def _range(name: str) -> tuple[float, float]:
-    return RANGES.get(name, (-np.inf, np.inf))
-
-
 def _row_weights(bars: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
     """The weights (samples, n) of the rows of `bars` (n,), as many resamples at once as fit."""
     at_once = max(1, WEIGHTS_AT_ONCE // len(bars))
@@ -127,12 +134,12 @@ def _row_weights(bars: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
         yield counts[first : first + at_once, bars].astype(np.float64)
 
 
-def _weighted_scores(outcomes: Outcomes, weights: np.ndarray, bars_per_year: int | None) -> dict[str, np.ndarray]:
+def weighted_scores(outcomes: Outcomes, weights: np.ndarray, bars_per_year: int | None) -> dict[str, np.ndarray]:
     """Scores, (samples,) each, of rows with weights (samples, n); NaN where no row has weight."""
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
             "f1_macro": _f1(outcomes, weights),
-            "calibration_error": _calibration_error(outcomes, weights),
+            "calibration_error": np.abs(_gaps(outcomes, weights)).sum(axis=1),
             "r2": _r2(outcomes, weights),
             "rank_ic": _correlation(_ranks(outcomes.expected, weights), _ranks(outcomes.actual, weights), weights),
         }
@@ -151,13 +158,14 @@ def _f1(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
     return np.where(total > 0, ratio, 0).sum(axis=1) / (total > 0).sum(axis=1)
 
 
-def _calibration_error(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
-    """See `forecasts.calibration_error`."""
+def _gaps(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    """(samples, bins): share of hits minus confidence, by bin and as a share of all rows; their absolute values sum to
+    `forecasts.calibration_error`."""
     confidence = outcomes.probabilities.max(axis=1)
     gap = (outcomes.probabilities.argmax(axis=1) == outcomes.classes) - confidence.astype(float)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     in_bin = (bins[:, None] == np.arange(CALIBRATION_BINS)) * gap[:, None]
-    return np.abs(weights @ in_bin).sum(axis=1) / weights.sum(axis=1)
+    return weights @ in_bin / weights.sum(axis=1, keepdims=True)
 
 
 def _r2(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Runs of killed stages are ended by the next run of the same stage, and by no other."""
+"""Runs of killed stages are ended by the next run of the same stage, and by no other; the commit of a result."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,19 @@ def test_a_nested_run_ends_as_its_block_does(tmp_path: Path, monkeypatch: pytest
     assert found[good.run_id].data.params == {"number": "0"}
     assert found[bad.run_id].data.tags["failure"] == "ValueError: at once"
     assert {found[one.run_id].data.tags["mlflow.parentRunId"] for one in (good, bad)} == {run.run_id}
+
+
+def test_the_first_commit_of_a_result_is_that_of_its_oldest_finished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):  # which a run logs
+        shutil.copy(ROOT / name, tmp_path)
+    runs = Runs(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="t", registered_model="m"))
+    record = Record("backtest", tmp_path / "record", {}, {})
+    assert runs.first_commit(record) == "unknown"
+    for commit in ("first", "second"):
+        monkeypatch.setattr("MLOps.experiment_tracking.runs._commit", lambda commit=commit: commit)
+        runs.start(record).finish(record)
+    assert runs.first_commit(record) == "first"

@@ -164,7 +164,7 @@ def test_plots_are_in_the_runs_of_those_who_judge(finished: Project) -> None:
         (run,) = finished.client().search_runs(["1"], f"tags.stage = '{stage}'")
         return {f.path.rpartition("/")[2] for f in finished.client().list_artifacts(run.info.run_id, folder)}
 
-    trained_and_judged = {"calibration.png", "confusion.png", "training.png"}
+    trained_and_judged = {"calibration.png", "confusion.png", "explanations.json", "training.png"}
     explained = {"attribution.png", "importance_bars.png", "importance_features.png"}
     assert plots("validate_predictors", "report/lstm") == trained_and_judged | explained
     assert plots("validate_predictors", "report/logistic") == trained_and_judged

@@ -42,10 +42,18 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
     columns = [name for name in signals.columns if name.startswith("p_")]
     assert columns == ["p_score_-1", "p_score_-0.5", "p_score_0", "p_score_0.5", "p_score_1"]
     assert set(signals["class"]) == {0, 1, 2, 3, 4}
-    for stage in ("train_agent/ppo", "backtest", "promote"):
+    assert "backtest: predictors only: a labelled table has no prices to trade" in output
+    scored = read_json(tmp_path / "reports/backtest/predictors.json")["predictors"]
+    assert set(scored) == {"lstm", "logistic", "ensemble"}
+    for own in scored.values():
+        assert own["scores"]["gain_over_class_prior"]["lower"] > 0
+        assert own["by_year"] == {} and "implied_sharpe" not in own["scores"], "its rows have no times"
+    page = (tmp_path / "reports/index.html").read_text()
+    assert 'id="predictors"' in page and 'id="performance"' not in page
+    for stage in ("train_agent/ppo", "promote"):
         assert f"{stage}: nothing to do: a labelled table has no prices to trade" in output
     # Folders that dvc.yaml declares are there, and empty: nothing stands for what was not done.
-    for folder in ("models/agents/ppo", "reports/backtest", "reports/metrics/train_agent/ppo"):
+    for folder in ("models/agents/ppo", "reports/metrics/train_agent/ppo"):
         assert list((tmp_path / folder).iterdir()) == []
     summary = project.run("MLOps.pipelines.summary").stdout
     assert "No agent, no backtest, nothing to promote" in summary
@@ -54,7 +62,7 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
     stages = {run.data.tags["mlflow.runName"] for run in runs if "repro" not in run.data.tags}
     assert stages == {
         "ingest", "validate_data", "features", "train_predictor/lstm", "train_predictor/logistic",
-        "validate_predictors",
+        "validate_predictors", "backtest",
     }, "a stage that did nothing leaves no run"  # fmt: skip
     assert project.repro() == ["prepare", "choose_agent", "promote"]
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from MLOps.artifacts import read_json, write_json
+from MLOps.data.splits import Splits
 from MLOps.evaluation.verdicts import Comparison, Gain, Verdict
 from MLOps.pipelines import paths, summary
 from tests.project import Project
@@ -30,6 +32,38 @@ def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) ->
         assert f"{name} {verdict['conclusion']}" in page
     shown = Path(client.download_artifacts(run.info.run_id, "report/verdicts.json"))
     assert read_json(shown) == read_json(finished.folder / "reports/verdicts.json")
+
+
+def test_training_folds_and_one_decision_are_told(finished: Project) -> None:
+    page = finished.run("MLOps.pipelines.summary").stdout
+    metrics = read_json(finished.folder / "reports/metrics/validate_predictors/metrics.json")
+    for verdict in read_json(finished.folder / "reports/verdicts.json")["verdicts"]:
+        name, training = verdict["predictor"], verdict["convergence"]
+        assert f"{name} training {training['state']}: {training['reason']}." in page
+        assert metrics[f"{name}_converged"] == (training["state"] == "converged")
+        losses = [fold["log_loss"] for fold in verdict["folds"]]
+        assert len(losses) == 5
+        assert metrics[f"{name}_fold_log_loss_mean"] == pytest.approx(sum(losses) / 5)
+        explained = read_json(finished.folder / f"reports/records/validate_predictors/{name}/explanations.json")
+        assert len(explained["decision"]["occlusion"]) == len(explained["features"])
+        signals = pd.read_parquet(finished.folder / f"data/processed/signals/{name}.parquet")
+        splits = Splits.from_dict(read_json(finished.folder / "data/processed/splits.json"))
+        labels = pd.read_parquet(finished.folder / "data/processed/labels.parquet")
+        keys = labels.loc[splits.validation.labelled(labels), ["timestamp", "symbol"]]
+        judged = signals.merge(keys, on=["timestamp", "symbol"])
+        assert explained["decision"]["probability"] == pytest.approx(judged["confidence"].max())
+
+
+def test_the_test_span_is_scored_with_intervals(finished: Project) -> None:
+    scored = read_json(finished.folder / "reports/backtest/predictors.json")["predictors"]
+    metrics = read_json(finished.folder / "reports/metrics/backtest/metrics.json")
+    assert set(scored) == {"lstm", "logistic", "ensemble"}
+    for name, own in scored.items():
+        assert sum(part["rows"] for part in own["by_symbol"].values()) == own["rows"]
+        assert sum(part["rows"] for part in own["by_year"].values()) == own["rows"]
+        for score, estimate in own["scores"].items():
+            assert estimate["lower"] <= estimate["value"] <= estimate["upper"], score
+            assert metrics[f"{name}_{score}"] == estimate["value"]
 
 
 def test_skill_in_magnitude_alone_is_left_out_where_direction_is_asked_for(own: Project) -> None:

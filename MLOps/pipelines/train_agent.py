@@ -76,9 +76,20 @@ def train_seed(stage: Stage, name: str, config: AgentConfig, data: AgentData, nu
             run.log(step, metrics)
 
         checkpoints, trading = paths.CHECKPOINTS / "agents" / name, stage.params.trading
-        agent, reward = train(config, data.view, data.training, data.validation, trading, seed, on_step, checkpoints)
+        agent, reward = train(
+            config,
+            data.view,
+            data.training,
+            data.validation,
+            trading,
+            seed,
+            on_step,
+            checkpoints,
+            data.pretrained,
+        )
+        validation = agent.seen(data.validation, data.pretrained)
         # Of a year of one bar: nothing here depends on how many bars make a year.
-        of_span = performance(simulate(agent.policy(), data.validation, trading), bars_per_year=1)
+        of_span = performance(simulate(agent.policy(), validation, trading), bars_per_year=1)
         metrics = {"reward": reward, **{metric: of_span[metric] for metric in PER_SPAN}}
         metrics |= {f"{metric}_per_bar": of_span[metric] for metric in PER_BAR}
         run.log(config.total_timesteps, {f"selected_validation_{metric}": value for metric, value in metrics.items()})

@@ -64,7 +64,17 @@ def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any
                 on_epoch(evaluations, {"selection_loss": -metrics["validation_reward"]})
 
         trial_seed = derive_seed(seed, "trials", name)
-        training.train(config, data.view, data.training, data.validation, trading, trial_seed, on_step, checkpoints)
+        training.train(
+            config,
+            data.view,
+            data.training,
+            data.validation,
+            trading,
+            trial_seed,
+            on_step,
+            checkpoints,
+            data.pretrained,
+        )
 
     modules = (training.__name__, ALGORITHMS[values["kind"]].partition(":")[0])
     return search(stage, name, values, stage.params.search.agents, modules, train)

@@ -62,7 +62,7 @@ def _mistakes(params: Params) -> list[str]:
     if params.agent_ensemble.kind != "none":
         mistakes += _mistakes_of_ensemble(params)
     mistakes += [
-        f"agents.{name}.device: trpo differentiates a fine-tuned network twice, which recurrent layers support on the CPU "
+        f"agents.{name}.device: trpo differentiates a fine-tuned network twice, which recurrent layers do on the CPU "
         f"only, found {agent.device}; set cpu or leave out observe.fine_tuned"
         for name, agent in params.agents.items()
         if agent.kind == "trpo" and agent.observe.fine_tuned is not None and agent.device != "cpu"

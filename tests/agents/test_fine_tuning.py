@@ -23,7 +23,6 @@ from MLOps.agents.training import mean_reward, train
 from MLOps.artifacts import content_hash
 from MLOps.config.agents import AgentConfig, ObserveConfig
 from MLOps.config.trading import TradingConfig
-from MLOps.data.bars import KEYS
 from MLOps.errors import UserError
 from MLOps.features.causality import draw_cutoffs, find_leaks
 from MLOps.predictors.contract import forecast
@@ -38,6 +37,12 @@ CASES = [(kind, suited(kind), "gru") for kind in ALGORITHMS]
 # TRPO differentiates twice.
 CASES += [(kind, "targets", name) for name in NETWORKS for kind in ("ppo", "trpo") if name != "gru"]
 CASES += [("ppo", "portfolio", "gru"), ("sac", "portfolio", "gru"), ("recurrent_ppo", "shares", "gru")]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """As quick for small networks, and it never waits."""
+    torch.set_num_threads(1)
 
 
 def rows_of(environments: TradingVecEnv, steps: int) -> np.ndarray:
@@ -77,7 +82,6 @@ QUICK = [
 def test_the_gradient_reaches_the_network_and_the_agent_decides_as_the_learner(
     kind: str, rules: str, network: str
 ) -> None:
-    torch.set_num_threads(1)
     algorithm: Algorithm = resolve_name(ALGORITHMS[kind])
     task, trading, config = windowed(), RULES[rules], config_of(kind)
     pretrained = task.pretrained(network)
@@ -91,7 +95,7 @@ def test_the_gradient_reaches_the_network_and_the_agent_decides_as_the_learner(
     # The training begins with the weights of the predictor, to the precision of its training.
     own = embedded(rows, columns, pretrained.predictor, pretrained)
     np.testing.assert_allclose(embedded(rows, columns, first, pretrained), own, atol=1e-5)
-    learner.learn(512)
+    learner.learn(256)
     after = algorithm.tuned_weights(learner)
     unchanged = {name for name in after if np.array_equal(before[name], after[name])}
     # Statistics of batch normalisation stay as they were.
@@ -139,7 +143,6 @@ def trained(
 
 
 def test_only_the_fine_tuned_agent_learns_what_windows_tell() -> None:
-    torch.set_num_threads(1)
     task = windowed(1, 1500)
     learning: dict[str, Any] = {"environments": 16, "n_steps": 64, "batch_size": 256, "n_epochs": 4, "gamma": 0.5}
     learning |= {"learning_rate": 0.01, "total_timesteps": 12_000, "evaluate_every_steps": 4_000}
@@ -179,11 +182,10 @@ def written(kind: str, folder: Path) -> str:
     return content_hash(folder / "result")
 
 
-@pytest.mark.parametrize("kind", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("kind", ["ppo", "dqn", pytest.param("sac", marks=pytest.mark.slow)])
 def test_a_killed_training_ends_as_an_undisturbed_one_and_needs_the_networks_weights(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.set_num_threads(1)
     order: dict[bytes, float] = {}
 
     def first_is_best(agent: Agent, *_: Any) -> float:
@@ -274,25 +276,23 @@ def test_a_row_is_embedded_alike_by_itself_and_in_a_batch() -> None:
 
 def test_no_observation_knows_a_later_bar() -> None:
     agent, task = small_agent("targets"), windowed()
-    both = task.bars.merge(task.features, on=["timestamp", "symbol"])
 
-    def observed(table: pd.DataFrame) -> pd.DataFrame:
-        task = Windowed(table[[*KEYS, "open", "high", "low", "close"]], table[[*KEYS, "newest", "noise"]])
-        market = agent.market(task.bars, task.features, task.signals(), FREE)
+    def observed(features: pd.DataFrame) -> pd.DataFrame:
+        market = agent.market(task.bars, features, PRIOR.combine(features.dropna(), {}), FREE)
         symbol, bar = np.nonzero(market.observable)
         stamps = pd.DatetimeIndex(market.timestamps[bar]).tz_localize("UTC")
         keys = pd.DataFrame({"timestamp": stamps, "symbol": np.array(market.symbols)[symbol]})
         seen = pd.DataFrame(market.observations[symbol, bar], columns=list(market.observation_names))
         return pd.concat([keys, seen], axis=1)
 
-    assert "window_embedding_2" in observed(both).columns
-    late = both[both["timestamp"] > both["timestamp"].min() + pd.Timedelta(hours=20)]
-    assert find_leaks(observed, both, draw_cutoffs(late, 12)) == []
+    assert "window_embedding_2" in observed(task.features).columns
+    late = task.features[task.features["timestamp"] > task.features["timestamp"].min() + pd.Timedelta(hours=20)]
+    assert find_leaks(observed, task.features, draw_cutoffs(late, 12)) == []
 
 
 def test_more_windows_than_can_be_numbered_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fine_tuning, "MOST_ROWS", 100)
-    with pytest.raises(UserError, match=r"observe.fine_tuned: expected at most 100 bars .* found 59\d; observe the"):
+    with pytest.raises(UserError, match=r"observe.fine_tuned: expected at most 100 bars .*, found \d{3}; observe the"):
         windowed().market(FREE, windowed().pretrained())
 
 

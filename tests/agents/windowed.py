@@ -13,11 +13,11 @@ from MLOps.agents.observations import MarketView
 from MLOps.config.agents import AgentConfig, ObserveConfig
 from MLOps.config.predictors import parse_predictor
 from MLOps.config.trading import TradingConfig
-from MLOps.predictors.contract import batches_of
 from MLOps.predictors.embedding import Embedding
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.network import NetworkPredictor, Scales
 from MLOps.predictors.training import network_class
+from MLOps.predictors.windows import Windows
 from MLOps.trading import Market
 from tests.agents.trainings import CONFIGS
 from tests.predictors.markets import NETWORKS
@@ -25,6 +25,20 @@ from tests.predictors.markets import NETWORKS
 LOOKBACK_BARS, LAG_BARS = 4, 2
 PRIOR = Ensemble(("fall", "rise"), (), (), None, np.full(2, 0.5), 0.0)
 OBSERVE = ObserveConfig(features=("newest", "noise"), fine_tuned="gru")
+
+
+def untrained(windows: Windows, network: str, n_features: int, size: int = 3) -> NetworkPredictor:
+    """A network with random weights and an embedding."""
+    values = {**NETWORKS[network], "lookback_bars": windows.lookback_bars, "embedding_size": size, "dropout": 0.5}
+    config, rows = parse_predictor(values, "test"), np.flatnonzero(windows.whole)
+    torch.manual_seed(5)
+    # In evaluation, as a trained one.
+    layers = network_class(config.kind)(n_features, 3, config).eval()
+    scales = Scales(windows.fit_scaler(rows), np.zeros(3), 0.0, 1.0, None)
+    inputs = torch.from_numpy(scales.scaler.transform(windows.ending_at(rows)))
+    with torch.no_grad():
+        hidden = torch.cat([layers.hidden(batch)[:, 0] for batch in inputs.split(500)]).double().numpy()
+    return NetworkPredictor(config, layers, scales, Embedding.fit(hidden, size), (0.01,), 32, 0)
 
 
 @dataclass(frozen=True)
@@ -66,21 +80,9 @@ class Windowed:
         return MarketView.fit(observe, PRIOR, self.features, self.signals(), everything)
 
     def pretrained(self, network: str = "gru", size: int = 3) -> Pretrained:
-        """A network with random weights: what it tells of the window is learnt by the policy's gradient alone."""
-        values = {**NETWORKS[network], "lookback_bars": LOOKBACK_BARS, "embedding_size": size, "dropout": 0.5}
-        config, windows = parse_predictor(values, "test"), windows_of(self.features, LOOKBACK_BARS)
-        torch.manual_seed(5)
-        # In evaluation, as a trained one.
-        layers = network_class(config.kind)(2, 3, config).eval()
-        rows = np.flatnonzero(windows.whole)
-        scales = Scales(windows.fit_scaler(rows), np.zeros(3), 0.0, 1.0, None)
-        inputs = torch.from_numpy(scales.scaler.transform(windows.ending_at(rows)))
-        with torch.no_grad():
-            hidden = np.concatenate(
-                [layers.hidden(inputs[batch])[:, 0].double().numpy() for batch in batches_of(np.arange(len(rows)))]
-            )
-        embedding = Embedding.fit(hidden, size)
-        return Pretrained(NetworkPredictor(config, layers, scales, embedding, (0.01,), 32, 0), windows)
+        """What it tells of the window is learnt by the policy's gradient alone."""
+        windows = windows_of(self.features, LOOKBACK_BARS)
+        return Pretrained(untrained(windows, network, 2, size), windows)
 
     def market(self, trading: TradingConfig, pretrained: Pretrained | None, view: MarketView | None = None) -> Market:
         windows = None if pretrained is None else pretrained.windows

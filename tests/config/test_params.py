@@ -127,14 +127,14 @@ def test_the_file_of_the_repository_is_valid() -> None:
             {
                 "predictors__lstm__embedding_size": 2,
                 "agent_ensemble__kind": "vote",
-                "agents": dict.fromkeys(
-                    "ab",
-                    {
+                "agents": {
+                    name: {
                         "kind": "ppo",
                         "observe": {"features": ["return_1"], "fine_tuned": "lstm"},
                         "total_timesteps": 1,
-                    },
-                ),
+                    }
+                    for name in "ab"
+                },
             },
             ["agent_ensemble.kind", "found agents.a.observe.fine_tuned", "a network of its own"],
         ),

@@ -47,10 +47,10 @@ def one_thread() -> None:
 
 def rows_of(environments: TradingVecEnv, steps: int) -> np.ndarray:
     """Observations of random actions, (steps * environments, columns)."""
-    found = [environments.reset().copy()]
+    found = [np.array(environments.reset())]
     for _ in range(steps - 1):
         actions = np.array([environments.action_space.sample() for _ in range(environments.num_envs)])
-        found.append(environments.step(actions)[0].copy())
+        found.append(np.array(environments.step(actions)[0]))
     return np.concatenate(found)
 
 

@@ -75,14 +75,15 @@ def test_the_served_decision_is_the_backtests(kind: str, rules: str, models: Any
 
 @pytest.mark.parametrize(("kind", "rules"), [("ppo", "targets"), ("sac", "portfolio")])
 def test_the_served_decision_of_a_fine_tuned_network_is_the_backtests(kind: str, rules: str, tmp_path: Path) -> None:
-    model = TradingModel.load(write_bundle(tmp_path, fine_tuned_agent(kind, RULES[rules])))
+    own = fine_tuned_agent(kind, RULES[rules])
+    model = TradingModel.load(write_bundle(tmp_path, own))
     assert model.required_bars == model.pipeline.warmup_bars + WINDOW_BARS - 1
     ledger, stamps = backtested(model)
     asked, found = differences(model, model.decide, bars(), ledger, stamps[::3])
     assert found == []
     assert asked > 30
     # The decisions depend on the network: another one decides otherwise.
-    other = replace(model, agent=replace(model.agent, tuned=pretrained().predictor))
+    other = replace(model, agent=replace(own, tuned=pretrained().predictor))
     assert differences(other, other.decide, bars(), ledger, stamps[::3])[1]
     # Without a bar of the window there is no decision.
     sent = request_bars(model, bars(), stamps[-1])

@@ -2,9 +2,11 @@
 
 from typing import Any, Protocol
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from MLOps.agents.fine_tuning import Pretrained
 from MLOps.agents.network import PolicyNetwork
 
 
@@ -15,11 +17,12 @@ class Algorithm(Protocol):
     """
 
     @staticmethod
-    def learner(config: Any, environments: VecEnv, seed: int) -> BaseAlgorithm:
+    def learner(config: Any, environments: VecEnv, seed: int, pretrained: Pretrained | None = None) -> BaseAlgorithm:
         """An untrained learner.
 
         Args:
             config: the agent's section of params.yaml, of the class that belongs to the algorithm.
+            pretrained: a network that the policy applies to the windows of the observation and trains on.
         """
         ...
 
@@ -31,5 +34,11 @@ class Algorithm(Protocol):
     @staticmethod
     def policy_network(learner: Any) -> PolicyNetwork:
         """A copy of the learner's policy: observations to a score per action, of which the highest is chosen, or to
-        actions that are numbers."""
+        actions that are numbers. The observations of a learner with a pretrained network have its embedding."""
+        ...
+
+    @staticmethod
+    def tuned_weights(learner: Any) -> dict[str, np.ndarray]:
+        """Copies of the weights that the pretrained network of the acting policy has by now, as `fine_tuned` takes
+        them; none without one."""
         ...

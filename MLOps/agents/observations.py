@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from MLOps.agents.fine_tuning import with_window_column
 from MLOps.config.agents import ObserveConfig
 from MLOps.config.predictors import ENSEMBLE
 from MLOps.config.schema import suggest
@@ -19,6 +20,7 @@ from MLOps.features.scaler import Scaler
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.signals import EMBEDDING, aligned, forecast_of, probability_columns, signals_of
+from MLOps.predictors.windows import Windows
 from MLOps.trading import Market
 
 
@@ -101,10 +103,17 @@ class MarketView:
         signals: pd.DataFrame,
         trading: TradingConfig,
         only: Sequence[str] | None = None,
+        windows: Windows | None = None,
     ) -> Market:
-        """The bars with what is observed of them, and the turbulence that the rules need; see `Market.from_tables`."""
-        turbulence = market_turbulence(features, trading)
-        return Market.from_tables(bars, self.observe(features, signals), turbulence, only=only)
+        """The bars with what is observed of them, and the turbulence that the rules need; see `Market.from_tables`.
+
+        Args:
+            windows: of `features`; they are a further column, the last one, see `with_window_column`.
+        """
+        observed, turbulence = self.observe(features, signals), market_turbulence(features, trading)
+        if windows is not None:
+            observed = with_window_column(observed, features, windows)
+        return Market.from_tables(bars, observed, turbulence, only=only)
 
     def observe(self, features: pd.DataFrame, signals: pd.DataFrame) -> pd.DataFrame:
         """The observation table: keys and the columns of `observations`, for the bars that have every signal."""

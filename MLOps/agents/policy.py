@@ -1,12 +1,14 @@
 """A trained agent as data: what it observes, the rules it trades by, and the policy network's weights."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from MLOps.agents.fine_tuning import Pretrained, windows_of, with_embedding
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
@@ -14,8 +16,12 @@ from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
+from MLOps.predictors.contract import Forecast, Predictor, forecast
+from MLOps.predictors.kinds import load_predictor
 from MLOps.trading import Market, distinct_actions, portfolio_symbols
 from MLOps.trading.simulation import Policy
+
+TUNED = "fine_tuned"  # the folder of the agent's own network
 
 
 class TradingAgent(ABC):
@@ -49,6 +55,11 @@ class TradingAgent(ABC):
         """
 
     @property
+    def lookback_bars(self) -> int:
+        """Bars with features that an observation needs, the newest included, besides those of the predictors."""
+        return 1
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of a portfolio in the order of its actions; none for accounts of one symbol."""
         return portfolio_symbols(self.columns)
@@ -62,6 +73,16 @@ class TradingAgent(ABC):
             UserError: a symbol of the portfolio has no bars.
         """
         return self.view.market(bars, features, signals, trading, only=self.symbols or None)
+
+    def observations(self, features: pd.DataFrame, rows: np.ndarray, forecasts: Mapping[str, Forecast]) -> np.ndarray:
+        """The market's part of the observations, (n, columns) float32.
+
+        Args:
+            features: the feature table.
+            rows: (n,) of the table, at each of which a window of `lookback_bars` ends.
+            forecasts: for these rows; see `MarketView.observations`.
+        """
+        return self.view.observations(features[list(self.view.features)].to_numpy(np.float32)[rows], forecasts)
 
     def policy(self) -> Policy:
         """A policy of `simulate` that begins with the recurrent state of a new account."""
@@ -83,6 +104,9 @@ class Agent(TradingAgent):
     """A policy network, its view of the market, and the meaning of its outputs.
 
     It is immutable, so any number of threads may call it at once.
+
+    Attributes:
+        tuned: a network trained together with the policy, whose embedding is observed besides the view; None for none.
     """
 
     config: AgentConfig
@@ -90,6 +114,7 @@ class Agent(TradingAgent):
     view: MarketView
     columns: tuple[str, ...]
     network: PolicyNetwork
+    tuned: Predictor | None = None
 
     def decide(self, observations: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `TradingAgent.decide`."""
@@ -109,6 +134,40 @@ class Agent(TradingAgent):
         """See `TradingAgent.state_width`."""
         return self.network.state_width
 
+    @property
+    def lookback_bars(self) -> int:
+        """See `TradingAgent.lookback_bars`."""
+        return 1 if self.tuned is None else self.tuned.lookback_bars
+
+    def market(
+        self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame, trading: TradingConfig
+    ) -> Market:
+        """See `TradingAgent.market`."""
+        if self.tuned is None:
+            return super().market(bars, features, signals, trading)
+        windows = windows_of(features, self.lookback_bars)
+        market = self.view.market(bars, features, signals, trading, only=self.symbols or None, windows=windows)
+        return with_embedding(market, windows, self.tuned)
+
+    def seen(self, market: Market, pretrained: Pretrained | None) -> Market:
+        """A market that was made for the training of this agent, as the agent observes it.
+
+        Args:
+            pretrained: the network before the training, and its windows, which are a column of the market.
+        """
+        if self.tuned is None or pretrained is None:
+            return market
+        return with_embedding(market, pretrained.windows, self.tuned)
+
+    def observations(self, features: pd.DataFrame, rows: np.ndarray, forecasts: Mapping[str, Forecast]) -> np.ndarray:
+        """See `TradingAgent.observations`."""
+        observed = super().observations(features, rows, forecasts)
+        if self.tuned is None:
+            return observed
+        embedding = forecast(self.tuned, windows_of(features, self.lookback_bars), rows).embedding
+        assert embedding is not None
+        return np.concatenate([observed, embedding], axis=1)
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_arrays(folder / "policy.safetensors", self.network.to_arrays())
@@ -121,6 +180,8 @@ class Agent(TradingAgent):
                 "columns": list(self.columns),
             },
         )
+        if self.tuned is not None:
+            self.tuned.save(folder / TUNED)
 
     @classmethod
     def load(cls, folder: Path) -> "Agent":
@@ -139,4 +200,5 @@ class Agent(TradingAgent):
                 f"{folder}: expected a policy of {len(columns)} inputs, as agent.json names them, found "
                 f"{network.n_inputs}; retrain the agent"
             )
-        return cls(config, trading, MarketView.from_dict(saved["view"]), columns, network)
+        tuned = None if config.observe.fine_tuned is None else load_predictor(folder / TUNED)
+        return cls(config, trading, MarketView.from_dict(saved["view"]), columns, network, tuned)

@@ -50,7 +50,9 @@ def train_seed(
         on_step(step, metrics)
 
     own = agent_seed(seed, name, number)
-    agent, reward = train(config, data.view, data.training, data.validation, trading, own, note, checkpoints)
+    agent, reward = train(
+        config, data.view, data.training, data.validation, trading, own, note, checkpoints, data.pretrained
+    )
     return Trained(number, agent, reward, history)
 
 

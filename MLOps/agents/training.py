@@ -7,7 +7,7 @@ from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.checkpointing import Checkpointing
 from MLOps.agents.contract import Algorithm
 from MLOps.agents.curriculum import Curriculum
-from MLOps.agents.learner_state import Arrays
+from MLOps.agents.fine_tuning import Pretrained, fine_tuned, with_embedding_names
+from MLOps.agents.learner_state import Arrays, by_part
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
@@ -30,7 +31,8 @@ from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.imports import code_hash
-from MLOps.trading import Market, observation_columns, simulate
+from MLOps.predictors import predictor_modules
+from MLOps.trading import Market, simulate
 from MLOps.trading.vector import TradingVecEnv
 from MLOps.training.checkpoints import Checkpoints
 from MLOps.training.progress import progress_bars
@@ -51,6 +53,7 @@ def train(
     seed: int,
     on_step: OnStep,
     checkpoints: Path | None = None,
+    pretrained: Pretrained | None = None,
 ) -> tuple[Agent, float]:
     """Train on `market` and keep the weights with the highest reward on `validation`.
 
@@ -60,6 +63,7 @@ def train(
         checkpoints: for the checkpoints of all trainings; those of this one are in a subfolder named by the hash of
             everything it depends on. The same call after a kill resumes there and ends with the same result. Without a
             folder nothing is saved.
+        pretrained: a network to train on with the policy; both markets then have its windows as their last column.
 
     Returns:
         The agent, and its mean reward a bar on the evaluated bars of validation.
@@ -68,24 +72,33 @@ def train(
         UserError: the replay buffer would not fit into memory, or the market allows no episode.
     """
     algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
-    columns = tuple(observation_columns(market, trading))
     environments = TradingVecEnv(market, trading, config.environments, derive_seed(seed, config.kind, "environments"))
     check_replay_memory(config, algorithm.replay_bytes(config, environments))
-    learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"))
+    learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"), pretrained)
 
-    def agent_of(network: PolicyNetwork) -> Agent:
-        return Agent(config, trading, view, columns, network)
+    def agent_of(learnt: Learnt) -> Agent:
+        columns = environments.columns
+        if pretrained is None:
+            return Agent(config, trading, view, columns, learnt.network)
+        columns = with_embedding_names(columns, pretrained.predictor.config.embedding_size)
+        tuned = fine_tuned(pretrained.predictor, learnt.tuned)
+        return Agent(config, trading, view, columns, learnt.network, tuned)
 
-    def evaluate(network: PolicyNetwork) -> float:
-        return float(np.mean([mean_reward(agent_of(network), span, trading) for span in spans]))
+    def evaluate(learnt: Learnt) -> float:
+        agent = agent_of(learnt)
+        seen, span_seed = agent.seen(validation, pretrained), derive_seed(seed, "evaluation")
+        spans = evaluation_spans(seen, trading, config.evaluation_episodes, span_seed)
+        return float(np.mean([mean_reward(agent, span, trading) for span in spans]))
 
-    spans = evaluation_spans(validation, trading, config.evaluation_episodes, derive_seed(seed, "evaluation"))
+    def learnt_now() -> Learnt:
+        return Learnt(algorithm.policy_network(learner), algorithm.tuned_weights(learner))
+
     with progress_bars() as progress:
-        selection = _Selection(lambda: algorithm.policy_network(learner), evaluate, config, on_step, progress)
+        selection = _Selection(learnt_now, evaluate, config, on_step, progress)
         learner.set_logger(Logger(folder=None, output_formats=[_ToHistory(selection.tell)]))
         saving = None
         if checkpoints is not None:
-            folder = checkpoints / _identity(config, view, market, validation, trading, seed)
+            folder = checkpoints / _identity(config, view, market, validation, trading, seed, pretrained)
             saving = Checkpointing(Checkpoints(folder), config.checkpoint_every_steps, selection)
         if saving is None or not saving.restore_finished():
             callbacks: list[BaseCallback] = [selection] if saving is None else [selection, saving]
@@ -124,6 +137,13 @@ def evaluation_spans(market: Market, trading: TradingConfig, episodes: int | Non
     return [market.between(market.timestamps[start], end) for start, end in zip(starts, ends, strict=True)]
 
 
+class Learnt(NamedTuple):
+    """What a training keeps: the policy, and the weights of the network trained with it (`Algorithm.tuned_weights`)."""
+
+    network: PolicyNetwork
+    tuned: Arrays
+
+
 class _ToHistory(KVWriter):
     """Passes on stable-baselines3's metrics under their own names."""
 
@@ -141,20 +161,20 @@ class _ToHistory(KVWriter):
 
 
 class _Selection(BaseCallback):
-    """Evaluates on validation every `evaluate_every_steps`, keeps the best network, and reports metrics."""
+    """Evaluates on validation every `evaluate_every_steps`, keeps the best weights, and reports metrics."""
 
-    best: PolicyNetwork
+    best: Learnt
 
     def __init__(
         self,
-        network_now: Callable[[], PolicyNetwork],
-        reward_of: Callable[[PolicyNetwork], float],
+        learnt_now: Callable[[], Learnt],
+        reward_of: Callable[[Learnt], float],
         config: AgentConfig,
         on_step: OnStep,
         progress: Progress,
     ) -> None:
         super().__init__()
-        self._network_now, self._reward_of, self._on_metrics = network_now, reward_of, on_step
+        self._learnt_now, self._reward_of, self._on_metrics = learnt_now, reward_of, on_step
         self._evaluate_every, self._log_every = config.evaluate_every_steps, config.total_timesteps // HISTORY_ROWS
         self._evaluated_at = self._logged_at = 0
         self._history: list[tuple[int, dict[str, float]]] = []
@@ -169,17 +189,20 @@ class _Selection(BaseCallback):
 
     def evaluate(self) -> None:
         _check_finite(self.model)
-        network = self._network_now()
-        reward = self._reward_of(network)
+        learnt = self._learnt_now()
+        reward = self._reward_of(learnt)
         self._evaluated_at = self.model.num_timesteps
         self.tell(self._evaluated_at, {"validation_reward": reward})
         if reward > self.best_reward:
-            self.best_reward, self.best = reward, network
+            self.best_reward, self.best = reward, learnt
 
     def capture(self) -> tuple[Arrays, dict[str, Any]]:
         """See `Resumable`."""
-        best = self.best.to_arrays() if hasattr(self, "best") else {}
-        return {f"best.{name}": array for name, array in best.items()}, {
+        arrays: Arrays = {}
+        if hasattr(self, "best"):
+            arrays = {f"best.{name}": array for name, array in self.best.network.to_arrays().items()}
+            arrays |= {f"tuned.{name}": array for name, array in self.best.tuned.items()}
+        return arrays, {
             "best_reward": self.best_reward,
             "evaluated_at": self._evaluated_at,
             "logged_at": self._logged_at,
@@ -190,8 +213,9 @@ class _Selection(BaseCallback):
         """See `Resumable`; reports the history again."""
         self.best_reward = metadata["best_reward"]
         self._evaluated_at, self._logged_at = metadata["evaluated_at"], metadata["logged_at"]
-        if best := {name.removeprefix("best."): array for name, array in arrays.items()}:
-            self.best = PolicyNetwork.from_arrays(best)
+        parts = by_part(arrays)
+        if "best" in parts:
+            self.best = Learnt(PolicyNetwork.from_arrays(parts["best"]), parts.get("tuned", {}))
         for step, metrics in metadata["history"]:
             self.tell(step, metrics)
 
@@ -223,15 +247,25 @@ def _check_finite(learner: BaseAlgorithm) -> None:
 
 
 def _identity(
-    config: AgentConfig, view: MarketView, market: Market, validation: Market, trading: TradingConfig, seed: int
+    config: AgentConfig,
+    view: MarketView,
+    market: Market,
+    validation: Market,
+    trading: TradingConfig,
+    seed: int,
+    pretrained: Pretrained | None,
 ) -> str:
     """Hash of everything that the result of a training depends on."""
-    digest = hashlib.sha256()
+    digest, modules = hashlib.sha256(), [__name__, ALGORITHMS[config.kind].partition(":")[0]]
     for part in (market, validation):
         for array in (part.timestamps, *part.block):
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         digest.update(f"{part.first} {part.stop}".encode())
-    code = code_hash(__name__, ALGORITHMS[config.kind].partition(":")[0])
+    if pretrained is not None:
+        digest.update(pretrained.windows.values.view(np.uint8).data)
+        digest.update(pretrained.predictor.content_hash().encode())
+        modules += predictor_modules(pretrained.predictor.config.kind)
+    code = code_hash(*modules)
     libraries = [version(name) for name in ("numba", "numpy", "sb3-contrib", "stable-baselines3", "torch")]
     settings = [asdict(config), view.to_dict(), asdict(trading), seed, torch.get_num_threads()]
     return value_hash([settings, digest.hexdigest(), code, libraries])[:32]

@@ -39,6 +39,7 @@ def trial_of(
                 evaluations += 1
                 on_epoch(evaluations, {"selection_loss": -metrics["validation_reward"]})
 
-        train(config, data.view, data.training, data.validation, trading, own, on_step, checkpoints)
+        spans = data.training, data.validation
+        train(config, data.view, *spans, trading, own, on_step, checkpoints, data.pretrained)
 
     return run

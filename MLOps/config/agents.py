@@ -80,11 +80,14 @@ class ObserveConfig:
         predictors: names of predictors, or `ensemble`, whose forecasts are observed; null for the members of the
             ensemble, or the ensemble itself if no predictor passed validation.
         embeddings: names of networks whose embedding is observed; each needs an `embedding_size`.
+        fine_tuned: name of a network with an `embedding_size` that the agent goes on to train by the gradient of its
+            policy, and whose embedding it observes; null for none.
     """
 
     features: Names
     predictors: Names | None = None
     embeddings: tuple[str, ...] = ()
+    fine_tuned: str | None = None
 
 
 @section

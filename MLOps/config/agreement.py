@@ -61,6 +61,12 @@ def _mistakes(params: Params) -> list[str]:
     ]
     if params.agent_ensemble.kind != "none":
         mistakes += _mistakes_of_ensemble(params)
+    mistakes += [
+        f"agents.{name}.device: trpo differentiates a fine-tuned network twice, which recurrent layers do on the CPU "
+        f"only, found {agent.device}; set cpu or leave out observe.fine_tuned"
+        for name, agent in params.agents.items()
+        if agent.kind == "trpo" and agent.observe.fine_tuned is not None and agent.device != "cpu"
+    ]
     for name, agent in params.agents.items():
         mistakes += _mistakes_of_view(f"agents.{name}.observe", agent.observe, params)
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
@@ -86,6 +92,12 @@ def _mistakes_of_ensemble(params: Params) -> list[str]:
         for name in others
         if agents[name].observe != agents[first].observe
     ]
+    mistakes += [
+        f"agent_ensemble.kind: expected agents that observe the same, found agents.{name}.observe.fine_tuned, which "
+        "gives each agent a network of its own; set either to none"
+        for name, agent in agents.items()
+        if agent.observe.fine_tuned is not None
+    ]
     return mistakes
 
 
@@ -98,12 +110,14 @@ def _mistakes_of_view(where: str, observe: ObserveConfig, params: Params) -> lis
         if name not in forecasters
     ]
     sizes = {name: getattr(config, "embedding_size", 0) for name, config in params.predictors.items()}
-    for name in observe.embeddings:
+    embedded = [("embeddings", name) for name in observe.embeddings]
+    embedded += [] if observe.fine_tuned is None else [("fine_tuned", observe.fine_tuned)]
+    for key, name in embedded:
         if name not in sizes:
-            mistakes.append(f"{where}.embeddings: unknown predictor {name!r}; {suggest(name, sizes)}")
+            mistakes.append(f"{where}.{key}: unknown predictor {name!r}; {suggest(name, sizes)}")
         elif not sizes[name]:
             mistakes.append(
-                f"{where}.embeddings: {name!r} has no embedding; set predictors.{name}.embedding_size if it is a "
+                f"{where}.{key}: {name!r} has no embedding; set predictors.{name}.embedding_size if it is a "
                 "network, or leave it out"
             )
     for key in ("features", "predictors", "embeddings"):

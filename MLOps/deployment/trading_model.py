@@ -65,7 +65,7 @@ class TradingModel:
     @property
     def required_bars(self) -> int:
         """Bars of each symbol, the newest included, that a decision needs."""
-        lookback = max((p.lookback_bars for p in self.predictors.values()), default=1)
+        lookback = max([self.agent.lookback_bars, *(p.lookback_bars for p in self.predictors.values())])
         return self.pipeline.warmup_bars + lookback - 1
 
     def example_bars(self) -> pd.DataFrame:
@@ -123,9 +123,7 @@ class TradingModel:
         features = self.pipeline.compute(bars)
         rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy() & own)
         ensemble = forecasts[ENSEMBLE]
-        view = self.agent.view.observations(
-            features[list(self.agent.view.features)].to_numpy(np.float32)[rows], forecasts
-        )
+        view = self.agent.observations(features, rows, forecasts)
         symbols = tuple(bars["symbol"].iloc[rows])
         turbulence = market_turbulence(features.iloc[rows], self.trading)
         snapshot = Snapshot(
@@ -205,15 +203,15 @@ class TradingModel:
         return pd.concat(tables, ignore_index=True)
 
     def _forecasts(self, features: pd.DataFrame, wanted: np.ndarray) -> tuple[np.ndarray, dict[str, Forecast]]:
-        """The rows, of those masked, that every predictor can forecast; and the predictors' and the ensemble's
-        forecasts."""
+        """The rows, of those masked, that every predictor can forecast and the agent can observe; and the forecasts of
+        the predictors and the ensemble."""
         windows = {
             name: Windows(features, self.pipeline.names, predictor.lookback_bars)
             for name, predictor in self.predictors.items()
         }
-        # Without a predictor the ensemble needs a bar with features alone.
-        whole = [own.whole for own in windows.values()] or [Windows(features, self.pipeline.names, 1).whole]
-        rows = np.flatnonzero(np.logical_and.reduce(whole) & wanted)
+        observed = Windows(features, self.pipeline.names, self.agent.lookback_bars)
+        whole = np.logical_and.reduce([observed.whole, *(own.whole for own in windows.values())])
+        rows = np.flatnonzero(whole & wanted)
         forecasts = {name: self.predictors[name].predict(own.ending_at(rows)) for name, own in windows.items()}
         members = [forecasts[name] for name in self.ensemble.members]
         return rows, {**forecasts, ENSEMBLE: self.ensemble.forecast(members, len(rows))}

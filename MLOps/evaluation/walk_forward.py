@@ -45,6 +45,7 @@ from MLOps.features.history import required_bars
 from MLOps.features.labels import make_labels
 from MLOps.imports import code_hash
 from MLOps.predictors import predictor_modules
+from MLOps.predictors.contract import Predictor
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
@@ -155,7 +156,7 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     pipeline = fit_features(recipe.features, bars, splits.train, trading)
     features, labels = pipeline.compute(bars, threads), make_labels(bars, recipe.labels)
 
-    judged = _predictors(recipe, features, pipeline.names, labels, splits, checkpoints)
+    predictors, judged = _predictors(recipe, features, pipeline.names, labels, splits, checkpoints)
     signals = judged.signals
 
     members: dict[str, Agent] = {}
@@ -163,7 +164,8 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     seeds: dict[str, int] = {}
     for name, given in recipe.agents.items():
         seed_torch(seed, threads)
-        data = AgentData.fit(given, trading, bars, features, signals, judged.ensemble, splits, pipeline.left_out)
+        tuned = None if given.observe.fine_tuned is None else predictors[given.observe.fine_tuned]
+        data = AgentData.fit(given, trading, bars, features, signals, judged.ensemble, splits, pipeline.left_out, tuned)
         trial = agent_trial(name, as_json(given), data, trading, seed)
         values = _searched(name, as_json(given), recipe.search.agents, trial, seed, checkpoints / "tune_agent")
         config = parse_agent(values, f"agents.{name}")
@@ -204,10 +206,11 @@ def _predictors(
     labels: pd.DataFrame,
     splits: Splits,
     checkpoints: Path,
-) -> Validated:
+) -> tuple[dict[str, Predictor], Validated]:
     """What the stages `tune`, `train_predictor` and `validate_predictors` do."""
     names, seed, threads = class_names(recipe.labels), recipe.seed, recipe.threads
-    predictors, tables = {}, {}
+    predictors: dict[str, Predictor] = {}
+    tables = {}
     for name, given in recipe.predictors.items():
         seed_torch(seed, threads)
         values = as_json(given)
@@ -221,7 +224,8 @@ def _predictors(
             kind, config, data, recipe.splits, seed, _ignore, checkpoints / "predictors" / name
         )
     seed_torch(seed, threads)
-    return validate(predictors, tables, features, feature_names, labels, names, splits, recipe.validation)
+    judged = validate(predictors, tables, features, feature_names, labels, names, splits, recipe.validation)
+    return predictors, judged
 
 
 def _searched(

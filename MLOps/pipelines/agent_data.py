@@ -7,6 +7,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import Splits
 from MLOps.pipelines import paths
 from MLOps.predictors.ensemble import Ensemble
+from MLOps.predictors.kinds import load_predictor
 
 
 def read_agent_data(config: AgentConfig, trading: TradingConfig) -> AgentData:
@@ -15,4 +16,6 @@ def read_agent_data(config: AgentConfig, trading: TradingConfig) -> AgentData:
     ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
     splits = Splits.from_dict(read_json(paths.SPLITS))
     left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]
-    return AgentData.fit(config, trading, bars, features, signals, ensemble, splits, left_out)
+    tuned = config.observe.fine_tuned
+    predictor = None if tuned is None else load_predictor(paths.PREDICTORS / tuned)
+    return AgentData.fit(config, trading, bars, features, signals, ensemble, splits, left_out, predictor)

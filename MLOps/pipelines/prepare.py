@@ -10,6 +10,7 @@ from pathlib import Path
 
 from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.artifacts import content_hash, write_json
+from MLOps.config.agents import AgentConfig
 from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
 from MLOps.config.schema import suggest
@@ -83,12 +84,21 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
     elif declared.name in ("tune", "train_predictor"):
         modules += predictor_modules(params.predictors[declared.variant].kind)
     elif declared.name in ("tune_agent", "train_agent"):
-        modules.append(ALGORITHMS[params.agents[declared.variant].kind])
+        agent = params.agents[declared.variant]
+        modules += [ALGORITHMS[agent.kind], *fine_tuned_modules(agent, params)]
+    elif declared.name == "backtest":
+        modules += [module for agent in params.agents.values() for module in fine_tuned_modules(agent, params)]
     elif declared.name in ("validate_predictors", "walk_forward"):
         modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
     if declared.name == "walk_forward":
         modules += [ALGORITHMS[config.kind] for config in params.agents.values()]
     return imported_files(*(module.partition(":")[0] for module in modules))
+
+
+def fine_tuned_modules(agent: AgentConfig, params: Params) -> list[str]:
+    """The modules of the network that an agent trains on, if it does."""
+    name = agent.observe.fine_tuned
+    return [] if name is None else predictor_modules(params.predictors[name].kind)
 
 
 def used_files(stage: str, params: Params) -> list[Path]:

@@ -68,8 +68,9 @@ def train(stage: Stage, name: str, config: AgentConfig, data: AgentData, number:
 
 def validation_metrics(trained: Trained, data: AgentData, trading: TradingConfig) -> dict[str, float]:
     """`reward` is the highest of the evaluations, whose weights were kept."""
+    validation = trained.agent.seen(data.validation, data.pretrained)
     # Of a year of one bar: nothing here depends on how many bars make a year.
-    of_span = performance(simulate(trained.agent.policy(), data.validation, trading), bars_per_year=1)
+    of_span = performance(simulate(trained.agent.policy(), validation, trading), bars_per_year=1)
     metrics = {"reward": trained.reward, **{metric: of_span[metric] for metric in PER_SPAN}}
     return metrics | {f"{metric}_per_bar": of_span[metric] for metric in PER_BAR}
 

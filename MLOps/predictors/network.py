@@ -1,6 +1,7 @@
 """A predictor that wraps any of the networks."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
+from MLOps.artifacts import read_arrays, read_json, value_hash, write_arrays, write_json
 from MLOps.config.predictors import NetworkConfig, parse_predictor
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.calibration import ReturnClasses
@@ -152,6 +153,17 @@ class NetworkPredictor:
         assert self.scales.return_classes is not None
         return self.scales.return_classes.probabilities(expected), expected, hidden
 
+    def with_weights(self, weights: Mapping[str, np.ndarray], embedding: Embedding) -> "NetworkPredictor":
+        """The predictor with other weights of the layers before the heads, and the embedding that belongs to them.
+
+        The heads stay as they are, so only the embedding of its forecasts is meaningful, and they are made without
+        Monte-Carlo samples.
+        """
+        whole = {**self._weights(), **weights}
+        config = replace(self.config, uncertainty_samples=0)
+        features, classes = len(self.scales.scaler.mean), len(self.scales.class_returns)
+        return replace(self, config=config, network=_network(config, features, classes, whole), embedding=embedding)
+
     def aligned(self, to: "NetworkPredictor", windows: Windows, rows: np.ndarray) -> "NetworkPredictor":
         """See `Predictor.aligned`."""
         if to.embedding is None:
@@ -188,18 +200,26 @@ class NetworkPredictor:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_arrays(folder / "weights.safetensors", {k: v.numpy() for k, v in self.network.state_dict().items()})
-        write_json(
-            folder / "predictor.json",
-            {
-                "config": asdict(self.config),
-                "learning_rates": self.learning_rates,
-                "batch_size": self.batch_size,
-                "seed": self.seed,
-                "embedding": self.embedding and self.embedding.to_dict(),
-                **self.scales.to_dict(),
-            },
-        )
+        write_arrays(folder / "weights.safetensors", self._weights())
+        write_json(folder / "predictor.json", self._description())
+
+    def content_hash(self) -> str:
+        """Hash of all that `save` writes."""
+        weights = {name: [*array.shape, array.tobytes().hex()] for name, array in self._weights().items()}
+        return value_hash([weights, self._description()])
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "config": asdict(self.config),
+            "learning_rates": self.learning_rates,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "embedding": self.embedding and self.embedding.to_dict(),
+            **self.scales.to_dict(),
+        }
 
     @classmethod
     def load(cls, folder: Path) -> "NetworkPredictor":

@@ -251,6 +251,28 @@ class Market:
         view.timestamps = self.timestamps[first:stop]
         return view
 
+    def observing(self, observations: NDArray[np.float32], names: Iterable[str]) -> "Market":
+        """The same bars with other observations.
+
+        Args:
+            observations: (S, B, F); NaN where missing.
+            names: F names.
+
+        Raises:
+            UserError: for shapes that disagree or names that repeat.
+        """
+        view = object.__new__(Market)
+        view.__dict__.update(self.__dict__)
+        view.observation_names = tuple(names)
+        view._check_shapes(self._shown(self.block.prices), observations)
+        # Bars of the block that this market does not show have no observations.
+        block = np.full((*self.block.flags.shape, observations.shape[2]), np.nan, np.float32)
+        block[:, self.first : self.stop] = observations
+        observable = np.isfinite(self.block.prices).all(axis=2) & np.isfinite(block).all(axis=2)
+        flags = (OBSERVABLE * observable + (self.block.flags & DELISTED)).astype(np.uint8)
+        view.block = self.block._replace(observations=block, flags=flags)
+        return view
+
     def _shown(self, array: NDArray[T]) -> NDArray[T]:
         """The part (S, B, ...) of one of the block's arrays that this market shows, read-only."""
         return _read_only(array[:, self.first : self.stop])

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.trading import kernel
-from MLOps.trading.account import distinct_actions
+from MLOps.trading.account import distinct_actions, observation_columns
 from MLOps.trading.episodes import Episodes
 from MLOps.trading.market import Market
 
@@ -26,12 +26,16 @@ class TradingVecEnv(VecEnv):
     returned by `step` are overwritten two steps later. The info of an ended episode holds `terminal_observation`,
     `TimeLimit.truncated` (true unless the account went bankrupt), `episode` with its total reward `r` and length `l`,
     and the account's final `equity` and `costs`; all other infos are empty.
+
+    Attributes:
+        columns: the names of an observation's D columns.
     """
 
     def __init__(self, market: Market, config: TradingConfig, n_envs: int, seed: int = 0) -> None:
         """Raises: UserError: when the market allows no episode under `config`."""
         episodes = self._episodes = Episodes(market, config, n_envs)
         self._config = config
+        self.columns = tuple(observation_columns(market, config))
         super().__init__(n_envs, episodes.observation_space, episodes.action_space)
         self.seed(seed)
         shape = (n_envs, *episodes.observation_space.shape)

@@ -103,6 +103,41 @@ def test_the_file_of_the_repository_is_valid() -> None:
         ({"agents__ppo__observe__embeddings": ["ensemble"]}, ["observe.embeddings", "unknown predictor 'ensemble'"]),
         ({"agents__ppo__observe__embeddings": ["lstm"]}, ["'lstm' has no embedding", "predictors.lstm.embedding_size"]),
         ({"agents__ppo__observe__embeddings": ["logistic"]}, ["'logistic' has no embedding", "or leave it out"]),
+        (
+            {"agents__ppo__observe__fine_tuned": "lsmt"},
+            ["agents.ppo.observe.fine_tuned: unknown predictor 'lsmt'", "'lstm'"],
+        ),
+        (
+            {"agents__ppo__observe__fine_tuned": "lstm"},
+            ["observe.fine_tuned: 'lstm' has no embedding", "predictors.lstm.embedding_size"],
+        ),
+        (
+            {
+                "predictors__lstm__embedding_size": 2,
+                "agents__ppo": {
+                    "kind": "trpo",
+                    "observe": {"features": ["return_1"], "fine_tuned": "lstm"},
+                    "total_timesteps": 1,
+                    "device": "cuda",
+                },
+            },
+            ["agents.ppo.device: trpo differentiates a fine-tuned network twice", "found cuda; set cpu"],
+        ),
+        (
+            {
+                "predictors__lstm__embedding_size": 2,
+                "agent_ensemble__kind": "vote",
+                "agents": {
+                    name: {
+                        "kind": "ppo",
+                        "observe": {"features": ["return_1"], "fine_tuned": "lstm"},
+                        "total_timesteps": 1,
+                    }
+                    for name in "ab"
+                },
+            },
+            ["agent_ensemble.kind", "found agents.a.observe.fine_tuned", "a network of its own"],
+        ),
         ({"predictors__ensemble": {"kind": "class_prior"}}, ["predictors.ensemble", "choose another"]),
         ({"tracking__uri": "http://ann:secret@host"}, ["tracking.uri", "MLFLOW_TRACKING_URI"]),
     ],

@@ -1,6 +1,6 @@
 """Bundles of small agents of every algorithm and scheme, on a market whose symbols come and go."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.agents.fine_tuning import (
+    Pretrained,
+    fine_tuned,
+    windows_of,
+    with_embedding_names,
+    with_window_column,
+)
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.artifacts import write_json
@@ -22,13 +30,16 @@ from MLOps.model_registry.bundle import build_bundle
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.signals import signal_table
-from MLOps.trading import Market, observation_columns
+from MLOps.predictors.windows import Windows
+from MLOps.trading import Market
 from MLOps.trading.vector import TradingVecEnv
 from tests.agents.trainings import CONFIGS
+from tests.agents.windowed import untrained
 from tests.evaluation.markets import random_walk
 
 FEATURES = ("return_1", "volatility_5", "market_return_1", "rank_1")
 SYMBOLS, BARS, TEST_BARS = 5, 260, 40
+WINDOW_BARS = 12  # longer than the warm-up of the features
 ENSEMBLE_OF_NONE = Ensemble(("fall", "rise"), (), (), None, np.array([0.4, 0.6]), 0.0)
 
 
@@ -62,9 +73,18 @@ def _seen() -> tuple[FeaturePipeline, MarketView, pd.DataFrame]:
     return pipeline, view, view.observe(features, signals)
 
 
-def market(trading: TradingConfig) -> Market:
+@cache
+def pretrained() -> Pretrained:
+    """A network that an agent can train on, and its windows."""
+    windows = windows_of(_seen()[0].compute(bars()), WINDOW_BARS)
+    return Pretrained(untrained(windows, "gru", len(FEATURES)), windows)
+
+
+def market(trading: TradingConfig, windows: Windows | None = None) -> Market:
     """The training span as an agent sees it; a portfolio's has the symbols that are observed there."""
-    _, _, observed = _seen()
+    pipeline, _, observed = _seen()
+    if windows is not None:
+        observed = with_window_column(observed, pipeline.compute(bars()), windows)
     train = spans()[0]
     only = observed.loc[train.rows(observed["timestamp"]), "symbol"].unique()
     whole = Market.from_tables(bars(), observed, only=only if trading.account == "portfolio" else None)
@@ -77,8 +97,21 @@ def agent(kind: str, trading: TradingConfig, steps: int = 256) -> Agent:
     learner = algorithm.learner(CONFIGS[kind], environments, 3)
     if steps:
         learner.learn(steps)
-    columns = tuple(observation_columns(market(trading), trading))
-    return Agent(CONFIGS[kind], trading, _seen()[1], columns, algorithm.policy_network(learner))
+    return Agent(CONFIGS[kind], trading, _seen()[1], environments.columns, algorithm.policy_network(learner))
+
+
+def fine_tuned_agent(kind: str, trading: TradingConfig) -> Agent:
+    """An agent that trained a network together with its policy."""
+    torch.set_num_threads(1)
+    algorithm: Any = resolve_name(ALGORITHMS[kind])
+    own = pretrained()
+    environments = TradingVecEnv(market(trading, own.windows), trading, 4, seed=3)
+    config = replace(CONFIGS[kind], observe=ObserveConfig(features=FEATURES, fine_tuned="gru"))
+    learner = algorithm.learner(config, environments, 3, own)
+    learner.learn(256)
+    columns = with_embedding_names(environments.columns, own.predictor.config.embedding_size)
+    tuned = fine_tuned(own.predictor, algorithm.tuned_weights(learner))
+    return Agent(config, trading, _seen()[1], columns, algorithm.policy_network(learner), tuned)
 
 
 def write_bundle(folder: Path, own: Agent) -> Path:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from MLOps.model_registry.versions import CANDIDATE, Registry
 from MLOps.operations.registration import register
 from MLOps.trading import Account, Action
 from tests.agents.trainings import CASES, RULES, suited
-from tests.deployment.bundles import agent, bars, spans, write_bundle
+from tests.deployment.bundles import WINDOW_BARS, agent, bars, fine_tuned_agent, pretrained, spans, write_bundle
 from tests.deployment.decisions import agent_rows, as_parameters, differences, request_bars
 from tests.deployment.server import asking, served
 from tests.project import ROOT
@@ -70,6 +71,24 @@ def test_the_served_decision_is_the_backtests(kind: str, rules: str, models: Any
     asked, found = differences(model, model.decide, bars(), ledger, stamps[:: 1 if kind in THOROUGH else 5])
     assert found == []
     assert asked > (100 if kind in THOROUGH else 20)
+
+
+@pytest.mark.parametrize(("kind", "rules"), [("ppo", "targets"), ("sac", "portfolio")])
+def test_the_served_decision_of_a_fine_tuned_network_is_the_backtests(kind: str, rules: str, tmp_path: Path) -> None:
+    own = fine_tuned_agent(kind, RULES[rules])
+    model = TradingModel.load(write_bundle(tmp_path, own))
+    assert model.required_bars == model.pipeline.warmup_bars + WINDOW_BARS - 1
+    ledger, stamps = backtested(model)
+    asked, found = differences(model, model.decide, bars(), ledger, stamps[::3])
+    assert found == []
+    assert asked > 30
+    # The decisions depend on the network: another one decides otherwise.
+    other = replace(model, agent=replace(own, tuned=pretrained().predictor))
+    assert differences(other, other.decide, bars(), ledger, stamps[::3])[1]
+    # Without a bar of the window there is no decision.
+    sent = request_bars(model, bars(), stamps[-1])
+    with pytest.raises(UserError, match=f"expected at least {model.required_bars} bars of each symbol"):
+        model.decide(sent.groupby("symbol").tail(model.required_bars - 1), 1e5, {})
 
 
 @pytest.mark.slow

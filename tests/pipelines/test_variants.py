@@ -120,6 +120,7 @@ def test_an_agents_own_view_and_the_turbulence_stop_are_served_as_backtested(tmp
                 "features": ["return_1", "turbulence_20"],
                 "predictors": ["logistic", "ensemble"],
                 "embeddings": ["lstm"],
+                "fine_tuned": "lstm",
             },
             "validation.confidence": 0.999999,
             "trading.scheme": "discrete",

@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim import Adam
 
 from MLOps.agents.algorithms.mixed_precision import use_bfloat16
+from MLOps.agents.algorithms.window_extractor import extractor_arguments, tuned_weights
+from MLOps.agents.fine_tuning import Pretrained
 from MLOps.agents.learner_state import optimisers
 from MLOps.agents.replay_memory import transition_bytes
 from MLOps.config.agents import OWN, LinearSchedule
@@ -39,9 +41,14 @@ class StableBaselines:
     policy: ClassVar[str] = "MlpPolicy"
 
     @classmethod
-    def learner(cls, config: Any, environments: VecEnv, seed: int) -> BaseAlgorithm:
+    def learner(
+        cls, config: Any, environments: VecEnv, seed: int, pretrained: Pretrained | None = None
+    ) -> BaseAlgorithm:
         """See `Algorithm.learner`."""
-        learner = cls.learner_class(cls.policy, **learner_arguments(config, environments, seed))
+        arguments = learner_arguments(config, environments, seed)
+        if pretrained is not None:
+            arguments["policy_kwargs"] |= extractor_arguments(pretrained, environments, config.device)
+        learner = cls.learner_class(cls.policy, **arguments)
         _fuse_optimisers(learner)
         if getattr(config, "precision", "float32") == "bfloat16":
             use_bfloat16(learner)
@@ -51,6 +58,8 @@ class StableBaselines:
     def replay_bytes(cls, config: Any, environments: VecEnv) -> int:
         """See `Algorithm.replay_bytes`."""
         return getattr(config, "buffer_size", 0) * transition_bytes(environments)
+
+    tuned_weights = staticmethod(tuned_weights)
 
 
 def learner_arguments(config: Any, environments: VecEnv, seed: int) -> dict[str, Any]:

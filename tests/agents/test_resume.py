@@ -178,12 +178,16 @@ def flipped(saved: Arrays, _: Arrays) -> Arrays:
     return {name: ~array for name, array in saved.items()}
 
 
+def doubled(saved: Arrays, _: Arrays) -> Arrays:
+    return {name: 2 * array for name, array in saved.items()}
+
+
 def renewed(_: Arrays, fresh: Arrays) -> Arrays:
     return fresh
 
 
-# Parts of Rainbow's state, and how each is spoilt: as it would be if no checkpoint held it. No episode of this market
-# terminates, so what says so is flipped.
+# Parts of Rainbow's state, and how each is spoilt: as it would be if no checkpoint held it. Two would be the same
+# here and are spoilt otherwise: no episode terminates, and no priority exceeds the first.
 RAINBOW_STATE: dict[str, Callable[[Arrays, Arrays], Arrays]] = {
     "replay.observations": emptied,
     "replay.next_observations": emptied,
@@ -192,7 +196,7 @@ RAINBOW_STATE: dict[str, Callable[[Arrays, Arrays], Arrays]] = {
     "replay.ended": emptied,
     "replay.terminated": flipped,
     "replay.weights": evened,
-    "replay.largest_priority": renewed,
+    "replay.largest_priority": doubled,
     "replay.position": renewed,
     "replay.generator": renewed,
     "policy.q_net.support": renewed,

@@ -227,7 +227,12 @@ def test_the_importance_exponent_goes_on_where_it_was() -> None:
         model: Any = learner("rainbow")
         found: list[float] = []
         draw = model.replay_buffer.sample
-        model.replay_buffer.sample = lambda size, beta: (found.append(beta), draw(size, beta))[1]
+
+        def noting(batch_size: int, beta: float) -> Any:
+            found.append(beta)
+            return draw(batch_size, beta)
+
+        model.replay_buffer.sample = noting
         if state is not None and spoilt:
             state = without("counters.num_timesteps", state, state_at("rainbow", 0))
         learn(model, AtRolloutStart(state=state))

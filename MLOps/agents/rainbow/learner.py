@@ -81,7 +81,7 @@ class Rainbow(ExploresByEnvironment, DQN):
             self._set_support(support_bound(rewards, self.gamma))
         for network in (self.q_net, self.q_net_target):
             with torch.no_grad():
-                network.value.bias += first_logits(network.support, rewards, self.gamma)
+                network.value.bias.add_(first_logits(network.support, rewards, self.gamma))
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the online network `gradient_steps` times, and the priorities of what was replayed."""

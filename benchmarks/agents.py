@@ -1,7 +1,7 @@
 """How much of what can be earned the agents earn, and what training, decisions and backtests cost.
 
-    python -m benchmarks.agents --json FILE [--only easy|costly|zero|decide|wide|backtest] [--algorithms ppo,a2c,…]
-                                [--seeds N] [--first-seed N]
+    python -m benchmarks.agents --json FILE [--only easy|costly|curriculum|zero|decide|wide|backtest]
+                                [--algorithms ppo,a2c,…] [--seeds N] [--first-seed N]
 
 The markets have a planted edge, and dynamic programming finds the best policy on them; benchmarks/planted.py describes
 both. A share is the score of an agent over the score of the best policy, both through the kernel on the same held-out
@@ -16,6 +16,9 @@ The file is flat:
 
 - `share_easy_<algorithm>`, `share_costly_<algorithm>`: the median over the seeds, with `_min`, `_max` and one value a
   seed, `_seed_<n>`; `seconds_…` the most CPU seconds of a training; `frames_per_second_…` per CPU second, the median.
+- `share_curriculum_<name>`: likewise, of the agent `default` on the costly market with each curriculum of
+  benchmarks/curricula.yaml, all after the same number of frames, CURRICULUM_FRAMES. `plain` has none. All observe the
+  forecaster's uncertainty besides.
 - `optimum_easy_bps`: the value of the dynamic programme; `optimum_easy_ratio`: what its policy earns in the kernel over
   that value, and `_standard_error`; `rule_easy`: the share of going long where a rise is likelier and short elsewhere;
   `nine_actions_easy`: that of the best policy by the nine actions.
@@ -48,37 +51,43 @@ import torch
 import yaml
 from scipy import stats
 
-from benchmarks.planted import COLUMNS, Optimum, Planted, Task, plant, scores_bps, solve
+from benchmarks.planted import COLUMNS, Optimum, Planted, Task, plant, scores_bps, solve, with_uncertainty
 from MLOps.agents.network import PolicyNetwork
 from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.agents.training import train
-from MLOps.config.agents import PolicyAndValue, parse_agent
+from MLOps.config.agents import CurriculumStage, PolicyAndValue, parse_agent
+from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation.plots import STYLE
 from MLOps.features.scaler import Scaler
 from MLOps.trading import Action, Market, simulate
 from MLOps.trading.simulation import Policy
 
-VARIANTS, PARAMS = Path(__file__).with_name("agents.yaml"), Path(__file__).parents[1] / "params.yaml"
+VARIANTS, CURRICULA = Path(__file__).with_name("agents.yaml"), Path(__file__).with_name("curricula.yaml")
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 TASKS = {
     "easy": Task(edge_bps=40, regime_bars=20, fee_bps=10),
     # Rebalancing a short position every bar would cost a tenth of what can be earned.
     "costly": Task(edge_bps=15, regime_bars=5, fee_bps=20, slippage_bps=7, rebalance_band=0.1),
     "zero": Task(edge_bps=0, regime_bars=20, fee_bps=10),
 }
-PARTS = ("easy", "costly", "zero", "decide", "wide", "backtest")
+PARTS = ("easy", "costly", "curriculum", "zero", "decide", "wide", "backtest")
 # Markets of one seed, each drawn by a generator of its own, and their symbols and bars.
 TRAINING, VALIDATION, HELD_OUT = range(3)
 SIZES = ((50, 2_000), (100, 1_000), (200, 2_000))
 WALKS = (20, 2_000)  # held out without an edge
 EVALUATIONS = 5  # on validation in a training
+# An eighth of what the default agent has on the costly market: a curriculum is to learn sooner.
+CURRICULUM_FRAMES = 100_000
 DECISION_COLUMNS = 26
 ROUNDS = 50  # of each timing
 
 
 @cache
-def planted(task: str, part: int, seed: int) -> Planted:
+def planted(task: str, part: int, seed: int, uncertainty: bool = False) -> Planted:
+    if uncertainty:
+        return with_uncertainty(planted(task, part, seed))
     symbols, bars = WALKS if task == "zero" and part == HELD_OUT else SIZES[part]
     return plant(TASKS[task], symbols, bars, seed=len(SIZES) * seed + part)
 
@@ -120,19 +129,30 @@ def configured(algorithm: str, task: str) -> tuple[Any, TradingConfig]:
     variant = variants()[algorithm]
     params = yaml.safe_load(PARAMS.read_text())
     own = variant.get("agent", params["agents"]["ppo"])
-    frames = variant["total_timesteps"]["easy" if task == "zero" else task]
-    changes = {
-        "observe": {"features": list(COLUMNS)},
-        "total_timesteps": frames,
-        "evaluate_every_steps": frames // EVALUATIONS,
-    }
+    changes = {"observe": {"features": list(COLUMNS)}}
+    changes |= lasting(variant["total_timesteps"]["easy" if task == "zero" else task])
     trading = {"targets": tuple(params["trading"]["targets"]), **variant["trading"]}
     return parse_agent({**own, **changes}, f"agents.{algorithm}"), TASKS[task].trading(**trading)
 
 
-def learn(agent: Any, trading: TradingConfig, task: str, seed: int) -> tuple[Agent, float]:
+def lasting(frames: int) -> dict[str, Any]:
+    """Parameters of a training of so many frames."""
+    return {"total_timesteps": frames, "evaluate_every_steps": frames // EVALUATIONS}
+
+
+def curricula() -> dict[str, tuple[CurriculumStage, ...]]:
+    """By name, the stages of each curriculum."""
+    loaded: dict[str, Any] = yaml.safe_load(CURRICULA.read_text())
+    where = CURRICULA.name
+    return {
+        name: tuple(parse(CurriculumStage, stage, f"{where}: {name}") for stage in stages)
+        for name, stages in loaded.items()
+    }
+
+
+def learn(agent: Any, trading: TradingConfig, task: str, seed: int, uncertainty: bool = False) -> tuple[Agent, float]:
     """A trained agent, and the CPU seconds that it took."""
-    market, validation = (planted(task, part, seed).market for part in (TRAINING, VALIDATION))
+    market, validation = (planted(task, part, seed, uncertainty).market for part in (TRAINING, VALIDATION))
     zeros, ones = np.zeros(len(COLUMNS), np.float32), np.ones(len(COLUMNS), np.float32)
     view = MarketView(COLUMNS, (), Scaler(median=zeros, mean=zeros, std=ones))
     start = time.process_time()
@@ -140,8 +160,8 @@ def learn(agent: Any, trading: TradingConfig, task: str, seed: int) -> tuple[Age
     return learnt, time.process_time() - start
 
 
-def mean_score(policy: Policy, task: str, seed: int, trading: TradingConfig) -> float:
-    held_out = planted(task, HELD_OUT, seed)
+def mean_score(policy: Policy, task: str, seed: int, trading: TradingConfig, uncertainty: bool = False) -> float:
+    held_out = planted(task, HELD_OUT, seed, uncertainty)
     return float(scores_bps(simulate(policy, held_out.market, trading), held_out).mean())
 
 
@@ -153,13 +173,15 @@ def best_score(task: str, seed: int, scheme: str) -> float:
     return mean_score(optimum(task).policy, task, seed, TASKS[task].trading(scheme="weights"))
 
 
-def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
+def shares(
+    name: str, agent: Any, trading: TradingConfig, task: str, seeds: range, uncertainty: bool = False
+) -> dict[str, float]:
     """Shares of the optimum by seed, and what the training took."""
-    agent, trading = configured(algorithm, task)
-    found, seconds, name = [], [], f"{task}_{algorithm}"
+    found, seconds = [], []
     for seed in seeds:
-        learnt, taken = learn(agent, trading, task, seed)
-        found.append(mean_score(learnt.policy(), task, seed, trading) / best_score(task, seed, trading.scheme))
+        learnt, taken = learn(agent, trading, task, seed, uncertainty)
+        score = mean_score(learnt.policy(), task, seed, trading, uncertainty)
+        found.append(score / best_score(task, seed, trading.scheme))
         seconds.append(taken)
         print(f"{name:<24} seed {seed:>3} share {found[-1]:.3f} in {taken:.1f} CPU s", file=sys.stderr, flush=True)
     return {
@@ -170,6 +192,16 @@ def shares(algorithm: str, task: str, seeds: range) -> dict[str, float]:
         f"seconds_{name}": max(seconds),
         f"frames_per_second_{name}": agent.total_timesteps / statistics.median(seconds),
     }
+
+
+def with_curricula(seeds: range) -> dict[str, float]:
+    """Shares of the optimum of the default agent on the costly market after equal frames, by curriculum."""
+    agent, trading = configured("default", "costly")
+    figures: dict[str, float] = {}
+    for name, stages in curricula().items():
+        setting = replace(agent, curriculum=stages, **lasting(CURRICULUM_FRAMES))
+        figures |= shares(f"curriculum_{name}", setting, trading, "costly", seeds, uncertainty=True)
+    return figures
 
 
 def references(task: str, seeds: range) -> dict[str, float]:
@@ -317,7 +349,9 @@ def main() -> None:
             figures |= references(part, seeds)
             for algorithm in algorithms:
                 if part in variants()[algorithm]["total_timesteps"]:
-                    figures |= shares(algorithm, part, seeds)
+                    figures |= shares(f"{part}_{algorithm}", *configured(algorithm, part), part, seeds)
+        elif part == "curriculum":
+            figures |= with_curricula(seeds)
         elif part == "zero":
             for algorithm in algorithms:
                 figures |= zero_edge(algorithm, seeds)

@@ -8,6 +8,7 @@ At a bar's close a forecaster sees the sign of the next bar through noise: s·EV
 tells the sign in 93 of 100 bars. An agent observes its account and two columns: `signal` = 2p - 1, where p is the
 Bayes-optimal probability of s = 1 given all evidence and all returns so far, and `return_1`, the bar's log return over
 the volatility, which adds nothing to the signal. Without an edge the forecasts vary as much, but signs move no price.
+`with_uncertainty` adds a third column, 1 - |2p - 1|.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.trading import Ledger, Market
 
 COLUMNS = ("signal", "return_1")
+UNCERTAINTY_COLUMN = "planted_uncertainty"
 EVIDENCE = 1.5
 JUMP_SHARE = 0.25  # of a bar's variance between the previous close and the open
 NODES = 24  # of the quadrature over each of the two observations
@@ -97,6 +99,15 @@ def plant(task: Task, symbols: int, bars: int, seed: int) -> Planted:
         COLUMNS,
     )
     return Planted(market, signs * task.edge)
+
+
+def with_uncertainty(planted: Planted) -> Planted:
+    """The market with the forecaster's uncertainty 1 - |signal| as a further column."""
+    market = planted.market
+    uncertainty = 1 - np.abs(market.observations[..., :1])
+    observations = np.concatenate([market.observations, uncertainty], axis=2)
+    columns = (*market.observation_names, UNCERTAINTY_COLUMN)
+    return Planted(Market(market.symbols, market.timestamps, market.block.prices, observations, columns), planted.drift)
 
 
 def _up_probabilities(task: Task, path: NDArray[Any], evidence: NDArray[Any]) -> NDArray[np.float64]:

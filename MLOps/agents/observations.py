@@ -23,6 +23,9 @@ from MLOps.predictors.signals import EMBEDDING, aligned, forecast_of, probabilit
 from MLOps.predictors.windows import Windows
 from MLOps.trading import Market
 
+# The observed uncertainty of a forecaster is the column `<forecaster>_uncertainty`.
+UNCERTAINTY = "uncertainty"
+
 
 @dataclass(frozen=True)
 class MarketView:
@@ -120,7 +123,7 @@ class MarketView:
         observed = _observed(self.forecasters, self.embeddings)
         rows, forecasts = _known(observed, features, signals, np.ones(len(features), bool))
         values = self.observations(features.loc[rows, list(self.features)].to_numpy(np.float32), forecasts)
-        parts = ("class", "confidence", *probability_columns(signals), "expected_return", "uncertainty")
+        parts = ("class", "confidence", *probability_columns(signals), "expected_return", UNCERTAINTY)
         names = [*self.features, *(f"{name}_{part}" for name in self.forecasters for part in parts)]
         for name in self.embeddings:
             names += [f"{name}_{EMBEDDING}{number}" for number in range(_embedding(forecasts[name]).shape[1])]

@@ -10,6 +10,7 @@ from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumb
 
 Discount = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
+Odds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Layers = tuple[Positive, ...]
 Activation = Literal["tanh", "relu", "elu", "leaky_relu", "silu"]
 
@@ -98,12 +99,15 @@ class CurriculumStage:
         until: share of total_timesteps at which the stage ends.
         costs: multiple of fees, slippage and the costs of borrowing.
         calmest: episodes are drawn from this share of all possible ones, those of the lowest volatility.
+        uncertainty_odds: how many times as often the episode of the most uncertain forecasts is drawn as that of the
+            most certain ones; below 1 prefers certain forecasts.
         episode_bars: length of an episode; null for trading.episode_bars.
     """
 
     until: Annotated[float, Field(gt=0, le=1)]
     costs: NonNegative = 1.0
     calmest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    uncertainty_odds: Odds = 1.0
     episode_bars: Positive | None = None
 
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
+from MLOps.agents.rainbow.learner import Rainbow
 from MLOps.trading.vector import TradingVecEnv
 from tests.agents.trainings import TRADING, market
 
@@ -34,6 +35,14 @@ OFF: dict[str, Any] = {
 }
 OFF |= {"learning_rate": 0.01}
 Q: dict[str, Any] = OFF | {"target_update_interval": 24, "exploration_fraction": 0.8}
+RAINBOW: dict[str, Any] = {
+    "n_steps": 3,
+    "gamma": 0.95,
+    "v_max": None,
+    "prioritized_replay_alpha": 0.5,
+    "prioritized_replay_beta0": 0.4,
+    "policy_kwargs": NET | {"n_atoms": 11, "sigma0": 0.5},
+}
 
 # Name: class, scheme, arguments; "MlpPolicy" unless given.
 LEARNERS: dict[str, tuple[type[BaseAlgorithm], Literal["discrete", "weights"], dict[str, Any]]] = {
@@ -54,6 +63,7 @@ LEARNERS: dict[str, tuple[type[BaseAlgorithm], Literal["discrete", "weights"], d
     ),
     "maskable_ppo": (sb3_contrib.MaskablePPO, "discrete", ON | {"batch_size": 32, "n_epochs": 2}),
     "qrdqn": (sb3_contrib.QRDQN, "discrete", Q | {"policy_kwargs": NET | {"n_quantiles": 5}}),
+    "rainbow": (Rainbow, "discrete", Q | RAINBOW),
     "tqc": (sb3_contrib.TQC, "weights", OFF | {"policy_kwargs": NET | {"n_quantiles": 5}}),
     "crossq": (sb3_contrib.CrossQ, "weights", OFF),
     "trpo": (sb3_contrib.TRPO, "weights", ON | {"batch_size": 32, "n_critic_updates": 2}),

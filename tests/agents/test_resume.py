@@ -2,9 +2,11 @@
 
 import json
 import random
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -142,6 +144,8 @@ NEEDED = {
     "recurrent_ppo": ON_POLICY | {"recurrent", "episode_starts"},
     "maskable_ppo": ON_POLICY,
     "qrdqn": Q_LEARNING,
+    # Past the warm-up its random actions are NumPy's, not the action space's.
+    "rainbow": Q_LEARNING - {"generators.action_space"} | {"generators.torch"},
     "tqc": ENTROPY,
     "crossq": ENTROPY,
     "trpo": ON_POLICY,
@@ -160,6 +164,85 @@ def test_what_is_left_out_changes_the_end(name: str) -> None:
     assert ends_alike(name, state)
     changed = [part for part in parts(state) if value(state, part) != value(fresh, part)]
     assert {part for part in changed if not ends_alike(name, without(part, state, fresh))} == NEEDED[name]
+
+
+def emptied(saved: Arrays, _: Arrays) -> Arrays:
+    return {name: np.zeros_like(array) for name, array in saved.items()}
+
+
+def evened(saved: Arrays, _: Arrays) -> Arrays:
+    return {name: np.ones_like(array) for name, array in saved.items()}
+
+
+def flipped(saved: Arrays, _: Arrays) -> Arrays:
+    return {name: ~array for name, array in saved.items()}
+
+
+def doubled(saved: Arrays, _: Arrays) -> Arrays:
+    return {name: 2 * array for name, array in saved.items()}
+
+
+def renewed(_: Arrays, fresh: Arrays) -> Arrays:
+    return fresh
+
+
+# Parts of Rainbow's state, and how each is spoilt: as it would be if no checkpoint held it. Two would be the same
+# here and are spoilt otherwise: no episode terminates, and no priority exceeds the first.
+RAINBOW_STATE: dict[str, Callable[[Arrays, Arrays], Arrays]] = {
+    "replay.observations": emptied,
+    "replay.next_observations": emptied,
+    "replay.actions": emptied,
+    "replay.rewards": emptied,
+    "replay.ended": emptied,
+    "replay.terminated": flipped,
+    "replay.weights": evened,
+    "replay.largest_priority": doubled,
+    "replay.position": renewed,
+    "replay.generator": renewed,
+    "policy.q_net.support": renewed,
+    "policy.q_net_target.support": renewed,
+    "policy.q_net_target": renewed,
+    "policy.q_net.value.weight_sigma": renewed,
+    "generators.torch": renewed,  # draws the noise of the weights
+}
+
+
+@pytest.mark.parametrize("part", RAINBOW_STATE)
+def test_every_part_of_rainbow_s_state_is_needed(part: str) -> None:
+    (state, metadata), (fresh, _) = state_at("rainbow", 200), state_at("rainbow", 0)
+    saved, new = ({name: array for name, array in arrays.items() if belongs(name, part)} for arrays in (state, fresh))
+    spoilt = RAINBOW_STATE[part](saved, new)
+    assert spoilt.keys() == saved.keys()
+    assert any(array.tobytes() != saved[name].tobytes() for name, array in spoilt.items())
+    assert not ends_alike("rainbow", ({**state, **spoilt}, metadata))
+
+
+def test_no_array_of_rainbow_s_replay_is_without_a_control() -> None:
+    names = {name for name in state_at("rainbow", 200)[0] if name.startswith("replay.")}
+    assert names == {part for part in RAINBOW_STATE if part.startswith("replay.")}
+
+
+def test_the_importance_exponent_goes_on_where_it_was() -> None:
+    def exponents(state: State | None, spoilt: bool = False) -> list[float]:
+        model: Any = learner("rainbow")
+        found: list[float] = []
+        draw = model.replay_buffer.sample
+
+        def noting(batch_size: int, beta: float) -> Any:
+            found.append(beta)
+            return draw(batch_size, beta)
+
+        model.replay_buffer.sample = noting
+        if state is not None and spoilt:
+            state = without("counters.num_timesteps", state, state_at("rainbow", 0))
+        learn(model, AtRolloutStart(state=state))
+        return found
+
+    state = state_at("rainbow", 200)
+    whole, resumed = exponents(None), exponents(state)
+    assert 0 < len(resumed) < len(whole)
+    assert resumed == whole[-len(resumed) :]
+    assert exponents(state, spoilt=True)[: len(resumed)] != resumed
 
 
 def test_the_generator_of_random_actions_is_needed_while_warming_up() -> None:

@@ -1,9 +1,12 @@
 """The agents that benchmarks.agents trains."""
 
 import numpy as np
+import pytest
 
-from benchmarks.agents import configured, in_nine_actions, variants
+from benchmarks.agents import configured, curricula, in_nine_actions, lasting, shares, variants
+from benchmarks.planted import COLUMNS, UNCERTAINTY_COLUMN, Task, plant, with_uncertainty
 from MLOps.agents.algorithms import ALGORITHMS
+from MLOps.config.agents import parse_agent
 from MLOps.trading import Action
 
 
@@ -31,3 +34,31 @@ def test_a_short_position_opens_by_way_of_a_long_one_in_the_nine_actions() -> No
         Action.REVERSE,
         Action.HOLD,
     ]
+
+
+@pytest.mark.slow
+def test_rainbow_learns_the_easy_task_with_its_defaults() -> None:
+    section = {"kind": "rainbow", "observe": {"features": list(COLUMNS)}, **lasting(15_000)}
+    _, trading = configured("rainbow", "easy")
+    figures = shares("rainbow", parse_agent(section, "agents.rainbow"), trading, "easy", range(200, 201))
+    assert figures["share_rainbow"] > 0.9
+
+
+def test_every_curriculum_but_the_plain_training_has_stages() -> None:
+    stages = curricula()
+    assert stages.pop("plain") == ()
+    assert all(stages.values())
+
+
+def test_the_planted_uncertainty_is_that_of_the_next_sign() -> None:
+    plain = plant(Task(edge_bps=15, regime_bars=5, fee_bps=20), 20, 400, seed=1)
+    market = with_uncertainty(plain).market
+    assert market.observation_names == (*COLUMNS, UNCERTAINTY_COLUMN)
+    assert np.array_equal(market.observations[..., :-1], plain.market.observations)
+    # 1 - |2p - 1| is twice the probability that the likelier sign is wrong.
+    wrong = np.sign(market.observations[:, :-1, 0]) != np.sign(plain.drift[:, 1:])
+    uncertainty = market.observations[:, :-1, -1]
+    for low in (0.0, 0.25, 0.5, 0.75):
+        inside = (uncertainty >= low) & (uncertainty < low + 0.25)
+        error = (wrong - uncertainty / 2)[inside].mean()
+        assert abs(error) < 4 * wrong[inside].std() / np.sqrt(inside.sum()) + 1e-3

@@ -43,5 +43,23 @@ def support_bound(rewards: np.ndarray, gamma: float) -> float:
     deviation σ/√(1-γ²). Neither |μ| nor σ exceeds the root mean square, so the bound is that of the mean and three
     standard deviations at the root mean square of `rewards`; at least 1e-3, so that atoms differ where no reward does.
     """
-    size = float(np.sqrt(np.mean(np.square(rewards, dtype=np.float64))))
+    size = _root_mean_square(rewards)
     return max(size * (1 / (1 - gamma) + 3 / math.sqrt(1 - gamma**2)), 1e-3)
+
+
+def first_logits(support: torch.Tensor, rewards: np.ndarray, gamma: float) -> torch.Tensor:
+    """Logits (atoms,) of the distribution of returns with which learning begins.
+
+    A Laplace distribution around 0 with the standard deviation σ/√(1-γ²) of the discounted returns of independent
+    rewards, at least the spacing of the atoms; σ is the root mean square of `rewards`. With γ = 1 all atoms are alike.
+
+    C51 begins with all atoms alike. A backup contracts that by γⁿ only, and until it has shrunk to the size of returns,
+    with long horizons after very many target updates, the differences between actions are lost in it.
+    """
+    spacing = float(support[1] - support[0])
+    spread = _root_mean_square(rewards) / math.sqrt(1 - gamma**2) if gamma < 1 else math.inf
+    return -support.abs() * (math.sqrt(2) / max(spread, spacing))
+
+
+def _root_mean_square(rewards: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(rewards, dtype=np.float64))))

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from MLOps.agents.algorithms.exploration import ExploresByEnvironment
-from MLOps.agents.rainbow.distribution import project, support_bound
+from MLOps.agents.rainbow.distribution import first_logits, project, support_bound
 from MLOps.agents.rainbow.network import RainbowNetwork, RainbowPolicy
 from MLOps.agents.rainbow.replay import PrioritizedReplay
 
@@ -25,6 +25,9 @@ class Rainbow(ExploresByEnvironment, DQN):
 
     A transition is replayed gradient_steps · batch_size / (train_freq · environments) times on average, where
     `train_freq` counts steps of all environments at once; Nature's DQN has 8.
+
+    The distributions of returns begin as wide as those of the random steps, not over the whole support; see
+    `first_logits`.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": RainbowPolicy}
@@ -71,10 +74,19 @@ class Rainbow(ExploresByEnvironment, DQN):
         for network in (self.q_net, self.q_net_target):
             network.support.copy_(torch.linspace(-bound, bound, network.n_atoms))
 
+    def _fit_to_rewards(self) -> None:
+        """Choose the support, unless it is given, and the first distribution of returns by the random steps."""
+        rewards = self.replay_buffer.rewards
+        if self._v_max is None:
+            self._set_support(support_bound(rewards, self.gamma))
+        for network in (self.q_net, self.q_net_target):
+            with torch.no_grad():
+                network.value.bias.add_(first_logits(network.support, rewards, self.gamma))
+
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the online network `gradient_steps` times, and the priorities of what was replayed."""
-        if self._v_max is None and self._n_updates == 0:
-            self._set_support(support_bound(self.replay_buffer.rewards, self.gamma))
+        if self._n_updates == 0:
+            self._fit_to_rewards()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         # Annealed linearly to full correction at the end of training (Schaul et al., 2016, section 3.4).

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from MLOps.agents.rainbow.distribution import project, support_bound
+from MLOps.agents.rainbow.distribution import first_logits, project, support_bound
 
 
 def by_the_equation(r: float, gamma: float, p: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -63,3 +63,21 @@ def test_returns_lie_within_the_support_chosen_for_their_rewards(gamma: float, m
 
 def test_a_support_has_width_where_no_reward_was_seen() -> None:
     assert support_bound(np.zeros(9), 0.9) > 0
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
+def test_learning_begins_with_the_spread_of_the_returns_of_the_rewards(gamma: float) -> None:
+    rewards = np.random.default_rng(0).normal(0, 0.3, (500, 3000))
+    discounted = rewards @ gamma ** np.arange(3000)
+    bound = support_bound(rewards, gamma)
+    support = torch.linspace(-bound, bound, 501, dtype=torch.float64)
+    begun = torch.softmax(first_logits(support, rewards, gamma), dim=0)
+    assert float(begun @ support) == pytest.approx(0, abs=1e-9)
+    assert float(begun @ support**2) ** 0.5 == pytest.approx(discounted.std(), rel=0.15)
+
+
+def test_the_first_distribution_is_no_narrower_than_its_atoms_and_even_without_discount() -> None:
+    support = torch.linspace(-100, 100, 51)
+    begun = torch.softmax(first_logits(support, np.zeros(9), 0.9), dim=0)
+    assert 0.3 < float(begun.max()) < 0.9 and float(begun.min()) > 0
+    assert torch.equal(first_logits(support, np.ones(9), 1.0), torch.zeros(51))

@@ -185,6 +185,19 @@ def test_the_folded_layers_decide_as_the_learner_does(net_arch: list[int]) -> No
     np.testing.assert_array_equal(values.argmax(axis=1), chosen)
 
 
+@pytest.mark.parametrize("v_max", [None, 40.0])
+def test_the_first_returns_are_as_wide_as_those_of_the_random_steps_whatever_the_support(v_max: float | None) -> None:
+    learner = learner_of(gamma=0.99, n_atoms=201, v_max=v_max, learning_rate=1e-12)
+    learner.learn(168)  # one update
+    assert learner._n_updates == 1
+    spread = np.sqrt(np.mean(np.square(learner.replay_buffer.rewards, dtype=np.float64)) / (1 - 0.99**2))
+    with torch.no_grad():
+        for network in (learner.q_net, learner.q_net_target):
+            probabilities = torch.softmax(network.logits(torch.eye(CELLS), draws=0), dim=2)
+            found = (probabilities @ network.support**2 - (probabilities @ network.support) ** 2).sqrt()
+            assert 0.7 * spread < float(found.min()) and float(found.max()) < 1.5 * spread
+
+
 def test_environments_explore_each_by_its_own_noise() -> None:
     """In the same state, 64 environments do not all do the same, and at evaluation they do."""
     learner = learner_of(sigma0=2.0)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-# Wider than the returns of random actions, for those of good ones are larger: with 1 a rare large reward is learnt late.
+# Wider than the returns of random actions, for those of good ones are larger: with 1, rare rewards are learnt late.
 FIRST_SPREAD = 2.0
 
 
@@ -53,9 +53,9 @@ def support_bound(rewards: np.ndarray, gamma: float) -> float:
 def first_logits(support: torch.Tensor, rewards: np.ndarray, gamma: float) -> torch.Tensor:
     """Logits (atoms,) of the distribution of returns with which learning begins.
 
-    A Laplace distribution around 0 with FIRST_SPREAD times the standard deviation σ/√(1-γ²) of the discounted returns of
-    independent rewards, at least the spacing of the atoms; σ is the root mean square of `rewards`. With γ = 1 all atoms
-    are alike.
+    A Laplace distribution around 0 with FIRST_SPREAD times the standard deviation σ/√(1-γ²) of the discounted returns
+    of independent rewards, at least the spacing of the atoms; σ is the root mean square of `rewards`. With γ = 1 all
+    atoms are alike.
 
     C51 begins with all atoms alike. A backup contracts that by γⁿ only, and until it has shrunk to the size of returns,
     with long horizons after very many target updates, the differences between actions are lost in it.

@@ -6,6 +6,9 @@ import math
 import numpy as np
 import torch
 
+# Wider than the returns of random actions, for those of good ones are larger: with 1, rare rewards are learnt late.
+FIRST_SPREAD = 2.0
+
 
 def project(
     returns: torch.Tensor, discounts: torch.Tensor, probabilities: torch.Tensor, support: torch.Tensor
@@ -50,14 +53,15 @@ def support_bound(rewards: np.ndarray, gamma: float) -> float:
 def first_logits(support: torch.Tensor, rewards: np.ndarray, gamma: float) -> torch.Tensor:
     """Logits (atoms,) of the distribution of returns with which learning begins.
 
-    A Laplace distribution around 0 with the standard deviation σ/√(1-γ²) of the discounted returns of independent
-    rewards, at least the spacing of the atoms; σ is the root mean square of `rewards`. With γ = 1 all atoms are alike.
+    A Laplace distribution around 0 with FIRST_SPREAD times the standard deviation σ/√(1-γ²) of the discounted returns
+    of independent rewards, at least the spacing of the atoms; σ is the root mean square of `rewards`. With γ = 1 all
+    atoms are alike.
 
     C51 begins with all atoms alike. A backup contracts that by γⁿ only, and until it has shrunk to the size of returns,
     with long horizons after very many target updates, the differences between actions are lost in it.
     """
     spacing = float(support[1] - support[0])
-    spread = _root_mean_square(rewards) / math.sqrt(1 - gamma**2) if gamma < 1 else math.inf
+    spread = FIRST_SPREAD * _root_mean_square(rewards) / math.sqrt(1 - gamma**2) if gamma < 1 else math.inf
     return -support.abs() * (math.sqrt(2) / max(spread, spacing))
 
 

@@ -10,6 +10,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from MLOps.agents.rainbow.distribution import FIRST_SPREAD
 from MLOps.agents.rainbow.learner import Rainbow
 from MLOps.agents.rainbow.network import RainbowNetwork, folded_layers
 
@@ -190,7 +191,7 @@ def test_the_first_returns_are_as_wide_as_those_of_the_random_steps_whatever_the
     learner = learner_of(gamma=0.99, n_atoms=201, v_max=v_max, learning_rate=1e-12)
     learner.learn(168)  # one update
     assert learner._n_updates == 1
-    spread = np.sqrt(np.mean(np.square(learner.replay_buffer.rewards, dtype=np.float64)) / (1 - 0.99**2))
+    spread = FIRST_SPREAD * np.sqrt(np.mean(np.square(learner.replay_buffer.rewards, dtype=np.float64)) / (1 - 0.99**2))
     with torch.no_grad():
         for network in (learner.q_net, learner.q_net_target):
             probabilities = torch.softmax(network.logits(torch.eye(CELLS), draws=0), dim=2)

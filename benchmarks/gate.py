@@ -20,7 +20,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from scipy.stats import binomtest
 
 from benchmarks.planted import Task, plant, scores_bps
 from MLOps.config.params import Params, load_params
+from MLOps.config.trading import TradingConfig
 from MLOps.evaluation import baselines
 from MLOps.evaluation.evidence import Evidence
 from MLOps.evaluation.gate import Case, judge
@@ -150,18 +150,17 @@ def rule(observations: np.ndarray, *_: object) -> np.ndarray:
     return np.sign(observations[:, 0])
 
 
-@cache
-def calibrated(params_path: Path) -> tuple[Task, float]:
+def task_of(edge_bps: float, trading: TradingConfig) -> Task:
+    """A market whose signs can be forecast, with the costs of `trading`."""
+    return Task(edge_bps, REGIME_BARS, trading.fee_bps, trading.slippage_bps)
+
+
+def calibrated(trading: TradingConfig) -> tuple[Task, float]:
     """The task with an edge at which the rule's true annual Sharpe ratio is ADVANTAGE above buy-and-hold's, and what it
     is: the mean of expected returns less costs, over the deviation of returns, of equal parts of SYMBOLS symbols."""
-    trading = load_params(params_path).trading
-
-    def task_of(edge_bps: float) -> Task:
-        return Task(edge_bps, REGIME_BARS, trading.fee_bps, trading.slippage_bps)
 
     def true_sharpe(edge_bps: float) -> float:
-        task = task_of(edge_bps)
-        planted = plant(task, *LONG_RUN, seed=0)
+        planted = plant(task_of(edge_bps, trading), *LONG_RUN, seed=0)
         ledger = simulate(rule, planted.market, trading)
         # Of single accounts, since over 200 years their equities part.
         own = np.diff(ledger.equity, axis=1) / ledger.equity[:, :-1]
@@ -172,12 +171,12 @@ def calibrated(params_path: Path) -> tuple[Task, float]:
     while high - low > 0.05:
         middle = (low + high) / 2
         low, high = (middle, high) if true_sharpe(middle) < ADVANTAGE else (low, middle)
-    return task_of(high), true_sharpe(high)
+    return task_of(high, trading), true_sharpe(high)
 
 
 def power(markets: int, params: Params) -> dict[str, float]:
     # Buy-and-hold's own is 0: the drift is as often up as down.
-    task, true = calibrated(PARAMS)
+    task, true = calibrated(params.trading)
     found = []
     for seed in range(markets):
         market = plant(task, SYMBOLS, BARS, seed=1 + seed).market

@@ -216,13 +216,13 @@ def _sharpe_above(
         reason = (
             f"the Sharpe ratio cannot be compared with that of {rival}: {len(ours)} common bars, {LEAST_BARS} needed"
         )
-        return CheckResult(name, False, None, -margin, reason)
+        return CheckResult(name, False, None, threshold, reason)
     # The lower bound of a two-sided interval with this confidence is that of a one-sided one with `level`.
     difference = sharpe_difference(ours, theirs, 2 * level - 1, case.samples, derive_seed(case.seed, name, rival))
     value, lower = case.annual(difference.value), case.annual(difference.lower)
-    passed = lower > -margin
+    passed = lower > threshold
     reason = (
-        f"the Sharpe ratio is {value:.2f} above that of {rival}, with a lower bound of {lower:.2f} at confidence "
-        f"{level:g}, {'above' if passed else 'not above'} {-margin:g}"
+        f"the Sharpe ratio less that of {rival} is {value:.2f}, with a lower bound of {lower:.2f} at confidence "
+        f"{level:g}, {'above' if passed else 'not above'} {threshold:g}"
     )
-    return CheckResult(name, passed, lower, -margin, reason)
+    return CheckResult(name, passed, lower, threshold, reason)

@@ -212,6 +212,7 @@ def _sharpe_above(
     name: str, case: Case, ours: np.ndarray, theirs: np.ndarray, rival: str, level: float, margin: float = 0.0
 ) -> CheckResult:
     """Whether the one-sided interval of the difference of the Sharpe ratios lies above -margin, annualised."""
+    threshold = 0.0 - margin  # no negative zero
     if len(ours) < LEAST_BARS:
         reason = (
             f"the Sharpe ratio cannot be compared with that of {rival}: {len(ours)} common bars, {LEAST_BARS} needed"

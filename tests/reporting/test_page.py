@@ -180,9 +180,10 @@ def test_a_missing_part_is_said_to_be_missing(left: Path, missing: str) -> None:
 
 
 def test_windows_of_a_walk_forward_are_listed_and_drawn(left: Path) -> None:
-    assert "No walk-forward windows" in page(left)
     report = read_json(left / "reports/backtest/report.json")
     folder = left / "reports/walk_forward"
+    shutil.rmtree(folder)
+    assert "No walk-forward windows" in page(left)
     windows = [
         {**report["span"], "agent": "ppo", "metrics": report["metrics"], "random_rank": 0.5, "excess": report["excess"]}
     ]

@@ -59,7 +59,7 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     if experiment is None:
         # MLflow would keep them in the working directory, which may be a copy by DVC that does not last.
         beside = Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns" / name
-        files = beside.as_uri() if uri.startswith(SQLITE) else None
+        files = str(beside) if uri.startswith(SQLITE) else None
         try:
             return str(client.create_experiment(name, artifact_location=files))
         except MlflowException as error:

@@ -81,6 +81,6 @@ def test_the_first_commit_of_a_result_is_that_of_its_oldest_finished_run(
     record = Record("backtest", tmp_path / "record", {}, {})
     assert runs.first_commit(record) == "unknown"
     for commit in ("first", "second"):
-        monkeypatch.setattr("MLOps.experiment_tracking.runs._commit", lambda commit=commit: commit)
+        monkeypatch.setattr("MLOps.experiment_tracking.runs.current_commit", lambda commit=commit: commit)
         runs.start(record).finish(record)
     assert runs.first_commit(record) == "first"

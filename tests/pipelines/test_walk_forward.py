@@ -47,6 +47,7 @@ def test_one_window_is_the_backtest(finished: Project) -> None:
         assert report["joined"]["agent"][name] == pytest.approx(backtest["metrics"]["agent"][name])
 
 
+@pytest.mark.slow
 def test_the_recipe_repeated_on_all_bars_is_the_pipeline(finished: Project, tmp_path: Path) -> None:
     last_window_again(finished, tmp_path)
 
@@ -125,6 +126,7 @@ def test_a_stage_killed_ten_times_ends_with_the_same_bytes(own: Project) -> None
     assert killed > 2
 
 
+@pytest.mark.slow
 def test_too_many_windows_are_refused_before_anything_is_trained(own: Project) -> None:
     own.update({"walk_forward.windows": 9})
     done = own.run("dvc", "repro", "validate_data", check=False)

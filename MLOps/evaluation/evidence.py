@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_table, write_table
-from MLOps.statistics.returns import annual_growth, risk_ratios
+from MLOps.statistics.returns import annual_growth, compounded, risk_ratios
 
 RETURNS = "returns.parquet"
 
@@ -69,7 +69,7 @@ class Evidence:
         bars = np.bincount(self.windows, minlength=len(windows))
         metrics = {}
         for name, returns in self.returns.items():
-            equity = np.concatenate([[1.0], np.cumprod(1 + returns)])
+            equity = compounded(returns)
             own = pd.DataFrame([window[name] for window in windows])
             metrics[name] = {
                 "total_return": float(equity[-1]) - 1,

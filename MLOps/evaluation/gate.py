@@ -13,7 +13,7 @@ from MLOps.config.gate import GateConfig
 from MLOps.evaluation.evidence import Evidence
 from MLOps.evaluation.report import AGENT, BUY_AND_HOLD, BUY_AND_HOLD_WITH_STOPS, SAME_RETURN
 from MLOps.statistics.overfitting import probability_of_overfitting
-from MLOps.statistics.returns import annual_growth, max_drawdown, sharpe
+from MLOps.statistics.returns import annual_growth, compounded, max_drawdown, sharpe
 from MLOps.statistics.sharpe_inference import LEAST_BARS, deflated_sharpe, expected_highest_sharpe, sharpe_difference
 from MLOps.statistics.superior_ability import superior_ability_p_value
 from MLOps.training.seeds import derive_seed
@@ -72,11 +72,6 @@ class Case:
 
 
 Check = Callable[[Case, float], CheckResult | None]
-
-
-def compounded(returns: np.ndarray) -> np.ndarray:
-    """Equity (n + 1,) of returns (n,), from 1."""
-    return np.concatenate([[1.0], np.cumprod(1 + returns)])
 
 
 def span_days(case: Case, level: float) -> CheckResult:
@@ -209,21 +204,21 @@ def trial_sharpes(trials: pd.DataFrame) -> np.ndarray:
 
 
 def _sharpe_above(
-    name: str, case: Case, ours: np.ndarray, theirs: np.ndarray, rival: str, level: float, margin: float = 0.0
+    name: str, case: Case, ours: np.ndarray, theirs: np.ndarray, other: str, level: float, margin: float = 0.0
 ) -> CheckResult:
     """Whether the one-sided interval of the difference of the Sharpe ratios lies above -margin, annualised."""
     threshold = 0.0 - margin  # no negative zero
     if len(ours) < LEAST_BARS:
         reason = (
-            f"the Sharpe ratio cannot be compared with that of {rival}: {len(ours)} common bars, {LEAST_BARS} needed"
+            f"the Sharpe ratio cannot be compared with that of {other}: {len(ours)} common bars, {LEAST_BARS} needed"
         )
         return CheckResult(name, False, None, threshold, reason)
     # The lower bound of a two-sided interval with this confidence is that of a one-sided one with `level`.
-    difference = sharpe_difference(ours, theirs, 2 * level - 1, case.samples, derive_seed(case.seed, name, rival))
+    difference = sharpe_difference(ours, theirs, 2 * level - 1, case.samples, derive_seed(case.seed, name, other))
     value, lower = case.annual(difference.value), case.annual(difference.lower)
     passed = lower > threshold
     reason = (
-        f"the Sharpe ratio less that of {rival} is {value:.2f}, with a lower bound of {lower:.2f} at confidence "
+        f"the Sharpe ratio less that of {other} is {value:.2f}, with a lower bound of {lower:.2f} at confidence "
         f"{level:g}, {'above' if passed else 'not above'} {threshold:g}"
     )
     return CheckResult(name, passed, lower, threshold, reason)

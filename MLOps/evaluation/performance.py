@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from MLOps.statistics.returns import annual_growth, risk_ratios
+from MLOps.statistics.returns import annual_growth, compounded, risk_ratios
 from MLOps.trading import Ledger
 
 
@@ -55,7 +55,7 @@ class Portfolio:
         return cls(
             timestamps=ledger.timestamps[span],
             returns=returns,
-            equity=np.concatenate([[1.0], np.cumprod(1 + returns)]),
+            equity=compounded(returns),
             exposure=exposure[span],
             held=held[steps],
         )

@@ -37,8 +37,7 @@ def main() -> None:
     with Stage("train_agent", name, agent=asdict(config)) as stage:
         data = read_agent_data(config, stage.params.trading)
         seed_torch(stage.params.seed, stage.params.threads)
-        trained = [train(stage, name, config, data, number) for number in range(config.seeds)]
-        metrics = [validation_metrics(one, data, stage.params.trading) for one in trained]
+        trained, metrics = zip(*(train(stage, name, config, data, n) for n in range(config.seeds)), strict=True)
         chosen = best(trained)
         with whole_folder(paths.AGENTS / name) as folder:
             chosen.agent.save(folder)
@@ -55,15 +54,17 @@ def main() -> None:
     shutil.rmtree(paths.CHECKPOINTS / "agents" / name, ignore_errors=True)
 
 
-def train(stage: Stage, name: str, config: AgentConfig, data: AgentData, number: int) -> Trained:
-    """Train with the seed of this number, in a run below that of the stage."""
+def train(
+    stage: Stage, name: str, config: AgentConfig, data: AgentData, number: int
+) -> tuple[Trained, dict[str, float]]:
+    """Train with the seed of this number, in a run below that of the stage; see `validation_metrics`."""
     seed, trading = stage.params.seed, stage.params.trading
     shown = {"number": number, "seed": agent_seed(seed, name, number)}
     with stage.run.nested("seed", f"{name} seed {number}", shown) as run:
         trained = train_seed(name, config, data, trading, seed, number, run.log, paths.CHECKPOINTS / "agents" / name)
         metrics = validation_metrics(trained, data, trading)
         run.log(config.total_timesteps, {f"selected_validation_{metric}": value for metric, value in metrics.items()})
-    return trained
+    return trained, metrics
 
 
 def validation_metrics(trained: Trained, data: AgentData, trading: TradingConfig) -> dict[str, float]:

@@ -8,7 +8,7 @@ from MLOps.data.quality_report import as_html, as_markdown
 from MLOps.data.sentiment import with_sentiment
 from MLOps.data.settle import require_history, settle
 from MLOps.data.splits import split
-from MLOps.data.walk_forward import require_windows
+from MLOps.data.walk_forward import Window, require_windows
 from MLOps.errors import UserError
 from MLOps.features.history import longest_lookback, required_bars
 from MLOps.pipelines import paths
@@ -37,17 +37,13 @@ def main() -> None:
             bars, changes = settle(raw, data.on_missing, needed, str(paths.RAW_BARS))
             publish(stage, report.with_findings(changes))
             bars = with_sentiment(bars, clock, data.sentiment)
-            require_windows(
-                bars["timestamp"],
-                stage.params.splits,
-                stage.params.walk_forward,
-                lambda window: require_history(
-                    window.known(bars),
-                    window.splits(window.known(bars)["timestamp"], stage.params.splits),
-                    needed,
-                    str(paths.RAW_BARS),
-                ),
-            )
+
+            def check(window: Window) -> None:
+                known = window.known(bars)
+                splits = window.splits(known["timestamp"], stage.params.splits)
+                require_history(known, splits, needed, str(paths.RAW_BARS))
+
+            require_windows(bars["timestamp"], stage.params.splits, stage.params.walk_forward, check)
         write_table(paths.BARS, bars)
         write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())
 

@@ -57,7 +57,7 @@ def worst_drawdowns(returns: pd.Series, count: int = 5) -> pd.DataFrame:
 
 
 def distribution(returns: pd.Series) -> dict[str, float]:
-    """Of returns per bar: the best and worst, skewness, excess kurtosis, and the mean of the worst TAIL."""
+    """Of returns per bar: the best and the worst, historical value at risk and expected shortfall."""
     ordered = np.sort(returns.to_numpy())
     tail = max(1, round(TAIL * len(ordered)))
     return {

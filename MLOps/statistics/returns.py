@@ -11,9 +11,14 @@ def sharpe(returns: np.ndarray, bars_per_year: int) -> float:
     return float(returns.mean() / deviation * np.sqrt(bars_per_year)) if deviation > NO_VARIATION else 0.0
 
 
+def compounded(returns: np.ndarray) -> np.ndarray:
+    """Equity (n + 1,) of returns (n,), from 1."""
+    return np.concatenate([[1.0], np.cumprod(1 + returns)])
+
+
 def trading_metrics(returns: np.ndarray, bars_per_year: int) -> dict[str, float]:
     """`risk_ratios` of returns (n,), with equity compounded."""
-    return risk_ratios(returns, np.concatenate([[1.0], np.cumprod(1 + returns)]), bars_per_year)
+    return risk_ratios(returns, compounded(returns), bars_per_year)
 
 
 def risk_ratios(returns: np.ndarray, equity: np.ndarray, bars_per_year: int) -> dict[str, float]:

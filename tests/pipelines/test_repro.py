@@ -130,11 +130,14 @@ def test_every_stage_is_a_child_of_one_parent(finished: Project) -> None:
     parents = [run for run in runs if "repro" in run.data.tags]
     assert len(parents) == 1
     assert parents[0].data.tags["mlflow.runName"].startswith("dvc repro")
-    seeds = [run for run in runs if run.data.tags["stage"] == "seed"]
-    (agent,) = [run for run in runs if run.data.tags["stage"] == "train_agent"]
-    assert [run.data.tags["mlflow.parentRunId"] for run in seeds] == [agent.info.run_id]
-    assert {run.info.status for run in seeds} == {"FINISHED"}
-    children = [run for run in runs if run not in seeds and "repro" not in run.data.tags]
+    nested = []
+    for kind, stage in {"seed": "train_agent", "window": "walk_forward"}.items():
+        below = [run for run in runs if run.data.tags["stage"] == kind]
+        (above,) = [run for run in runs if run.data.tags["stage"] == stage]
+        assert {run.data.tags["mlflow.parentRunId"] for run in below} == {above.info.run_id}, kind
+        assert {run.info.status for run in below} == {"FINISHED"}, kind
+        nested += below
+    children = [run for run in runs if run not in nested and "repro" not in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
     names = [stage.replace("@", "/") for stage in [*COMPUTING, "promote"]]
     assert sorted(run.data.tags["mlflow.runName"] for run in children) == sorted(names)

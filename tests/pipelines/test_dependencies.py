@@ -1,12 +1,15 @@
 """A stage runs again exactly when something that it uses has changed: one file is edited at a time."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.project import Project
 
 ALWAYS = {"prepare", "choose_agent", "promote"}
+USES = "reports/uses"
 
 
 def changed_stages(project: Project) -> set[str]:
@@ -17,6 +20,8 @@ def changed_stages(project: Project) -> set[str]:
 
 def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Project) -> None:
     assert changed_stages(own) == set()
+    # DVC knows of code by the files of `prepare` alone, one a stage; so they are what is compared, and DVC is asked once.
+    assert used(own).keys() == {name for name in reads_its_own_uses(own) if name not in ALWAYS}
     predictors = {"tune@lstm", "train_predictor@lstm", "validate_predictors"}
     agents = {"tune_agent@ppo", "train_agent@ppo"}
     everything = changed_by(own, "MLOps/artifacts.py")
@@ -45,17 +50,40 @@ def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Proje
         "data/sample/bars.csv.gz": {"ingest"},
     }.items():
         assert changed_by(own, path) == expected, path
+    edit(own.folder / "MLOps/predictors/networks/lstm.py")
+    assert changed_stages(own) == {*predictors, "walk_forward"}
+
+
+def used(project: Project) -> dict[str, bytes]:
+    """What each stage uses, as `prepare` wrote it."""
+    folder = project.folder / USES
+    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.json")}
+    return {name.replace("/", "@"): path.read_bytes() for name, path in files.items()}
+
+
+def reads_its_own_uses(project: Project) -> set[str]:
+    """The stages that depend on the file of that name."""
+    stages = yaml.safe_load((project.folder / "dvc.lock").read_text())["stages"]
+    return {
+        name
+        for name, stage in stages.items()
+        if f"{USES}/{name.replace('@', '/')}.json" in {dependency["path"] for dependency in stage.get("deps", [])}
+    }
+
+
+def edit(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\n")
 
 
 def changed_by(project: Project, path: str) -> set[str]:
-    """The stages that an edit of the file makes run; the edit is taken back."""
-    file = project.folder / path
-    before = file.read_bytes()
-    file.write_bytes(before + b"\n")
-    try:
-        return changed_stages(project)
-    finally:
-        file.write_bytes(before)
+    """The stages that use something else after an edit of the file, which is taken back."""
+    project.run("MLOps.pipelines.prepare")
+    before, unedited = used(project), (project.folder / path).read_bytes()
+    edit(project.folder / path)
+    project.run("MLOps.pipelines.prepare")
+    (project.folder / path).write_bytes(unedited)
+    after = used(project)
+    return {name for name in after if after[name] != before[name]}
 
 
 def test_a_new_import_counts_at_once(own: Project) -> None:

@@ -111,7 +111,7 @@ class Runs:
         return str(found[0].data.tags["commit"]) if found else "unknown"
 
     def model_of(self, record: Record) -> str | None:
-        """The URI of the model that the newest finished run with this record's content logged; None if there is none."""
+        """The URI of the model that the run of `find` logged; None if there is none."""
         run_id = self.find(record)
         outputs = None if run_id is None else self.client.get_run(run_id).outputs
         return f"models:/{outputs.model_outputs[-1].model_id}" if outputs and outputs.model_outputs else None

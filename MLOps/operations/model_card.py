@@ -93,7 +93,7 @@ def predictor_card(
         f"{verdict['predictor']} {verdict['conclusion']}.",
         report,
         "## Model",
-        f"Windows of {len(features)} features in, oldest bar first; a probability of each class out: {', '.join(classes)}.",
+        f"Windows of {len(features)} features in, oldest bar first; out, the probabilities of {', '.join(classes)}.",
         *([] if splits is None else [_spans(splits)]),
         "## Figures",
         "\n".join(f"- {name.replace('_', ' ')}: {figure}" for name, figure in figures.items()),

@@ -15,6 +15,7 @@ METRICS = {
     "max_drawdown": "{:.2%}",
     "turnover": "{:.1f}",
 }
+SAID = ("verdict", "conclusion")  # tags of a predictor that its card has in its first sentence
 SPANS = ("train", "validation", "test")
 RULES = ("scheme", "account", "fill", "fee_bps", "slippage_bps", "borrow_bps_per_year", "allow_short", "max_position")
 
@@ -96,7 +97,7 @@ def predictor_card(
         f"Windows of {len(features)} features in, oldest bar first; out, the probabilities of {', '.join(classes)}.",
         *([] if splits is None else [_spans(splits)]),
         "## Figures",
-        "\n".join(f"- {name.replace('_', ' ')}: {figure}" for name, figure in figures.items()),
+        "\n".join(f"- {name.replace('_', ' ')}: {figure}" for name, figure in figures.items() if name not in SAID),
         f"Features: {_listed(features)}.",
         PREDICTOR_USE,
     ]

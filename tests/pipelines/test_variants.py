@@ -60,6 +60,8 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(
         assert list((tmp_path / folder).iterdir()) == []
     summary = project.run("MLOps.pipelines.summary").stdout
     assert "No agent, no backtest" in summary
+    for name in ("lstm", "logistic"):
+        assert f"trading-predictor-{name}: candidate is version 1, champion is version 1." in summary
     check_registered(project, monkeypatch)
     runs = project.client().search_runs([e.experiment_id for e in project.client().search_experiments()])
     stages = {run.data.tags["mlflow.runName"] for run in runs if "repro" not in run.data.tags}

@@ -142,7 +142,7 @@ def trials_file(left: Path, count: int, own: int) -> list[str]:
     trials = [
         {
             "number": count - rank,
-            "candidate": f"{rank:064x}",
+            "candidate": f"{rank:02x}".ljust(64, "0"),
             "start": "2015-01-01T00:00:00",
             "end": "2016-12-30T00:00:00",
             "bars": 500 + rank,

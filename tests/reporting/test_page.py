@@ -139,7 +139,7 @@ def test_the_figures_are_those_of_the_report(left: Path) -> None:
 
 def trials_file(left: Path, count: int, own: int) -> list[str]:
     """A list of trials, best first, as `promote` writes it; the names as the page shows them."""
-    trials = [
+    trials: list[dict[str, Any]] = [
         {
             "number": count - rank,
             "candidate": f"{rank:02x}".ljust(64, "0"),

@@ -100,8 +100,7 @@ def deflated(case: Case, level: float) -> CheckResult:
     sharpes = trial_sharpes(case.trials)
     own = sharpe(case.returns, 1)
     figure = deflated_sharpe(case.returns, sharpes) if own else 0.0
-    spread = float(np.std(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0
-    expected = case.annual(expected_highest_sharpe(spread, len(sharpes)))
+    expected = expected_of_luck(case)
     passed = figure >= level
     reason = (
         f"the Sharpe ratio {case.annual(own):.2f} exceeds {expected:.2f}, expected of the best of {len(sharpes)} "
@@ -201,6 +200,13 @@ def judge_beside(case: Case, champion: pd.Series, level: float, margin: float | 
 def trial_sharpes(trials: pd.DataFrame) -> np.ndarray:
     """(trials,): the Sharpe ratio per bar of each."""
     return np.array([sharpe(own.dropna().to_numpy(), 1) for _, own in trials.items()])
+
+
+def expected_of_luck(case: Case) -> float:
+    """The highest annual Sharpe ratio expected of as many trials without skill, whose ratios differ as these do."""
+    sharpes = trial_sharpes(case.trials)
+    spread = float(np.std(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0
+    return case.annual(expected_highest_sharpe(spread, len(sharpes)))
 
 
 def _sharpe_above(

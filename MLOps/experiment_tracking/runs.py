@@ -99,7 +99,7 @@ class Runs:
         return Run(self.client, run.info.run_id, parent, board)
 
     def find(self, record: Record) -> str | None:
-        """The id of the finished run with this record's content; None if the store has none."""
+        """The id of the newest finished run with this record's content; None if the store has none."""
         return self._find(f"tags.content_hash = '{record.content_hash}' and attributes.status = 'FINISHED'")
 
     def first_commit(self, record: Record) -> str:
@@ -110,9 +110,21 @@ class Runs:
         )
         return str(found[0].data.tags["commit"]) if found else "unknown"
 
-    def log_file(self, run_id: str, path: Path, folder: str) -> None:
-        """Log a file with a finished run; one of the same name is replaced."""
+    def model_of(self, record: Record) -> str | None:
+        """The URI of the model that the run of `find` logged; None if there is none."""
+        run_id = self.find(record)
+        outputs = None if run_id is None else self.client.get_run(run_id).outputs
+        return f"models:/{outputs.model_outputs[-1].model_id}" if outputs and outputs.model_outputs else None
+
+    def log_file(self, run_id: str, path: Path, folder: str) -> str:
+        """Log a file with a finished run; one of the same name is replaced.
+
+        Returns:
+            A link to the file, relative to the address of MLflow's UI.
+        """
         self.client.log_artifact(run_id, str(path), folder)
+        experiment_id = self.client.get_run(run_id).info.experiment_id
+        return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{folder}/{path.name}"
 
     def restore(self, record: Record, log_model: Callable[[Record, "Run"], None]) -> None:
         """Write the run of a stage that did not execute here from its record; `log_model` logs its trained model."""

@@ -112,7 +112,7 @@ class Trials:
         return len(self._longest())
 
     def all(self) -> list[Trial]:
-        """Every candidate with its longest returns, in the order of their candidates' hashes.
+        """Every candidate with its longest returns, in the order in which the candidates were first recorded.
 
         Raises:
             UserError: the file of a trial is missing or damaged.
@@ -121,8 +121,9 @@ class Trials:
             return list(readers.map(_read, self._longest()))
 
     def _longest(self) -> list[Run]:
-        """For each candidate the run with the longest returns."""
+        """For each candidate the run with the longest returns, in the order of the candidates' first runs."""
         found: dict[str, Run] = {}
+        first_ms: dict[str, int] = {}
         token = None
         while True:
             page = self._client.search_runs(
@@ -131,9 +132,10 @@ class Trials:
             for run in page:
                 candidate = run.data.tags[CANDIDATE]
                 found[candidate] = max(found.get(candidate, run), run, key=_length)
+                first_ms[candidate] = min(first_ms.get(candidate, run.info.start_time), run.info.start_time)
             token = page.token
             if not token:
-                return [found[candidate] for candidate in sorted(found)]
+                return [found[candidate] for candidate in sorted(found, key=lambda name: (first_ms[name], name))]
 
 
 def _length(run: Run) -> tuple[float, str]:

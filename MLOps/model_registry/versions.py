@@ -1,4 +1,4 @@
-"""Versions of the registered model: lookup by bundle identity, verification of files, aliases."""
+"""Versions of a registered model: lookup by the identity of their content, verification of files, aliases."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,11 @@ from MLOps.errors import UserError
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
+# Tags with the identity of what a version holds.
 BUNDLE_TAG = "bundle"
-FILES_TAG = "files"  # the hash of everything that MLflow loads: the bundle, the code beside it, MLflow's description
+PREDICTOR_TAG = "predictor"
+FILES_TAG = "files"  # the hash of everything that MLflow loads: the data, the code beside it, MLflow's description
+ARTIFACTS = "artifacts"  # MLflow's folder of a model's data
 # MLflow writes the first when it registers a version; Python writes the second when the model is loaded.
 UNHASHED = ("registered_model_meta", "__pycache__")
 
@@ -24,10 +27,11 @@ class Registry:
 
     client: MlflowClient
     name: str
+    identity_tag: str = BUNDLE_TAG
 
     def versions_of(self, identity: str) -> list[str]:
-        """The versions that were registered with the bundle of this identity, newest first."""
-        found = self.client.search_model_versions(f"name = '{self.name}' and tags.{BUNDLE_TAG} = '{identity}'")
+        """The versions that were registered with the content of this identity, newest first."""
+        found = self.client.search_model_versions(f"name = '{self.name}' and tags.{self.identity_tag} = '{identity}'")
         return [str(number) for number in sorted((int(version.version) for version in found), reverse=True)]
 
     def version_at(self, alias: str) -> str | None:
@@ -43,8 +47,8 @@ class Registry:
     def tags(self, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(self.name, version).tags)
 
-    def bundle(self, version: str) -> Path:
-        """A local copy of the version's bundle, after a check of all files of the version.
+    def files(self, version: str) -> Path:
+        """A local copy of all files of the version, after a check.
 
         Raises:
             UserError: a file is missing, or differs from what was registered.
@@ -52,14 +56,18 @@ class Registry:
         folder = self._files(version)
         if _files_hash(folder) != self.tags(version).get(FILES_TAG):
             raise UserError(f"{self.name} version {version}: its files differ from those registered ({folder})")
-        return folder / "artifacts" / "bundle"
+        return folder
+
+    def bundle(self, version: str) -> Path:
+        """A local copy of the version's bundle, after a check of all files of the version; raises like `files`."""
+        return self.files(version) / ARTIFACTS / "bundle"
 
     def register(self, model_uri: str, identity: str) -> str:
         """Make a version of a logged model."""
         version = str(mlflow.register_model(model_uri, self.name).version)
         # The tag that a version is found by comes last: a version without the others is never taken for whole.
         self.tag(version, {FILES_TAG: _files_hash(self._files(version))})
-        self.tag(version, {BUNDLE_TAG: identity})
+        self.tag(version, {self.identity_tag: identity})
         return version
 
     def run_of(self, version: str) -> str:
@@ -99,12 +107,36 @@ class Registry:
         self.client.set_registered_model_alias(self.name, alias, version)
         return True
 
+    def put_forward(self, version: str) -> bool:
+        """Point `candidate` at a version, and `champion` where it points at another version with the same content.
+
+        Returns:
+            Whether an alias moved.
+        """
+        moved = self.point(CANDIDATE, version)
+        champion = self.version_at(CHAMPION)
+        if champion is not None and self._identity(champion) == self._identity(version):
+            moved |= self.point(CHAMPION, version)
+        return moved
+
+    def _identity(self, version: str) -> str | None:
+        return self.tags(version).get(self.identity_tag)
+
     def _files(self, version: str) -> Path:
-        try:
-            return Path(mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version}"))
-        except (MlflowException, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{self.name} version {version}: its files cannot be read: {reason}") from None
+        return model_files(f"models:/{self.name}/{version}", f"{self.name} version {version}")
+
+
+def model_files(uri: str, what: str) -> Path:
+    """A local copy of the files of a model, logged or registered.
+
+    Raises:
+        UserError: naming `what`: they cannot be read.
+    """
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri))
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{what}: its files cannot be read: {reason}") from None
 
 
 def _files_hash(folder: Path) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from MLOps.config.gate import GateConfig
 from MLOps.errors import UserError
 from MLOps.evaluation.gate import Case, CheckResult, judge, judge_beside
-from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, Registry
+from MLOps.model_registry.versions import CHAMPION, Registry
 
 CHECK_TAG = "check_"  # prefix of the tag of a check's result
 
@@ -34,7 +34,6 @@ class Decision:
 def promote(
     registry: Registry,
     version: str,
-    identity: str,
     agent: str,
     case: Case,
     config: GateConfig,
@@ -43,16 +42,11 @@ def promote(
     """Point `candidate` at a version, and `champion` if the gate passes.
 
     Args:
-        identity: of the version's bundle.
         agent: the chosen agent's name.
         champion_returns: a version's returns per bar over the test span; a UserError where it has none.
     """
-    changed = registry.point(CANDIDATE, version)
+    changed = registry.put_forward(version)
     champion = registry.version_at(CHAMPION)
-    if champion is not None and registry.tags(champion).get(BUNDLE_TAG) == identity:
-        # The same bundle, of which this version is the whole copy.
-        changed |= registry.point(CHAMPION, version)
-        champion = version
     results = judge(case, config)
     if config.champion is not None and champion is not None and champion != version:
         results.append(_beside(champion, case, config, champion_returns))

@@ -20,19 +20,25 @@ def restore_runs(runs: Runs, records: Iterable[Record], predictors: Path, agents
     """
 
     def log_model(record: Record, run: Run) -> None:
-        # MLflow's models take a second to import, which a complete store is spared.
-        from MLOps.deployment.agent_logging import log_agent
-        from MLOps.deployment.predictor_logging import log_predictor
-        from MLOps.predictors.kinds import load_predictor
-
         stage, _, variant = record.stage.partition("/")
         if stage == "train_predictor":
-            saved = load_predictor(predictors / variant)
-            log_predictor(run, predictors / variant, saved.lookback_bars, n_features)
+            log_saved_predictor(run, predictors / variant, n_features)
         elif stage == "train_agent":
+            # MLflow's models take a second to import, which a complete store is spared.
+            from MLOps.deployment.agent_logging import log_agent
+
             log_agent(run, agents / variant)
 
     missing = [record for record in records if runs.find(record) is None]
     for record in missing:
         runs.restore(record, log_model)
     return [record.stage for record in missing]
+
+
+def log_saved_predictor(run: Run, folder: Path, n_features: int) -> None:
+    """Log the predictor saved in `folder` as the model of a run."""
+    # MLflow's models take a second to import, which a complete store is spared.
+    from MLOps.deployment.predictor_logging import log_predictor
+    from MLOps.predictors.kinds import load_predictor
+
+    log_predictor(run, folder, load_predictor(folder).lookback_bars, n_features)

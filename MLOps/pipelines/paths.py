@@ -31,6 +31,7 @@ WALK_FORWARD = Path("reports/walk_forward")
 WALK_FORWARD_REPORT = WALK_FORWARD / "report.json"
 WALK_FORWARD_RETURNS = WALK_FORWARD / "returns.parquet"
 VERDICT = Path("reports/verdict.json")  # the gate's
+TRIALS = Path("reports/trials.json")  # that the gate counted
 WINDOWS = Path(".cache/walk_forward")  # finished windows, and checkpoints of the others
 HEADLINES = Path("reports/metrics.json")
 METRICS = Path("reports/metrics")

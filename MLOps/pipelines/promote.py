@@ -1,11 +1,13 @@
-"""The bundle as a registered version: `candidate` always, `champion` if the gate passes; a whole store, and the page.
+"""Predictors and bundle as registered versions: `candidate` always, `champion` if verdict or gate passes; the page.
 
 Runs at every `dvc repro`, because DVC does not track the registry. What is registered already is left unchanged. In an
 experiment (`dvc exp run`) nothing is registered and no alias moves; its returns count as a trial all the same.
 """
 
 import tempfile
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,10 @@ from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.record import Record
+    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.model_registry.versions import Registry
 
 MEMORY = Path(".cache/last_promotion.json")
 TEMPLATES = Path("MLOps/reporting/templates")
@@ -61,15 +63,104 @@ def inputs_hash(params: Params) -> str:
 
 
 def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
-    """Write the runs that the store lacks, register the bundle, and decide.
+    """Write the runs that the store lacks, register predictors and bundle, decide, and write the page.
 
     Returns:
-        The outcome in one line, whether the registry changed, and the folders of registered files that were checked.
+        The outcome, whether the registry changed, and the folders of registered files that were checked.
     """
     # MLflow and pandas take seconds to import, and are not needed if nothing has changed.
+    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.experiment_tracking.trials import Trials
+    from MLOps.operations.model_card import report_link
+    from MLOps.operations.restoration import restore_runs
+    from MLOps.pipelines.candidate_trial import candidate_trial
+    from MLOps.reporting.page import write_page
+
+    runs, records = Runs(params.tracking), load_records(params)
+    n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
+    if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
+        print(f"runs written from records: {', '.join(restored)}")
+
+    def page() -> Path:
+        # The last stage that leaves a record looked at the test span.
+        return write_page(paths.PAGE.parent, paths.SPLITS.parent, records, runs.first_commit(records[-1]))
+
+    has_agent = params.data.source != "labelled"
+    if has_agent:
+        Trials(params.tracking).record(candidate_trial())
+        runs.show_on_parent(read_json(paths.HEADLINES))
+    else:
+        for of_agent in (paths.VERDICT, paths.TRIALS):  # left by an earlier run on prices
+            of_agent.unlink(missing_ok=True)
+    if (name := experiment_name()) is not None:
+        if not has_agent:
+            page()
+        return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
+    standing = promote_predictors(params, runs, records)
+    if has_agent:
+        standing.append(promote_agent(params, runs, records))
+    # With the run that registered the bundle, else with that of the last stage, which the store has by now.
+    shown_with = standing[-1].registry.run_of(standing[-1].version) if has_agent else runs.find(records[-1])
+    assert shown_with is not None
+    report = report_link(runs.log_file(shown_with, page(), "report"), shown_with)
+    described = [one.registry.describe(one.version, one.card(report)) for one in standing]
+    changed = any([*described, *(one.changed for one in standing)])
+    outcomes = [one.outcome for one in standing]
+    if not has_agent:
+        outcomes.append("no agent: a labelled table has no prices to trade")
+    return "\n".join(outcomes), changed, [one.registry.files(one.version) for one in standing]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A version in the registry, and what was decided on it.
+
+    Attributes:
+        outcome: in one line.
+        changed: whether the registry changed.
+        card: the description of the version, given where the report page is.
+    """
+
+    registry: "Registry"
+    version: str
+    outcome: str
+    changed: bool
+    card: Callable[[str], str]
+
+
+def promote_predictors(params: Params, runs: "Runs", records: "Sequence[Record]") -> list[Standing]:
+    """Register each trained predictor, with its verdict."""
+    from MLOps.config.labels import class_names
+    from MLOps.model_registry.versions import PREDICTOR_TAG, Registry
+    from MLOps.operations.model_card import predictor_card
+    from MLOps.operations.predictor_promotion import promote_predictor
+    from MLOps.operations.registration import register_predictor
+
+    trainings = {record.stage: record for record in records}
+    verdicts = {verdict["predictor"]: verdict for verdict in read_json(paths.VERDICTS)["verdicts"]}
+    scored = read_json(paths.PREDICTOR_SCORES)["predictors"]
+    features = read_json(paths.FEATURE_PIPELINE)["names"]
+    splits = None if params.data.source == "labelled" else read_json(paths.SPLITS)
+    standing = []
+    for name in params.predictors:
+        registry = Registry(runs.client, f"{params.tracking.registered_predictor}-{name}", PREDICTOR_TAG)
+        training, folder = trainings[f"train_predictor/{name}"], paths.PREDICTORS / name
+        version, is_new = register_predictor(runs, registry, training, folder, len(features))
+        verdict, scores = verdicts[name], scored.get(name, {}).get("scores")
+        changed = promote_predictor(registry, version, verdict, scores) or is_new
+        outcome = f"{registry.name} version {version}: {verdict['conclusion']}"
+        card = partial(predictor_card, verdict, scores, splits, features, class_names(params.labels))
+        standing.append(Standing(registry, version, outcome, changed, card))
+    return standing
+
+
+def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> Standing:
+    """Register the bundle, ask the gate, and write its verdict and the trials that it counted."""
+    import pandas as pd
+
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import BacktestReport
-    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.evaluation.trial_list import trial_list
     from MLOps.experiment_tracking.trials import Trials
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
@@ -77,26 +168,10 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.operations.model_card import model_card
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
-    from MLOps.operations.restoration import restore_runs
     from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
-    from MLOps.reporting.page import write_page
 
-    runs, records = Runs(params.tracking), load_records(params)
-    n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
-    if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
-        print(f"runs written from records: {', '.join(restored)}")
-    # The last stage that leaves a record looked at the test span.
-    commit = runs.first_commit(records[-1])
-    if params.data.source == "labelled":
-        write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
-        return "promote: nothing to do: a labelled table has no prices to trade", False, []
-    trials = Trials(params.tracking)
-    trials.record(candidate_trial())
-    runs.show_on_parent(read_json(paths.HEADLINES))
-    if (name := experiment_name()) is not None:
-        return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
     with tempfile.TemporaryDirectory() as folder:
@@ -109,21 +184,20 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
             record = new_record(Declaration.read("promote", ""), params, {})
             version = register(runs, registry, record, bundle, identity, read_table(paths.BARS))
 
-    def returns_of(champion: str) -> "pd.Series":
+    def returns_of(champion: str) -> pd.Series:
         test = Splits.from_dict(read_json(paths.SPLITS)).test
         return champion_returns(registry, champion, paths.BARS, test, params.trading)
 
-    case = gate_case(params, trials.all())
-    decision = promote(registry, version, identity, report.agent, case, params.gate, returns_of)
+    trials = Trials(params.tracking).all()
+    case = gate_case(params, trials)
+    decision = promote(registry, version, report.agent, case, params.gate, returns_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
     checks = [asdict(result) for result in decision.results]
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
-    page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
-    runs.log_file(registry.run_of(version), page, "report")
-    card = model_card(metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
-    changed = registry.describe(version, card) or is_new or decision.changed
-    return outcome, changed, [registry.bundle(version).parents[1]]
+    write_json(paths.TRIALS, trial_list(case, [trial.candidate for trial in trials], candidate_trial().candidate))
+    card = partial(model_card, metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
+    return Standing(registry, version, outcome, is_new or decision.changed, card)
 
 
 def load_records(params: Params) -> "list[Record]":
@@ -148,7 +222,7 @@ def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
     }
 
 
-def bundle_metadata(params: Params, report: "BacktestReport", records: "list[Record]") -> dict[str, Any]:
+def bundle_metadata(params: Params, report: "BacktestReport", records: "Sequence[Record]") -> dict[str, Any]:
     """The bundle's metadata: trading rules, labels, splits, results and provenance."""
     verdicts = read_json(paths.VERDICTS)
     return {

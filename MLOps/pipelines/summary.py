@@ -5,10 +5,10 @@ import statistics
 from typing import Any
 
 from MLOps.artifacts import read_json
-from MLOps.config.params import load_params
+from MLOps.config.params import Params, load_params
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+from MLOps.model_registry.versions import CANDIDATE, CHAMPION, PREDICTOR_TAG, Registry
 from MLOps.pipelines import paths
 from MLOps.pipelines.user_errors import exit_on_user_error
 
@@ -20,18 +20,34 @@ def main() -> None:
         params = load_params()
         print("\n".join([*predictors(), ""]))
         if params.data.source == "labelled":
-            print("No agent, no backtest, nothing to promote: a labelled table has no prices to trade.\n\n")
-            print("Next:\n  make ui      compare the runs in MLflow")
+            print("No agent, no backtest: a labelled table has no prices to trade.\n")
+            print("\n".join(registered_predictors(params)))
+            print("\nNext:\n  make ui      compare the runs in MLflow")
             return
         print("\n".join([*agents(list(params.agents)), "", *test_span(), "", *walk_forward(), ""]))
         registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
-        candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
+        candidate = registry.version_at(CANDIDATE)
         if candidate is not None:
             tags = registry.tags(candidate)
             print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
-        reigning = f"champion is version {champion}" if champion else "no champion"
-        print(f"{registry.name}: candidate is version {candidate}, {reigning}.")
+        print("\n".join(registered_predictors(params)))
+        print(standing(registry))
         print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
+
+
+def registered_predictors(params: Params) -> list[str]:
+    """Where the aliases of each predictor point."""
+    client, prefix = Runs(params.tracking).client, params.tracking.registered_predictor
+    return [standing(Registry(client, f"{prefix}-{name}", PREDICTOR_TAG)) for name in params.predictors]
+
+
+def standing(registry: Registry) -> str:
+    """Where the aliases of a registered model point."""
+    candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
+    if candidate is None:
+        return f"{registry.name}: not registered."
+    reigning = f"champion is version {champion}" if champion else "no champion"
+    return f"{registry.name}: candidate is version {candidate}, {reigning}."
 
 
 def predictors() -> list[str]:

@@ -12,6 +12,7 @@ from MLOps.experiment_tracking.record import Record, flatten
 from MLOps.reporting.charts import Line, line_chart
 from MLOps.reporting.predictors import predictors
 from MLOps.reporting.results import results, walk_forward
+from MLOps.reporting.trials import trials
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "index.html"
@@ -53,6 +54,7 @@ def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str
         "walk_forward": walk_forward(reports / "walk_forward"),
         "seeds": seeds(reports, list(own["validation_rewards"])) if own else [],
         "predictors": predictors(reports),
+        "trials": trials(reports / "trials.json"),
         "quality": _read(reports / "quality.json"),
         "commit": commit,
         "environment": records[-1].environment if records else {},

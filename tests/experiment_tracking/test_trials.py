@@ -95,6 +95,16 @@ def test_each_distinct_candidate_counts_once(config: TrackingConfig) -> None:
     assert {one.candidate for one in Trials(config).all()} == known
 
 
+def test_trials_come_in_the_order_of_their_first_recording(config: TrackingConfig) -> None:
+    made = [trial(seed) for seed in (3, 1, 2)]
+    for one in made:
+        Trials(config).record(one)
+    longer = trial(9, pd.date_range("2018-01-01", periods=600, freq="B", tz="UTC"), made[0].candidate)
+    Trials(config).record(longer)
+    assert [one.candidate for one in Trials(config).all()] == [one.candidate for one in made]
+    assert len(Trials(config).all()[0].returns) == 600
+
+
 def test_a_longer_record_of_a_candidate_is_no_other_trial(config: TrackingConfig) -> None:
     on_test = trial(1)
     longer = trial(2, DAILY[:1].union(pd.date_range("2018-01-01", periods=600, freq="B", tz="UTC")), on_test.candidate)

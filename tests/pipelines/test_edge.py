@@ -10,7 +10,7 @@ from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
 from MLOps.experiment_tracking.trials import Trials
-from MLOps.model_registry.versions import BUNDLE_TAG, Registry
+from MLOps.model_registry.versions import Registry
 from MLOps.operations.champion import champion_returns
 from MLOps.operations.promotion import promote
 from MLOps.pipelines import paths
@@ -87,8 +87,7 @@ def test_a_planted_edge_is_promoted_and_the_champion_is_measured_again(
     bars = pd.read_parquet(paths.BARS)
     bars[bars["symbol"] != "SYN00"].to_parquet(paths.BARS)
     case = gate_case(params, Trials(params.tracking).all())
-    identity = registry.tags(str(second))[BUNDLE_TAG]
-    decision = promote(registry, str(second), identity, "ppo", case, params.gate, returns_of)
+    decision = promote(registry, str(second), "ppo", case, params.gate, returns_of)
     reason = decision.results[-1].reason
     assert not decision.promoted
     assert "cannot be traded" in reason

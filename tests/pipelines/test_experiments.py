@@ -145,8 +145,15 @@ def test_experiments_count_and_move_nothing(own: Project, monkeypatch: pytest.Mo
     ledger, client = trials_of(own, monkeypatch), own.client()
 
     def registry() -> list[object]:
-        model = client.get_registered_model("trading-agent")
-        return [model.aliases, [v.version for v in client.search_model_versions("name = 'trading-agent'")]]
+        models = sorted(client.search_registered_models(), key=lambda model: model.name)
+        return [
+            (
+                model.name,
+                client.get_registered_model(model.name).aliases,
+                len(client.search_model_versions(f"name = '{model.name}'")),
+            )
+            for model in models
+        ]
 
     before = registry()
     assert {one.candidate for one in ledger.all()} == {candidate_of(own, "HEAD")}

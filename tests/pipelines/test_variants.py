@@ -10,6 +10,7 @@ from MLOps.artifacts import read_json
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.model_registry.versions import Registry
 from MLOps.trading import Account, Action
+from tests.pipelines.test_registered_predictors import check_registered
 from tests.project import SMALL, Project
 
 LSTM = {
@@ -23,7 +24,9 @@ LSTM = {
 
 
 @pytest.mark.slow
-def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path) -> None:
+def test_a_labelled_table_trains_predictors_and_skips_the_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = Project.copy(tmp_path)
     project.update(
         {
@@ -50,14 +53,16 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(tmp_path: Path)
         assert own["by_year"] == {} and "implied_sharpe" not in own["scores"], "its rows have no times"
     page = (tmp_path / "reports/index.html").read_text()
     assert 'id="predictors"' in page and 'id="performance"' not in page
-    for stage in ("train_agent/ppo", "promote"):
-        assert f"{stage}: nothing to do: a labelled table has no prices to trade" in output
+    assert "train_agent/ppo: nothing to do: a labelled table has no prices to trade" in output
+    assert "no agent: a labelled table has no prices to trade" in output
     # Folders that dvc.yaml declares are there, and empty: nothing stands for what was not done.
     for folder in ("models/agents/ppo", "reports/metrics/train_agent/ppo"):
         assert list((tmp_path / folder).iterdir()) == []
     summary = project.run("MLOps.pipelines.summary").stdout
-    assert "No agent, no backtest, nothing to promote" in summary
-    assert not project.client().search_registered_models()
+    assert "No agent, no backtest" in summary
+    for name in ("lstm", "logistic"):
+        assert f"trading-predictor-{name}: candidate is version 1, champion is version 1." in summary
+    check_registered(project, monkeypatch)
     runs = project.client().search_runs([e.experiment_id for e in project.client().search_experiments()])
     stages = {run.data.tags["mlflow.runName"] for run in runs if "repro" not in run.data.tags}
     assert stages == {

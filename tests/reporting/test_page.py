@@ -137,6 +137,54 @@ def test_the_figures_are_those_of_the_report(left: Path) -> None:
         assert shown(values["scores"]["accuracy"]["value"], ".1%") in text["predictors"]
 
 
+def trials_file(left: Path, count: int, own: int) -> list[str]:
+    """A list of trials, best first, as `promote` writes it; the names as the page shows them."""
+    trials: list[dict[str, Any]] = [
+        {
+            "number": count - rank,
+            "candidate": f"{rank:02x}".ljust(64, "0"),
+            "start": "2015-01-01T00:00:00",
+            "end": "2016-12-30T00:00:00",
+            "bars": 500 + rank,
+            "sharpe": 2 - rank / 10,
+            "own": rank == own,
+        }
+        for rank in range(count)
+    ]
+    write_json(left / "reports/verdict.json", {**VERDICT, "trials": count})
+    write_json(left / "reports/trials.json", {"expected_of_luck": 1.234, "trials": trials})
+    return [trial["candidate"][:12] for trial in trials]
+
+
+@pytest.mark.parametrize(("count", "own"), [(1, 0), (2, 1), (30, 29), (31, 3), (31, 30), (80, 79)])
+def test_the_trials_are_listed_best_first_and_the_own_is_marked(left: Path, count: int, own: int) -> None:
+    names = trials_file(left, count, own)
+    text = page(left)
+    said = Page(text).words["trials"]
+    section = text[text.index('<section id="trials">') :]
+    shown = re.findall('<tr(?: class="own")?><td><code>(\\w{12})</code>', section)
+    expected = names[:30] if own < 30 else [*names[:29], names[own]]
+    assert shown == expected
+    (marked,) = re.findall('<tr class="own"><td><code>(\\w{12})</code> \\(this candidate\\)', section)
+    assert marked == names[own]
+    assert ("expected to reach 1.23 a year" in said) == (count > 1)
+    left_out = sorted(set(range(count)) - {names.index(name) for name in shown})
+    assert ("left out" in said) == bool(left_out)
+    if left_out:
+        lowest, highest = (f"{2 - rank / 10:.2f}".replace("-", "−") for rank in (left_out[-1], left_out[0]))
+        assert f"{len(left_out)} more" in said and f"from {lowest} to {highest}" in said
+
+
+def test_the_pipeline_lists_the_trial_of_its_candidate(finished: Project) -> None:
+    listed = read_json(finished.folder / "reports/trials.json")
+    returns = pd.read_parquet(finished.folder / "reports/walk_forward/returns.parquet")
+    (trial,) = listed["trials"]
+    report = read_json(finished.folder / "reports/walk_forward/report.json")
+    assert trial["own"] and trial["number"] == 1 and trial["bars"] == len(returns)
+    assert trial["sharpe"] == pytest.approx(report["joined"]["agent"]["sharpe"])
+    assert trial["candidate"][:12] in Page((finished.folder / "reports/index.html").read_text()).words["trials"]
+
+
 def test_names_cannot_inject_markup(left: Path) -> None:
     evil = '"><script>alert(1)</script>'
     ledgers = left / "reports/backtest/ledgers.parquet"

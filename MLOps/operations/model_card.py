@@ -36,10 +36,12 @@ def model_card(metadata: Mapping[str, Any], features: Mapping[str, Any], decisio
     """
     report, splits, trading = metadata["backtest"], metadata["splits"], metadata["trading"]
     symbols = [entry["symbol"] for entry in features["universe"]]
-    spans = [f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in SPANS]
+    spans = [f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in SPANS if name in splits]
+    refitted = refit_in_words(metadata)
     parts = [
         "## Decision",
         f"{decision}.",
+        *([] if refitted is None else [f"{refitted}."]),
         "## Data",
         f"{len(symbols)} symbols: {_listed(symbols)}. Spans: {'; '.join(spans)}.",
         "## Model",
@@ -59,6 +61,17 @@ def model_card(metadata: Mapping[str, Any], features: Mapping[str, Any], decisio
     card = "\n\n".join(parts)
     # What grows with the configuration stands before the standing text, which is kept.
     return card if len(card) <= LONGEST else f"{card[: LONGEST - len(USE) - 8]} …\n\n{USE}"
+
+
+def refit_in_words(metadata: Mapping[str, Any]) -> str | None:
+    """What a refit means for the results of a bundle; None if its models are the ones that were judged."""
+    if "refit" not in metadata:
+        return None
+    refit = metadata["refit"]
+    return (
+        f"Refit on all bars until {_date(refit['trained_until'])}: the recipe was judged, by models trained and chosen on "
+        f"bars until {_date(refit['judged_splits']['validation']['end'])}; these weights were not"
+    )
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:

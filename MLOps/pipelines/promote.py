@@ -50,6 +50,7 @@ def inputs_hash(params: Params) -> str:
         paths.BACKTEST.parent,
         paths.WALK_FORWARD,
         paths.VERDICTS,
+        paths.REFIT,
         paths.SPLITS,
         paths.CLOCK,
         paths.FEATURE_PIPELINE,
@@ -74,7 +75,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import champion_returns
-    from MLOps.operations.model_card import model_card
+    from MLOps.operations.model_card import model_card, refit_in_words
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
@@ -87,8 +88,9 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
     if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):
         print(f"runs written from records: {', '.join(restored)}")
-    # The last stage that leaves a record looked at the test span.
-    commit = runs.first_commit(records[-1])
+    # The last of these two looked at the test span; a labelled table has the first alone.
+    *_, opened = (record for record in records if record.stage in ("backtest", "walk_forward"))
+    commit = runs.first_commit(opened)
     if params.data.source == "labelled":
         write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
         return "promote: nothing to do: a labelled table has no prices to trade", False, []
@@ -99,10 +101,11 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
+    parts, metadata = bundle_parts(params, report.agent), bundle_metadata(params, report, records)
+    refitted = refit_in_words(metadata)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        metadata = bundle_metadata(params, report, records)
-        identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
+        identity = build_bundle(bundle, parts, metadata)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
@@ -119,10 +122,12 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     checks = [asdict(result) for result in decision.results]
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
-    page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit)
+    page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit, refitted)
     runs.log_file(registry.run_of(version), page, "report")
-    card = model_card(metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
+    card = model_card(metadata, read_json(parts["feature_pipeline.json"]), decision.words)
     changed = registry.describe(version, card) or is_new or decision.changed
+    if refitted is not None:
+        changed |= registry.tag(version, {"refit": refitted})
     return outcome, changed, [registry.bundle(version).parents[1]]
 
 
@@ -138,20 +143,28 @@ def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
     """What goes into the bundle, by its name there: the agent, and the predictors that it or the ensemble needs."""
     from MLOps.agents.ensemble import load_agent
 
-    folder = paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE
+    if params.walk_forward.refit:
+        pipeline, folder = paths.REFIT / "feature_pipeline.json", paths.REFIT / "agent"
+        predictors = paths.REFIT / "predictors"
+    else:
+        pipeline, predictors = paths.FEATURE_PIPELINE, paths.PREDICTORS
+        folder = paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE
     members = read_json(paths.VERDICTS)["ensemble"]["members"]
     observed = load_agent(folder).view.predictors
     return {
-        "feature_pipeline.json": paths.FEATURE_PIPELINE,
+        "feature_pipeline.json": pipeline,
         "agent": folder,
-        **{f"predictors/{name}": paths.PREDICTORS / name for name in (*members, *observed)},
+        **{f"predictors/{name}": predictors / name for name in (*members, *observed)},
     }
 
 
 def bundle_metadata(params: Params, report: "BacktestReport", records: "list[Record]") -> dict[str, Any]:
-    """The bundle's metadata: trading rules, labels, splits, results and provenance."""
+    """The bundle's metadata: trading rules, labels, splits, results and provenance.
+
+    The splits of a refit have no test span; `refit` has those of the models that were judged.
+    """
     verdicts = read_json(paths.VERDICTS)
-    return {
+    metadata = {
         "ensemble": verdicts["ensemble"],
         "trading": asdict(params.trading),
         "labels": asdict(params.labels),
@@ -161,6 +174,11 @@ def bundle_metadata(params: Params, report: "BacktestReport", records: "list[Rec
         "records": {record.stage: record.content_hash for record in records},
         "seed": params.seed,
     }
+    if params.walk_forward.refit:
+        made = read_json(paths.REFIT / "refit.json")
+        metadata |= {"ensemble": made.pop("ensemble"), "splits": made.pop("splits")}
+        metadata["refit"] = {**made, "judged_splits": read_json(paths.SPLITS)}
+    return metadata
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def main() -> None:
         candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
         if candidate is not None:
             tags = registry.tags(candidate)
+            if "refit" in tags:
+                print(f"{tags['refit']}.")
             print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
         reigning = f"champion is version {champion}" if champion else "no champion"
         print(f"{registry.name}: candidate is version {candidate}, {reigning}.")

@@ -36,7 +36,9 @@ def model_card(metadata: Mapping[str, Any], features: Mapping[str, Any], decisio
     """
     report, splits, trading = metadata["backtest"], metadata["splits"], metadata["trading"]
     symbols = [entry["symbol"] for entry in features["universe"]]
-    spans = [f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in SPANS if name in splits]
+    spans = [
+        f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in SPANS if name in splits
+    ]
     refitted = refit_in_words(metadata)
     parts = [
         "## Decision",
@@ -67,10 +69,11 @@ def refit_in_words(metadata: Mapping[str, Any]) -> str | None:
     """What a refit means for the results of a bundle; None if its models are the ones that were judged."""
     if "refit" not in metadata:
         return None
-    refit = metadata["refit"]
+    newest = _date(metadata["refit"]["trained_until"])
+    judged = _date(metadata["refit"]["judged_splits"]["validation"]["end"])
     return (
-        f"Refit on all bars until {_date(refit['trained_until'])}: the recipe was judged, by models trained and chosen on "
-        f"bars until {_date(refit['judged_splits']['validation']['end'])}; these weights were not"
+        f"Refit on all bars until {newest}: the recipe was judged, by models trained and chosen on bars until "
+        f"{judged}; these weights were not"
     )
 
 

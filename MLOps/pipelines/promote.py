@@ -22,8 +22,12 @@ from MLOps.pipelines.user_errors import exit_on_user_error
 if TYPE_CHECKING:
     import pandas as pd
 
+    from MLOps.evaluation.gate import Case
     from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.record import Record
+    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.model_registry.versions import Registry
+    from MLOps.operations.promotion import Decision
 
 MEMORY = Path(".cache/last_promotion.json")
 TEMPLATES = Path("MLOps/reporting/templates")
@@ -75,7 +79,6 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import champion_returns
-    from MLOps.operations.model_card import model_card, refit_in_words
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.operations.restoration import restore_runs
@@ -101,11 +104,10 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
-    parts, metadata = bundle_parts(params, report.agent), bundle_metadata(params, report, records)
-    refitted = refit_in_words(metadata)
+    metadata = bundle_metadata(params, report, records)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, parts, metadata)
+        identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:
@@ -119,16 +121,44 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     case = gate_case(params, trials.all())
     decision = promote(registry, version, identity, report.agent, case, params.gate, returns_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
+    write_verdict(decision, case, version)
+    presented = present(runs, registry, version, decision.words, metadata, records, commit)
+    changed = is_new or decision.changed or presented
+    return outcome, changed, [registry.bundle(version).parents[1]]
+
+
+def write_verdict(decision: "Decision", case: "Case", version: str) -> None:
+    """Leave the decision on a version as a file."""
     checks = [asdict(result) for result in decision.results]
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
+
+
+def present(
+    runs: "Runs",
+    registry: "Registry",
+    version: str,
+    words: str,
+    metadata: dict[str, Any],
+    records: "list[Record]",
+    commit: str,
+) -> bool:
+    """Write the page and attach it to the version, describe the version, and mark it if it is a refit.
+
+    Returns:
+        Whether the registry changed.
+    """
+    from MLOps.operations.model_card import model_card, refit_in_words
+    from MLOps.reporting.page import write_page
+
+    refitted = refit_in_words(metadata)
     page = write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit, refitted)
     runs.log_file(registry.run_of(version), page, "report")
-    card = model_card(metadata, read_json(parts["feature_pipeline.json"]), decision.words)
-    changed = registry.describe(version, card) or is_new or decision.changed
+    pipeline = paths.FEATURE_PIPELINE if refitted is None else paths.REFIT / "feature_pipeline.json"
+    changed = registry.describe(version, model_card(metadata, read_json(pipeline), words))
     if refitted is not None:
         changed |= registry.tag(version, {"refit": refitted})
-    return outcome, changed, [registry.bundle(version).parents[1]]
+    return changed
 
 
 def load_records(params: Params) -> "list[Record]":

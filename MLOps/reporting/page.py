@@ -26,9 +26,7 @@ SPREADS = {  # of an agent over its seeds: title and format
 }
 
 
-def write_page(
-    reports: Path, data: Path, records: Sequence[Record], commit: str, refitted: str | None = None
-) -> Path:
+def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str, refitted: str | None = None) -> Path:
     """Write the page into `reports`; a section whose files are missing says so.
 
     Args:

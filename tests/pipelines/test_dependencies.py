@@ -22,17 +22,18 @@ def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Proje
     everything = changed_by(own, "MLOps/artifacts.py")
     assert {"ingest", "backtest", *agents, *predictors} <= everything
     for path, expected in {
-        "MLOps/predictors/networks/lstm.py": {*predictors, "walk_forward"},
+        "MLOps/predictors/networks/lstm.py": {*predictors, "walk_forward", "refit"},
         "MLOps/predictors/networks/gru.py": set(),
         "MLOps/predictors/logistic.py": {
             "tune@logistic",
             "train_predictor@logistic",
             "validate_predictors",
             "walk_forward",
+            "refit",
         },
-        "MLOps/agents/algorithms/ppo.py": {*agents, "walk_forward"},
+        "MLOps/agents/algorithms/ppo.py": {*agents, "walk_forward", "refit"},
         "MLOps/agents/algorithms/a2c.py": set(),
-        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest", "walk_forward"},
+        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest", "walk_forward", "refit"},
         "MLOps/config/gate.py": set(),
         "MLOps/data/sources/sample.py": {"ingest"},
         "MLOps/data/sources/yahoo.py": set(),
@@ -77,6 +78,7 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("backtest.random_draws", 25, "backtest"),
         ("walk_forward.windows", 2, "validate_data"),
         ("walk_forward.workers", 1, None),
+        ("walk_forward.refit", True, "refit"),
     ],
 )
 def test_an_edited_parameter_reruns_the_stages_that_read_it(

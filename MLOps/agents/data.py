@@ -9,7 +9,7 @@ from MLOps.agents.fine_tuning import Pretrained
 from MLOps.agents.observations import MarketView
 from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
-from MLOps.data.splits import Splits
+from MLOps.data.splits import LearningSplits
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.trading import Market
@@ -37,7 +37,7 @@ class AgentData:
         features: pd.DataFrame,
         signals: pd.DataFrame,
         ensemble: Ensemble,
-        splits: Splits,
+        splits: LearningSplits,
         left_out: Mapping[str, str],
         fine_tuned: Predictor | None,
     ) -> "AgentData":

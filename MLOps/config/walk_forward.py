@@ -16,6 +16,8 @@ class WalkForwardConfig:
         test_bars: length of the earlier windows' test spans; None for the length of the pipeline's.
         training: `anchored` trains every window from the first bar on; `sliding` trains all windows, the pipeline's
             included, on as many bars as the earliest one.
+        refit: whether the recipe is trained once more on all bars, with the choices made, and this model is promoted in
+            place of the last window's, which was judged.
         workers: windows computed at once, each in a process of its own with `threads` threads; None for as many as
             the cores allow.
     """
@@ -24,3 +26,4 @@ class WalkForwardConfig:
     test_bars: Annotated[int, Field(ge=20)] | None  # as many bars as any span must have: MIN_BARS in data/splits.py
     training: Literal["anchored", "sliding"]
     workers: Positive | None
+    refit: bool = False

@@ -5,7 +5,7 @@ import pandas as pd
 from MLOps.data.adjust import adjust
 from MLOps.data.bars import VOLUME, check_bars
 from MLOps.data.quality import ROWS_SHOWN, Finding, missing_bars, symbols_without_volume
-from MLOps.data.splits import MIN_BARS, Splits
+from MLOps.data.splits import MIN_BARS, LearningSplits
 from MLOps.errors import UserError
 
 TRADED_BARS = 20  # least number of bars of a symbol after its first decision; fewer allow no evaluation
@@ -60,7 +60,7 @@ def settle(raw: pd.DataFrame, on_missing: str, required_bars: int, where: str) -
     return check_bars(bars, where), findings
 
 
-def require_history(bars: pd.DataFrame, splits: Splits, required_bars: int, where: str) -> None:
+def require_history(bars: pd.DataFrame, splits: LearningSplits, required_bars: int, where: str) -> None:
     """Check that a predictor has rows to train on.
 
     Raises:

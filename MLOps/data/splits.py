@@ -5,6 +5,7 @@ overlap if their intervals do. Method: López de Prado, Advances in Financial Ma
 """
 
 from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,9 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Train, validation and test spans in order; inside the training span first `fitting`, then `selection`.
+class LearningSplits:
+    """What models learn and are chosen on: train and validation span in order; inside the training span first
+    `fitting`, then `selection`.
 
     A predictor chooses its hyperparameters by fitting on `fitting` and measuring on `selection`, then trains on the
     whole training span: nothing is chosen on the rows that evaluate it. An embargo precedes each later span.
@@ -44,7 +46,6 @@ class Splits:
     fitting: Span
     selection: Span
     validation: Span
-    test: Span
 
     def to_dict(self) -> dict[str, dict[str, str]]:
         return {
@@ -53,10 +54,17 @@ class Splits:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, dict[str, str]]) -> "Splits":
+    def from_dict(cls, values: dict[str, dict[str, str]]) -> Self:
         return cls(
             **{name: Span(pd.Timestamp(span["start"]), pd.Timestamp(span["end"])) for name, span in values.items()}
         )
+
+
+@dataclass(frozen=True)
+class Splits(LearningSplits):
+    """The spans with the test span, which comes last and judges; an embargo precedes it too."""
+
+    test: Span
 
 
 def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
@@ -89,6 +97,29 @@ def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int,
     Raises:
         UserError: the timeline is too short for one of the spans.
     """
+    test_bars = len(timeline) - test
+    spans = _learning_spans(timeline, start, validation, test - config.embargo_bars, config, {"test": test_bars})
+    return Splits(**spans, test=_span(timeline, test, len(timeline)))
+
+
+def split_without_test(timeline: pd.DatetimeIndex, start: int, validation: int, config: SplitConfig) -> LearningSplits:
+    """Like `split_at`, with a validation span that lasts to the end of the timeline.
+
+    Raises:
+        UserError: the timeline is too short for one of the spans.
+    """
+    return LearningSplits(**_learning_spans(timeline, start, validation, len(timeline), config, {}))
+
+
+def _learning_spans(
+    timeline: pd.DatetimeIndex,
+    start: int,
+    validation: int,
+    end: int,
+    config: SplitConfig,
+    further_lengths: dict[str, int],
+) -> dict[str, Span]:
+    """The spans of `LearningSplits`, the validation span up to `end`; `further_lengths` are checked too."""
     gap = config.embargo_bars
     train = validation - gap
     selection = train - round((train - start) * config.selection)
@@ -96,8 +127,8 @@ def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int,
         "train": train - start,
         "fitting (inside train)": selection - gap - start,
         "selection (inside train)": train - selection,
-        "validation": test - gap - validation,
-        "test": len(timeline) - test,
+        "validation": end - validation,
+        **further_lengths,
     }
     for name, length in lengths.items():
         if length < MIN_BARS:
@@ -105,13 +136,17 @@ def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int,
                 f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
                 f"{len(timeline)} timestamps; add bars or change the shares"
             )
-    return Splits(
-        train=Span(timeline[start], timeline[train]),
-        fitting=Span(timeline[start], timeline[selection - gap]),
-        selection=Span(timeline[selection], timeline[train]),
-        validation=Span(timeline[validation], timeline[test - gap]),
-        test=Span(timeline[test], timeline[-1] + TICK),
-    )
+    return {
+        "train": _span(timeline, start, train),
+        "fitting": _span(timeline, start, selection - gap),
+        "selection": _span(timeline, selection, train),
+        "validation": _span(timeline, validation, end),
+    }
+
+
+def _span(timeline: pd.DatetimeIndex, first: int, end: int) -> Span:
+    """From the timestamp number `first` to before number `end`; the last span ends after the last timestamp."""
+    return Span(timeline[first], timeline[end] if end < len(timeline) else timeline[-1] + TICK)
 
 
 def purged_folds(

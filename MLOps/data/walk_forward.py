@@ -10,7 +10,7 @@ import pandas as pd
 
 from MLOps.config.splits import SplitConfig
 from MLOps.config.walk_forward import WalkForwardConfig
-from MLOps.data.splits import TICK, Splits, cuts, split_at, timeline_of
+from MLOps.data.splits import TICK, LearningSplits, Splits, cuts, split_at, split_without_test, timeline_of
 from MLOps.errors import UserError
 
 
@@ -76,6 +76,43 @@ def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConf
         )
         for back in range(earlier, -1, -step)
     ]
+
+
+def refit_splits(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig) -> LearningSplits:
+    """The spans of a refit on all bars: those of the window that would follow the last one.
+
+    The validation span, as long as the pipeline's, ends with the last bar. The training span before it begins with the
+    first bar, or, if `config.training` is `sliding`, has as many bars as that of every window.
+
+    Args:
+        timestamps: of all bars.
+
+    Raises:
+        UserError: one of the spans is too short.
+    """
+    timeline = timeline_of(timestamps)
+    validation, test = cuts(len(timeline), splits)
+    *_, own = windows_of(timestamps, splits, config)
+    forward = len(timeline) - (test - splits.embargo_bars)
+    start = int(timeline.searchsorted(own.train)) + forward if config.training == "sliding" else 0
+    return split_without_test(timeline, start, validation + forward, splits)
+
+
+def require_refit(
+    timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, check: Callable[[LearningSplits], None]
+) -> None:
+    """Check that the bars are enough for a refit.
+
+    Args:
+        check: raises a UserError if the spans have too few bars.
+
+    Raises:
+        UserError: they are not.
+    """
+    try:
+        check(refit_splits(timestamps, splits, config))
+    except UserError as error:
+        raise UserError(f"walk_forward.refit: {error}, or set walk_forward.refit to false") from None
 
 
 def require_windows(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.validation import ValidationConfig
-from MLOps.data.splits import Splits
+from MLOps.data.splits import Span, Splits
 from MLOps.evaluation.verdicts import Verdict, check_signals, judge, probe
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import Predictor
@@ -49,15 +49,34 @@ def validate(
         windows = Windows(features, feature_names, predictor.lookback_bars)
         probe(predictor, windows.ending_at(np.flatnonzero(windows.whole)[:PROBE_WINDOWS]), len(class_names), name)
         verdicts[name] = judge(name, tables[name], labels, splits, config)
-    train = labels[splits.train.labelled(labels)]
-    ensemble = Ensemble.fit(
-        config.ensemble,
-        class_names,
-        {name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.is_useful(config.use)},
-        tables,
-        train,
-        class_prior(train["label"].to_numpy(int), len(class_names)),
+    gains = {
+        name: verdict.gain_over("class_prior") for name, verdict in verdicts.items() if verdict.is_useful(config.use)
+    }
+    ensemble, signals = combine(
+        config.ensemble, gains, tables, features, feature_names, labels, class_names, splits.train
     )
+    return Validated(verdicts, ensemble, signals)
+
+
+def combine(
+    kind: str,
+    gains: Mapping[str, float],
+    tables: Mapping[str, pd.DataFrame],
+    features: pd.DataFrame,
+    feature_names: tuple[str, ...],
+    labels: pd.DataFrame,
+    class_names: tuple[str, ...],
+    training: Span,
+) -> tuple[Ensemble, pd.DataFrame]:
+    """The ensemble of the predictors with `gains`, and the signals of all predictors and of the ensemble.
+
+    Args:
+        kind: see `Ensemble.fit`.
+        tables: the signals of each predictor.
+    """
+    train = labels[training.labelled(labels)]
+    prior = class_prior(train["label"].to_numpy(int), len(class_names))
+    ensemble = Ensemble.fit(kind, class_names, gains, tables, train, prior)
     signals = ensemble.combine(features[features[list(feature_names)].notna().any(axis=1)], tables)
     check_signals(signals[signals["predictor"] == ENSEMBLE].head(PROBE_WINDOWS), ENSEMBLE)
-    return Validated(verdicts, ensemble, signals)
+    return ensemble, signals

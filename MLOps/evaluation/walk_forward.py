@@ -13,16 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.data import AgentData
-from MLOps.agents.ensemble_fitting import fit_ensemble
 from MLOps.agents.policy import Agent
-from MLOps.agents.seeds import best, train_seed
 from MLOps.agents.tuning import trial_of as agent_trial
 from MLOps.artifacts import content_hash, read_table, value_hash
 from MLOps.config.agent_ensemble import AgentEnsembleConfig
 from MLOps.config.agents import AgentConfig, parse_agent
 from MLOps.config.backtest import BacktestConfig
 from MLOps.config.data import SentimentConfig
-from MLOps.config.labels import LabelConfig, class_names
+from MLOps.config.labels import LabelConfig
 from MLOps.config.predictors import PredictorConfig, parse_predictor
 from MLOps.config.schema import as_json
 from MLOps.config.search import SearchConfig, SearchConfigs
@@ -39,16 +37,12 @@ from MLOps.errors import UserError
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.candidate import Candidate
 from MLOps.evaluation.outcome import Outcome, window_report
+from MLOps.evaluation.recipe import Material, combine_agents, train_agent, train_predictor
 from MLOps.evaluation.validation import Validated, validate
-from MLOps.features.fitting import fit_features
 from MLOps.features.history import required_bars
-from MLOps.features.labels import make_labels
 from MLOps.imports import code_hash
 from MLOps.predictors import predictor_modules
 from MLOps.predictors.contract import Predictor
-from MLOps.predictors.kinds import predictor_class
-from MLOps.predictors.learning import learning_data
-from MLOps.predictors.signals import train_with_signals
 from MLOps.predictors.tuning import trial_of as predictor_trial
 from MLOps.training.determinism import seed_torch
 from MLOps.training.search import OnEpoch, Search
@@ -153,10 +147,10 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     bars, _ = settle(raw, recipe.on_missing, needed, where)
     bars = with_sentiment(bars, clock, recipe.sentiment)
     splits = window.splits(bars["timestamp"], recipe.splits)
-    pipeline = fit_features(recipe.features, bars, splits.train, trading)
-    features, labels = pipeline.compute(bars, threads), make_labels(bars, recipe.labels)
+    material = Material.of(bars, splits, recipe.features, recipe.labels, trading, threads)
+    features, left_out = material.features, material.pipeline.left_out
 
-    predictors, judged = _predictors(recipe, features, pipeline.names, labels, splits, checkpoints)
+    predictors, judged = _predictors(recipe, material, splits, checkpoints)
     signals = judged.signals
 
     members: dict[str, Agent] = {}
@@ -165,24 +159,16 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     for name, given in recipe.agents.items():
         seed_torch(seed, threads)
         tuned = None if given.observe.fine_tuned is None else predictors[given.observe.fine_tuned]
-        data = AgentData.fit(given, trading, bars, features, signals, judged.ensemble, splits, pipeline.left_out, tuned)
+        data = AgentData.fit(given, trading, bars, features, signals, judged.ensemble, splits, left_out, tuned)
         trial = agent_trial(name, as_json(given), data, trading, seed)
         values = _searched(name, as_json(given), recipe.search.agents, trial, seed, checkpoints / "tune_agent")
         config = parse_agent(values, f"agents.{name}")
-        seed_torch(seed, threads)
-        folder = checkpoints / "agents" / name
-        trained = best(
-            [train_seed(name, config, data, trading, seed, number, _ignore, folder) for number in range(config.seeds)]
-        )
+        trained = train_agent(name, config, data, trading, seed, threads, checkpoints)
         members[name], rewards[name], seeds[name] = trained.agent, trained.reward, trained.number
 
     ensemble = None
     if recipe.agent_ensemble.kind != "none":
-        seed_torch(seed, threads)
-        span = splits.validation
-        validation = next(iter(members.values())).market(bars, features, signals, trading)
-        validation = validation.between(span.start, span.end)
-        ensemble = fit_ensemble(recipe.agent_ensemble, members, validation, derive_seed(seed, "agent_ensemble"))
+        ensemble = combine_agents(recipe.agent_ensemble, members, material, signals, trading, seed, threads)
     candidate = Candidate.choose(members, rewards, ensemble)
     market = candidate.agent.market(bars, features, signals, trading)
     result = backtest(
@@ -200,15 +186,11 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
 
 
 def _predictors(
-    recipe: Recipe,
-    features: pd.DataFrame,
-    feature_names: tuple[str, ...],
-    labels: pd.DataFrame,
-    splits: Splits,
-    checkpoints: Path,
+    recipe: Recipe, material: Material, splits: Splits, checkpoints: Path
 ) -> tuple[dict[str, Predictor], Validated]:
     """What the stages `tune`, `train_predictor` and `validate_predictors` do."""
-    names, seed, threads = class_names(recipe.labels), recipe.seed, recipe.threads
+    seed, threads, names = recipe.seed, recipe.threads, material.class_names
+    features, labels, feature_names = material.features, material.labels, material.pipeline.names
     predictors: dict[str, Predictor] = {}
     tables = {}
     for name, given in recipe.predictors.items():
@@ -217,11 +199,8 @@ def _predictors(
         trial = predictor_trial(name, values, features, labels, names, feature_names, splits, seed)
         values = _searched(name, values, recipe.search.predictors, trial, seed, checkpoints / "tune")
         config = parse_predictor(values, f"predictors.{name}")
-        kind = predictor_class(config.kind)
-        seed_torch(seed, threads)
-        data = learning_data(config.lookback_bars, features, labels, names, feature_names, splits)
-        predictors[name], tables[name] = train_with_signals(
-            kind, config, data, recipe.splits, seed, _ignore, checkpoints / "predictors" / name
+        predictors[name], tables[name] = train_predictor(
+            name, config, material, recipe.splits, seed, threads, checkpoints
         )
     seed_torch(seed, threads)
     judged = validate(predictors, tables, features, feature_names, labels, names, splits, recipe.validation)
@@ -248,7 +227,3 @@ def _searched(
         lambda _: shutil.rmtree(trials, ignore_errors=True),
     )
     return values | searching.best()
-
-
-def _ignore(_: int, __: Mapping[str, float]) -> None:
-    """The history of a window's training is not kept."""

@@ -15,7 +15,7 @@ from MLOps.config.labels import (
     TripleBarrierLabelConfig,
 )
 from MLOps.data.bars import KEYS, TARGET
-from MLOps.data.splits import Splits
+from MLOps.data.splits import LearningSplits
 from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
 
@@ -53,7 +53,7 @@ def make_labels(bars: pd.DataFrame, config: LabelConfig) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def require_classes(labels: pd.DataFrame, class_names: tuple[str, ...], splits: Splits) -> None:
+def require_classes(labels: pd.DataFrame, class_names: tuple[str, ...], splits: LearningSplits) -> None:
     """Check that a predictor can learn every class.
 
     Raises:

@@ -47,9 +47,11 @@ def model_card(metadata: Mapping[str, Any], features: Mapping[str, Any], decisio
     """
     results, splits, trading = metadata["backtest"], metadata["splits"], metadata["trading"]
     symbols = [entry["symbol"] for entry in features["universe"]]
+    refitted = refit_in_words(metadata)
     parts = [
         "## Decision",
         f"{decision}.",
+        *([] if refitted is None else [f"{refitted}."]),
         report,
         "## Data",
         f"{len(symbols)} symbols: {_listed(symbols)}. {_spans(splits)}",
@@ -114,6 +116,18 @@ def _cut(card: str, standing: str) -> str:
     return card if len(card) <= LONGEST else f"{card[: LONGEST - len(standing) - 8]} …\n\n{standing}"
 
 
+def refit_in_words(metadata: Mapping[str, Any]) -> str | None:
+    """What a refit means for a bundle's results, from its metadata; None if its models are those that were judged."""
+    if "refit" not in metadata:
+        return None
+    newest = _date(metadata["refit"]["trained_until"])
+    judged = _date(metadata["refit"]["judged_splits"]["validation"]["end"])
+    return (
+        f"Refit on all bars until {newest}: the recipe was judged, by models trained and chosen on bars until "
+        f"{judged}; these weights were not"
+    )
+
+
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     lines = [
         f"| policy | {' | '.join(name.replace('_', ' ') for name in METRICS)} |",
@@ -132,7 +146,8 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _spans(splits: Mapping[str, Any]) -> str:
-    spans = [f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in SPANS]
+    given = [name for name in SPANS if name in splits]  # a refit has no test span
+    spans = [f"{name} {_date(splits[name]['start'])} to {_date(splits[name]['end'])}" for name in given]
     return f"Spans: {'; '.join(spans)}."
 
 

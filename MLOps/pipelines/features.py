@@ -2,8 +2,9 @@
 
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.config.labels import class_names
+from MLOps.config.params import load_params
 from MLOps.data.splits import split
-from MLOps.data.walk_forward import require_windows, windows_of
+from MLOps.data.walk_forward import require_refit, require_windows, windows_of
 from MLOps.features.fitting import fit_features
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import make_labels, require_classes
@@ -31,6 +32,14 @@ def main() -> None:
                 stage.params.walk_forward,
                 lambda window: require_classes(labels, names, window.splits(window.known(bars)["timestamp"], config)),
             )
+            # Not among the stage's declared parameters, because no result depends on it.
+            if load_params().walk_forward.refit:
+                require_refit(
+                    bars["timestamp"],
+                    config,
+                    stage.params.walk_forward,
+                    lambda spans: require_classes(labels, names, spans),
+                )
         features = pipeline.compute(bars, stage.params.threads)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())

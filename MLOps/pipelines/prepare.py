@@ -88,9 +88,9 @@ def used_code(declared: Declaration, params: Params) -> set[Path]:
         modules += [ALGORITHMS[agent.kind], *fine_tuned_modules(agent, params)]
     elif declared.name == "backtest":
         modules += [module for agent in params.agents.values() for module in fine_tuned_modules(agent, params)]
-    elif declared.name in ("validate_predictors", "walk_forward"):
+    elif declared.name in ("validate_predictors", "walk_forward", "refit"):
         modules += [module for config in params.predictors.values() for module in predictor_modules(config.kind)]
-    if declared.name == "walk_forward":
+    if declared.name in ("walk_forward", "refit"):
         modules += [ALGORITHMS[config.kind] for config in params.agents.values()]
     return imported_files(*(module.partition(":")[0] for module in modules))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from MLOps.artifacts import content_hash, read_json, read_table, value_hash, write_json
 from MLOps.config.params import Params, load_params
@@ -22,7 +22,6 @@ from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
 
 if TYPE_CHECKING:
-    from MLOps.evaluation.report import BacktestReport
     from MLOps.experiment_tracking.record import Record
     from MLOps.experiment_tracking.runs import Runs
     from MLOps.model_registry.versions import Registry
@@ -52,6 +51,7 @@ def inputs_hash(params: Params) -> str:
         paths.BACKTEST.parent,
         paths.WALK_FORWARD,
         paths.VERDICTS,
+        paths.REFIT,
         paths.SPLITS,
         paths.CLOCK,
         paths.FEATURE_PIPELINE,
@@ -71,8 +71,9 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     # MLflow and pandas take seconds to import, and are not needed if nothing has changed.
     from MLOps.experiment_tracking.runs import Runs
     from MLOps.experiment_tracking.trials import Trials
-    from MLOps.operations.model_card import report_link
+    from MLOps.operations.model_card import refit_in_words, report_link
     from MLOps.operations.restoration import restore_runs
+    from MLOps.pipelines.bundle_contents import refit_metadata
     from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.reporting.page import write_page
 
@@ -82,8 +83,10 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         print(f"runs written from records: {', '.join(restored)}")
 
     def page() -> Path:
-        # The last stage that leaves a record looked at the test span.
-        return write_page(paths.PAGE.parent, paths.SPLITS.parent, records, runs.first_commit(records[-1]))
+        # The last of these two looked at the test span; a labelled table has the first alone.
+        *_, opened = (record for record in records if record.stage in ("backtest", "walk_forward"))
+        commit, refitted = runs.first_commit(opened), refit_in_words(refit_metadata())
+        return write_page(paths.PAGE.parent, paths.SPLITS.parent, records, commit, refitted)
 
     has_agent = params.data.source != "labelled"
     if has_agent:
@@ -165,18 +168,19 @@ def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> 
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import champion_returns
-    from MLOps.operations.model_card import model_card
+    from MLOps.operations.model_card import model_card, refit_in_words
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
+    from MLOps.pipelines.bundle_contents import bundle_metadata, bundle_parts
     from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
 
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
     registry = Registry(runs.client, params.tracking.registered_model)
+    metadata = bundle_metadata(params, report, records)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        metadata = bundle_metadata(params, report, records)
         identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
         version = whole_version(registry, identity)
         is_new = version is None
@@ -196,8 +200,13 @@ def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> 
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
     write_json(paths.TRIALS, trial_list(case, [trial.candidate for trial in trials], candidate_trial().candidate))
-    card = partial(model_card, metadata, read_json(paths.FEATURE_PIPELINE), decision.words)
-    return Standing(registry, version, outcome, is_new or decision.changed, card)
+    changed = is_new or decision.changed
+    pipeline = paths.FEATURE_PIPELINE
+    if (refitted := refit_in_words(metadata)) is not None:
+        changed |= registry.tag(version, {"refit": refitted})
+        pipeline = paths.REFIT / "feature_pipeline.json"
+    card = partial(model_card, metadata, read_json(pipeline), decision.words)
+    return Standing(registry, version, outcome, changed, card)
 
 
 def load_records(params: Params) -> "list[Record]":
@@ -206,35 +215,6 @@ def load_records(params: Params) -> "list[Record]":
 
     folders = [paths.RECORDS / name / variant for name, variant in stage_names(params)]
     return [Record.load(folder) for folder in folders if (folder / RECORD).exists()]
-
-
-def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
-    """What goes into the bundle, by its name there: the agent, and the predictors that it or the ensemble needs."""
-    from MLOps.agents.ensemble import load_agent
-
-    folder = paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE
-    members = read_json(paths.VERDICTS)["ensemble"]["members"]
-    observed = load_agent(folder).view.predictors
-    return {
-        "feature_pipeline.json": paths.FEATURE_PIPELINE,
-        "agent": folder,
-        **{f"predictors/{name}": paths.PREDICTORS / name for name in (*members, *observed)},
-    }
-
-
-def bundle_metadata(params: Params, report: "BacktestReport", records: "Sequence[Record]") -> dict[str, Any]:
-    """The bundle's metadata: trading rules, labels, splits, results and provenance."""
-    verdicts = read_json(paths.VERDICTS)
-    return {
-        "ensemble": verdicts["ensemble"],
-        "trading": asdict(params.trading),
-        "labels": asdict(params.labels),
-        "splits": read_json(paths.SPLITS),
-        "backtest": report.to_dict(),
-        "predictors": verdicts["verdicts"],
-        "records": {record.stage: record.content_hash for record in records},
-        "seed": params.seed,
-    }
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def main() -> None:
         candidate = registry.version_at(CANDIDATE)
         if candidate is not None:
             tags = registry.tags(candidate)
+            if "refit" in tags:
+                print(f"{tags['refit']}.")
             print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
         print("\n".join(registered_predictors(params)))
         print(standing(registry))

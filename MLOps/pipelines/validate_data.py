@@ -1,6 +1,7 @@
 """Quality checks of the raw bars, then adjustment and alignment into the bars of all later stages."""
 
 from MLOps.artifacts import read_table, write_json, write_table, write_text
+from MLOps.config.params import load_params
 from MLOps.data.clock import Clock
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.quality import QualityReport, assess
@@ -8,7 +9,7 @@ from MLOps.data.quality_report import as_html, as_markdown
 from MLOps.data.sentiment import with_sentiment
 from MLOps.data.settle import require_history, settle
 from MLOps.data.splits import split
-from MLOps.data.walk_forward import Window, require_windows
+from MLOps.data.walk_forward import Window, require_refit, require_windows
 from MLOps.errors import UserError
 from MLOps.features.history import longest_lookback, required_bars
 from MLOps.pipelines import paths
@@ -43,7 +44,12 @@ def main() -> None:
                 splits = window.splits(known["timestamp"], stage.params.splits)
                 require_history(known, splits, needed, str(paths.RAW_BARS))
 
-            require_windows(bars["timestamp"], stage.params.splits, stage.params.walk_forward, check)
+            timestamps, splits, windows = bars["timestamp"], stage.params.splits, stage.params.walk_forward
+            require_windows(timestamps, splits, windows, check)
+            # Not among the stage's declared parameters, because no result depends on it.
+            if load_params().walk_forward.refit:
+                where = str(paths.RAW_BARS)
+                require_refit(timestamps, splits, windows, lambda spans: require_history(bars, spans, needed, where))
         write_table(paths.BARS, bars)
         write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())
 

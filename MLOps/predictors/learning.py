@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from MLOps.data.splits import Splits
+from MLOps.data.splits import LearningSplits
 from MLOps.errors import UserError
 from MLOps.predictors.windows import Windows
 
@@ -41,7 +41,7 @@ class LearningData:
     selection: np.ndarray
     labels: pd.DataFrame
     class_names: tuple[str, ...]
-    splits: Splits
+    splits: LearningSplits
 
     def require_classes(self, rows: Iterable[int], where: str) -> None:
         """
@@ -62,7 +62,7 @@ def learning_data(
     labels: pd.DataFrame,
     class_names: tuple[str, ...],
     feature_names: tuple[str, ...],
-    splits: Splits,
+    splits: LearningSplits,
 ) -> LearningData:
     """The learning data of one predictor.
 

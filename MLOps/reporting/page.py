@@ -27,13 +27,14 @@ SPREADS = {  # of an agent over its seeds: title and format
 }
 
 
-def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str) -> Path:
+def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str, refitted: str | None = None) -> Path:
     """Write the page into `reports`; a section whose files are missing says so.
 
     Args:
         data: the folder of processed data, for the clock and the splits.
         records: of the stages that params.yaml names, in order.
         commit: at which the results were first computed.
+        refitted: what a refit means for the results; None if the judged models stand for promotion.
 
     Returns:
         The file.
@@ -49,6 +50,7 @@ def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str
         "labelled": source == "labelled",
         "clock": clock,
         "splits": _read(data / "splits.json"),
+        "refitted": refitted,
         "verdict": _read(reports / "verdict.json"),
         "results": own,
         "walk_forward": walk_forward(reports / "walk_forward"),

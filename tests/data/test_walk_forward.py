@@ -9,8 +9,8 @@ import pytest
 from MLOps.config.splits import SplitConfig
 from MLOps.config.walk_forward import WalkForwardConfig
 from MLOps.data.settle import require_history
-from MLOps.data.splits import split
-from MLOps.data.walk_forward import Window, require_windows, windows_of
+from MLOps.data.splits import LearningSplits, split
+from MLOps.data.walk_forward import Window, refit_splits, require_refit, require_windows, windows_of
 from MLOps.errors import UserError
 from tests.data.markets import MARKETS
 from tests.data.test_splits import TIMELINES
@@ -54,6 +54,37 @@ def test_windows_in_order(timeline: str, name: str) -> None:
         assert lengths == sorted(set(lengths))
     if config.test_bars:
         assert [each.test.rows(bars).sum() - 1 for each in splits[:-1]] == [config.test_bars] * (config.windows - 1)
+
+
+@pytest.mark.parametrize("timeline", TIMELINES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_refit_is_the_window_that_would_follow(timeline: str, name: str) -> None:
+    config, bars = CONFIGS[name], pd.Series(TIMELINES[timeline])
+    last = windows_of(bars, SPLITS, config)[-1].splits(bars, SPLITS)
+    refit = refit_splits(bars, SPLITS, config)
+    assert refit.validation.end > bars.max()
+    assert refit.validation.rows(bars).sum() == last.validation.rows(bars).sum()
+    between = (bars >= refit.train.end) & (bars < refit.validation.start)
+    assert between.sum() == SPLITS.embargo_bars
+    if config.training == "sliding":
+        assert refit.train.rows(bars).sum() == last.train.rows(bars).sum()
+        assert refit.train.start > last.train.start
+    else:
+        assert refit.train.start == bars.min()
+        assert refit.train.rows(bars).sum() == last.train.rows(bars).sum() + last.test.rows(bars).sum() + 5
+
+
+def test_bars_that_are_too_few_for_a_refit_are_told() -> None:
+    bars = MARKETS["one symbol"](3)
+
+    def check(spans: LearningSplits) -> None:
+        require_history(bars, spans, 10_000, "raw")
+
+    with pytest.raises(
+        UserError, match=r"^walk_forward.refit: raw: expected a symbol with at least 10020 bars.*false$"
+    ):
+        require_refit(bars["timestamp"], SPLITS, ANCHORED, check)
+    require_refit(bars["timestamp"], SPLITS, ANCHORED, lambda _: None)
 
 
 @pytest.mark.parametrize("market", MARKETS)

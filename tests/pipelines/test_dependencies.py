@@ -20,24 +20,25 @@ def changed_stages(project: Project) -> set[str]:
 
 def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Project) -> None:
     assert changed_stages(own) == set()
-    # DVC knows of code by the files of `prepare` alone, one a stage; so they are what is compared, and DVC is asked once.
+    # DVC knows of code by the files of `prepare` alone, one a stage. They are compared; DVC is asked at the end.
     assert used(own).keys() == {name for name in reads_its_own_uses(own) if name not in ALWAYS}
     predictors = {"tune@lstm", "train_predictor@lstm", "validate_predictors"}
     agents = {"tune_agent@ppo", "train_agent@ppo"}
     everything = changed_by(own, "MLOps/artifacts.py")
     assert {"ingest", "backtest", *agents, *predictors} <= everything
     for path, expected in {
-        "MLOps/predictors/networks/lstm.py": {*predictors, "walk_forward"},
+        "MLOps/predictors/networks/lstm.py": {*predictors, "walk_forward", "refit"},
         "MLOps/predictors/networks/gru.py": set(),
         "MLOps/predictors/logistic.py": {
             "tune@logistic",
             "train_predictor@logistic",
             "validate_predictors",
             "walk_forward",
+            "refit",
         },
-        "MLOps/agents/algorithms/ppo.py": {*agents, "walk_forward"},
+        "MLOps/agents/algorithms/ppo.py": {*agents, "walk_forward", "refit"},
         "MLOps/agents/algorithms/a2c.py": set(),
-        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest", "walk_forward"},
+        "MLOps/config/agents.py": {*agents, "ensemble_agents", "backtest", "walk_forward", "refit"},
         "MLOps/config/gate.py": set(),
         "MLOps/data/sources/sample.py": {"ingest"},
         "MLOps/data/sources/yahoo.py": set(),
@@ -105,6 +106,7 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("backtest.random_draws", 25, "backtest"),
         ("walk_forward.windows", 2, "validate_data"),
         ("walk_forward.workers", 1, None),
+        ("walk_forward.refit", True, "refit"),
     ],
 )
 def test_an_edited_parameter_reruns_the_stages_that_read_it(

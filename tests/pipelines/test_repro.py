@@ -24,12 +24,15 @@ ALL_STAGES = [
     "choose_agent",
     "backtest",
     "walk_forward",
+    "refit",
     "promote",
 ]
 ALWAYS = ["prepare", "choose_agent", "promote"]
 # Those that compute something leave a record and a run; `tune` passes parameters through where no trial runs, and
-# `ensemble_agents` does nothing where no ensemble is configured.
-COMPUTING = [stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith(("tune", "ensemble"))]
+# `ensemble_agents` and `refit` do nothing where they are not configured.
+COMPUTING = [
+    stage for stage in ALL_STAGES if stage not in ALWAYS and not stage.startswith(("tune", "ensemble", "refit"))
+]
 
 
 def test_a_forced_run_repeats_every_byte(finished: Project, own: Project) -> None:
@@ -58,6 +61,7 @@ def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) 
         "choose_agent",
         "backtest",
         "walk_forward",
+        "refit",
         "promote",
     ]
 

@@ -70,7 +70,8 @@ def test_a_search_and_an_ensemble_are_repeated_too(own: Project, tmp_path: Path,
 def test_windows_are_joined_and_shown(own: Project) -> None:
     before = own.outputs()
     own.update({"walk_forward.windows": 2})
-    assert own.repro() == ["prepare", "validate_data", "features", "walk_forward", "promote"]
+    stages = ["prepare", "validate_data", "features", "choose_agent", "walk_forward", "refit", "promote"]
+    assert own.repro() == stages
     after = own.outputs()
     trained = [name for name in before if name.startswith(("models/", "data/", "reports/backtest"))]
     assert [name for name in trained if before[name] != after[name]] == []

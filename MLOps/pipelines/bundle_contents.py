@@ -1,0 +1,57 @@
+"""What goes into the bundle, from what the stages left."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from MLOps.agents.ensemble import load_agent
+from MLOps.artifacts import read_json
+from MLOps.config.params import Params
+from MLOps.evaluation.report import BacktestReport
+from MLOps.experiment_tracking.record import Record
+from MLOps.pipelines import paths
+
+REFIT = paths.REFIT / "refit.json"  # exists if the stage `refit` trained
+
+
+def bundle_parts(params: Params, agent: str) -> dict[str, Path]:
+    """By their names in the bundle: the agent, and the predictors that it or the ensemble needs."""
+    if REFIT.exists():
+        pipeline, folder = paths.REFIT / "feature_pipeline.json", paths.REFIT / "agent"
+        predictors = paths.REFIT / "predictors"
+    else:
+        pipeline, predictors = paths.FEATURE_PIPELINE, paths.PREDICTORS
+        folder = paths.AGENTS / agent if params.agent_ensemble.kind == "none" else paths.AGENT_ENSEMBLE
+    members = read_json(paths.VERDICTS)["ensemble"]["members"]
+    observed = load_agent(folder).view.predictors
+    return {
+        "feature_pipeline.json": pipeline,
+        "agent": folder,
+        **{f"predictors/{name}": predictors / name for name in (*members, *observed)},
+    }
+
+
+def bundle_metadata(params: Params, report: BacktestReport, records: Sequence[Record]) -> dict[str, Any]:
+    """Trading rules, labels, splits, results and provenance; of a refit, what `refit_metadata` says instead."""
+    verdicts = read_json(paths.VERDICTS)
+    return {
+        "ensemble": verdicts["ensemble"],
+        "trading": asdict(params.trading),
+        "labels": asdict(params.labels),
+        "splits": read_json(paths.SPLITS),
+        "backtest": report.to_dict(),
+        "predictors": verdicts["verdicts"],
+        "records": {record.stage: record.content_hash for record in records},
+        "seed": params.seed,
+        **refit_metadata(),
+    }
+
+
+def refit_metadata() -> dict[str, Any]:
+    """Of a refit, its ensemble, its splits, which have no test span, and under `refit` those judged; else nothing."""
+    if not REFIT.exists():
+        return {}
+    made = read_json(REFIT)
+    ensemble, splits = made.pop("ensemble"), made.pop("splits")
+    return {"ensemble": ensemble, "splits": splits, "refit": {**made, "judged_splits": read_json(paths.SPLITS)}}

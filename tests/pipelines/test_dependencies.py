@@ -52,7 +52,7 @@ def test_an_edited_file_reruns_the_stages_that_import_it_and_no_other(own: Proje
     }.items():
         assert changed_by(own, path) == expected, path
     edit(own.folder / "MLOps/predictors/networks/lstm.py")
-    assert changed_stages(own) == {*predictors, "walk_forward"}
+    assert changed_stages(own) == {*predictors, "walk_forward", "refit"}
 
 
 def used(project: Project) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
 from MLOps.pipelines.gate_case import gate_case
 
-TINY_AGENT = {
+TINY_AGENT: dict[str, Any] = {
     "observe": {"features": ["return_1", "volume_to_mean_20"]},
     "environments": 4,
     "n_steps": 32,

@@ -1,10 +1,11 @@
 """How often the gate promotes what has no edge, and what has one.
 
-    python -m benchmarks.gate --json FILE [--only null|power] [--markets N]
+    python -m benchmarks.gate --json FILE [--only null|power|edge] [--markets N] [--edges BPS ...] [--workers N]
 
-Four symbols are traded over five years of daily bars by the default trading rules and judged by the gate of
-params.yaml, without a champion. Shares have Clopper-Pearson bounds, `_lower` and `_upper`, 95 % two-sided. The file is
-flat:
+In the parts `null` and `power` given policies trade four symbols over five years of daily bars by the default trading
+rules. In the part `edge` the whole recipe of params.yaml is repeated in every walk-forward window of a market of
+`data.source: synthetic`, as the stages do it. The gate of params.yaml judges, without a champion. Shares have
+Clopper-Pearson bounds, `_lower` and `_upper`, 95 % two-sided. The file is flat:
 
 - `false_promotions_1`: share of null markets on which a policy is promoted that looks at past returns and cannot earn
   from them; `false_promotions_50`: the same of the best of 50 such policies by their Sharpe ratio over the very bars
@@ -13,6 +14,10 @@ flat:
   `costs`, whose autocorrelation earns less than it costs to trade.
 - `power_sharpe`: share of markets with a planted drift on which a policy is promoted whose true annual Sharpe ratio is
   1.5 above buy-and-hold's; `power_sharpe_true`: that difference as it was set, from the policy's expected returns.
+- `power_edge_20`: share of markets with an edge of 20 bps on which the recipe is promoted, 1 500 bars of four symbols
+  end to end; likewise for each of `--edges`. `refused_edge_20_<check>`: share on which this check fails. A market takes
+  minutes. The file is written after every one, and finished windows stay in .cache/gate_benchmark, so that the
+  same command continues an interrupted run.
 """
 
 import argparse
@@ -28,14 +33,17 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.stats import binomtest
 
+from benchmarks.end_to_end import Market as PlantedMarket
+from benchmarks.end_to_end import decide
 from benchmarks.planted import Task, plant, scores_bps
-from MLOps.config.params import Params, load_params
+from MLOps.config.params import Params, load_params, parse_yaml
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation import baselines
 from MLOps.evaluation.evidence import Evidence
 from MLOps.evaluation.gate import Case, judge
 from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.report import AGENT, BUY_AND_HOLD
+from MLOps.execution.processes import cores, in_processes
 from MLOps.statistics.returns import sharpe
 from MLOps.trading import Market, simulate
 from MLOps.trading.simulation import Policy
@@ -51,6 +59,8 @@ LAGS = 20  # bars that a policy without skill looks at
 REGIME_BARS = 20
 ADVANTAGE = 1.5  # annual Sharpe ratio above buy-and-hold's
 LONG_RUN = (4, 50_000)  # symbols and bars that the true Sharpe ratio is computed on
+EDGES_BPS = (20.0, 0.0)
+MARKETS = {"null": 200, "power": 200, "edge": 20}
 
 
 def null_returns(kind: str, seed: int) -> NDArray[np.float64]:
@@ -186,6 +196,32 @@ def power(markets: int, params: Params) -> dict[str, float]:
     return {**shares("power_sharpe", found), "power_sharpe_true": true, "power_sharpe_edge_bps": task.edge_bps}
 
 
+def edge(
+    markets: int, edges_bps: Sequence[float], workers: int, save: Callable[[dict[str, float]], None]
+) -> dict[str, float]:
+    """Edges in turn, so that an interrupted run has measured all of them on equally many markets."""
+    values = parse_yaml(PARAMS.read_text())
+    planned = [PlantedMarket(edge_bps, seed, values) for seed in range(markets) for edge_bps in edges_bps]
+    failed: dict[float, list[list[str]]] = {edge_bps: [] for edge_bps in edges_bps}
+    figures: dict[str, float] = {}
+    for number, results in in_processes(decide, planned, workers):
+        market = planned[number]
+        own = failed[market.edge_bps]
+        own.append([result.name for result in results if not result.passed])
+        name = f"edge_{market.edge_bps:g}"
+        figures |= shares(f"power_{name}", [not checks for checks in own])
+        figures[f"markets_{name}"] = len(own)
+        figures |= {f"refused_{name}_{result.name}": refused(own, result.name) for result in results}
+        save(figures)
+        verdict = f"refused by {', '.join(own[-1])}" if own[-1] else "promoted"
+        print(f"edge {market.edge_bps:g} bps, seed {market.seed}: {verdict}", file=sys.stderr, flush=True)
+    return figures
+
+
+def refused(failed: Sequence[Sequence[str]], check: str) -> float:
+    return float(np.mean([check in checks for checks in failed]))
+
+
 def shares(name: str, outcomes: Sequence[bool]) -> dict[str, float]:
     test = binomtest(sum(outcomes), len(outcomes))
     bounds = test.proportion_ci(0.95, method="exact")
@@ -196,24 +232,30 @@ def told(part: str, done: int, of: int, counts: list[int]) -> None:
     print(f"\r{part}: {done} of {of}, promoted {' '.join(map(str, counts))}", end="", file=sys.stderr, flush=True)
 
 
-PARTS: dict[str, Callable[[int, Params], dict[str, float]]] = {"null": null, "power": power}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--only", choices=PARTS, help="one part of the benchmark")
-    parser.add_argument("--markets", type=int, default=200, help="number of markets of each part")
+    parser.add_argument("--only", choices=MARKETS, help="one part of the benchmark")
+    parser.add_argument("--markets", type=int, help=f"number of markets of each part and edge (default: {MARKETS})")
+    parser.add_argument("--edges", type=float, nargs="+", default=EDGES_BPS, help="of the part edge, bps")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes of the part edge")
     options = parser.parse_args()
     params = load_params(PARAMS)
     figures: dict[str, float] = {}
-    for part in [options.only] if options.only else PARTS:
-        figures |= PARTS[part](options.markets, params)
+
+    def save(more: dict[str, float]) -> None:
+        figures.update(more)
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+    for part in [options.only] if options.only else MARKETS:
+        markets = options.markets or MARKETS[part]
+        if part == "edge":
+            edge(markets, options.edges, options.workers, save)
+        else:
+            save({"null": null, "power": power}[part](markets, params))
         print(file=sys.stderr)
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The case that the gate judges, from what the stages left and the trials in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,18 @@ def gate_case(params: Params, trials: Sequence[Trial]) -> Case:
     # By candidate: the last bits of the figures do not depend on the order in which machines recorded the trials.
     traded.sort(key=lambda trial: trial.candidate)
     series = {trial.candidate: pd.Series(trial.returns, pd.DatetimeIndex(trial.timestamps)) for trial in traded}
-    return Case(
-        evidence,
-        compounded_draws([window["random_total_returns"] for window in windows], params.seed),
-        pd.DataFrame(series),
-        params.backtest.bootstrap_samples,
-        params.seed,
-    )
+    return case_of(evidence, windows, pd.DataFrame(series), params)
+
+
+def case_of(evidence: Evidence, windows: Sequence[Mapping[str, Any]], trials: pd.DataFrame, params: Params) -> Case:
+    """The case of joined windows.
+
+    Args:
+        windows: `window_report` of each.
+        trials: as in `Case`.
+    """
+    draws = compounded_draws([window["random_total_returns"] for window in windows], params.seed)
+    return Case(evidence, draws, trials, params.backtest.bootstrap_samples, params.seed)
 
 
 def compounded_draws(windows: Sequence[Sequence[float]], seed: int) -> np.ndarray:

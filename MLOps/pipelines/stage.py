@@ -122,11 +122,12 @@ def new_record(declared: Declaration, params: Params, logged: Mapping[str, Any])
         stage=declared.stage,
         folder=paths.RECORDS / declared.stage,
         params={**declared.values(params), **as_json(logged)},
-        environment=_environment(params.threads),
+        environment=environment(params.threads),
         inputs={**sources, **hashes(declared.inputs(params))},
     )
 
 
-def _environment(threads: int) -> dict[str, Any]:
+def environment(threads: int) -> dict[str, Any]:
+    """The versions that results depend on, and the number of threads."""
     versions = {name: version(name) for name in RECORDED_VERSIONS}
     return {"python": platform.python_version(), "machine": platform.machine(), "threads": threads, **versions}

@@ -2,6 +2,8 @@
 
 import sys
 
+from MLOps.training.eager import defer_compiler
+
 
 def seed_torch(seed: int, threads: int) -> None:
     """Seed PyTorch, set its thread count and disallow nondeterministic kernels.
@@ -10,6 +12,7 @@ def seed_torch(seed: int, threads: int) -> None:
     """
     if (torch := sys.modules.get("torch")) is None:
         return
+    defer_compiler()
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     # Equivalent to use_deterministic_algorithms(True), which would import the compiler and take seconds in every stage.

@@ -7,6 +7,7 @@ process, one after the other, in the folder of a finished run.
 import re
 import shlex
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from MLOps.config.agreement import check_params
 from MLOps.pipelines.prepare import check_features
 from tests.docs.pages import Block, blocks, pages, without_blocks
-from tests.project import ROOT, Project
+from tests.project import ROOT
 
 # Subcommands that the text names without the words that they need.
 NAMED_ALONE = {"dvc exp apply", "dvc exp run", "dvc queue start"}
@@ -128,7 +129,7 @@ def check_dvc(words: list[str]) -> None:
 
 def check_settings(words: list[str]) -> None:
     """The keys of `-S key=value` are in params.yaml, and their values accepted."""
-    for option, setting in zip(words, words[1:], strict=False):
+    for option, setting in pairwise(words):
         if option == "-S":
             key, _, value = setting.partition("=")
             section: dict[str, Any] = {}

@@ -25,7 +25,7 @@ def given(name: str) -> dict[str, Any]:
     """What the text before a page's blocks introduces, from the folder of the run."""
     bars = read_table(Path("data/processed/bars.parquet"))
     if name == "features.md":
-        return {"bars": bars[bars["symbol"].isin(["AAPL", "IBM"])].groupby("symbol").tail(520)}
+        return {"bars": bars[bars["symbol"].isin(["AAPL", "IBM"])].groupby("symbol").tail(260)}
     if name == "predictors.md":
         params = load_params()
         features = read_table(Path("data/processed/features.parquet"))

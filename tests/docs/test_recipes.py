@@ -12,18 +12,6 @@ from tests.docs.test_blocks import merged
 from tests.project import SMALL, Project
 
 TITLED = [block for block in blocks("diff", "python", "yaml") if block.title and block.page.name == "recipes.md"]
-CHECK = """
-from MLOps.agents.algorithms import ALGORITHMS
-from MLOps.config.agreement import check_params
-from MLOps.features.catalogue import CATALOGUE
-from MLOps.predictors import PREDICTORS
-from pkgutil import resolve_name
-
-params = check_params()
-assert CATALOGUE["upside_20"].warmup_bars == 21
-assert resolve_name(PREDICTORS[params.predictors["discriminant"].kind]).solve
-assert resolve_name(ALGORITHMS[params.agents["annealed"].kind]).learner_class
-"""
 
 
 def edited(text: str, block: Block) -> str:
@@ -54,8 +42,6 @@ def apply(project: Project) -> None:
 def test_what_the_recipes_add_is_found(tmp_path: Path) -> None:
     project = Project.copy(tmp_path / "project")
     apply(project)
-    (project.folder / "check.py").write_text(CHECK)
-    project.run("check")
     project.run("MLOps.pipelines.prepare")
     uses = read_json(project.folder / "reports/uses/train_predictor/discriminant.json")
     assert "MLOps/predictors/discriminant.py" in uses["code"]

@@ -12,18 +12,27 @@ from tests.docs.pages import pages
 from tests.project import ROOT
 
 pytest.importorskip("zensical", reason="the site needs the packages of requirements-docs.txt")
+pytestmark = pytest.mark.slow
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_dead_links_and_anchors_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "broken"\n')
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# Here\n\n[page](nowhere.md) [heading](index.md#nowhere) [fine](#here)\n")
+    refused = build(tmp_path)
+    assert refused.returncode != 0
+    assert "2 issues" in refused.stdout + refused.stderr
 
 
 def test_it_builds_and_is_whole(tmp_path: Path) -> None:
     shutil.copy2(ROOT / "zensical.toml", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    (tmp_path / "docs/broken.md").write_text("[page](nowhere.md) [heading](data.md#nowhere)")
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert refused.returncode != 0
-    assert "2 issues" in refused.stdout + refused.stderr
-    (tmp_path / "docs/broken.md").unlink()
-    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    built = build(tmp_path)
     assert built.returncode == 0, built.stdout + built.stderr
     site = tmp_path / ".cache/site"
     for page in pages():

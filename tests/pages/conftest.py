@@ -3,6 +3,7 @@
 `pytest tests/pages --screenshots docs/images` also saves pictures of the pages, 1 400 and 390 pixels wide.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -24,6 +25,13 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 TIMEOUT_S = 120  # of a page on a busy machine
+# What the browser remembers of MLflow after a click on "Model training" and on the cross of the assistant's panel.
+SETTINGS = {
+    "mlflow.workflowType_v1": '"machine_learning"',
+    "mlflow.assistant.panelOpen_v1": "false",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.telemetry.info.alert.dismissed_v1": "true",
+}
 WIDTHS = {"": 1400, "_phone": 390}
 
 
@@ -50,6 +58,10 @@ def page(browser: Browser) -> Iterator[Page]:
     context.route(
         lambda url: not url.startswith(("http://127.0.0.1", "file:", "data:", "blob:")), lambda route: route.abort()
     )
+    stored = "".join(
+        f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)});" for key, value in SETTINGS.items()
+    )
+    context.add_init_script(f"if (location.protocol === 'http:') {{ {stored} }}")
     yield context.new_page()
     context.close()
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from MLOps.artifacts import read_json
+from tests.pages.conftest import TIMEOUT_S
 from tests.project import Project
 
 pytestmark = pytest.mark.slow
@@ -35,17 +36,19 @@ def experiment(project: Project) -> str:
 def seen(page: Page, *texts: str) -> None:
     """Each text is on the page, where a user can scroll to it."""
     for text in texts:
-        expect(page.get_by_text(text).first).to_be_attached()
+        expect(page.get_by_text(text).first).to_be_attached(timeout=TIMEOUT_S * 1000)
     body = page.inner_text("body")
     assert [text for text in texts if text not in body] == []
 
 
 def test_the_runs_page_lists_the_runs(
-    page: Page, mlflow_ui: str, finished: Project, picture: Callable[[str], None]
+    page: Page, mlflow_ui: str, finished: Project, runs: dict[str, str], picture: Callable[[str], None]
 ) -> None:
     page.goto(f"{mlflow_ui}/#/experiments/{experiment(finished)}/runs")
-    seen(page, "dvc repro")
-
+    parent = page.locator(".ag-row", has=page.locator(f"a[href$='{runs['parent']}']")).first
+    expect(parent).to_contain_text("dvc repro", timeout=TIMEOUT_S * 1000)
+    parent.locator("button").click()  # shows the runs of the stages
+    seen(page, "train_predictor/lstm", "train_agent/ppo", "backtest", "walk_forward")
     picture("mlflow_runs")
 
 
@@ -65,7 +68,7 @@ def test_two_predictors_can_be_compared(
     names = ["train_predictor/lstm", "train_predictor/logistic"]
     chosen = json.dumps([runs[name] for name in names])
     page.goto(f"{mlflow_ui}/#/compare-runs?runs={chosen}&experiments={json.dumps([experiment(finished)])}")
-    seen(page, "Comparing 2 Runs", *names, "validation_log_loss", "validation_rank_ic")
+    seen(page, "Comparing 2 Runs", *names, "selection_loss", "train_accuracy")
     picture("mlflow_compare")
 
 

@@ -11,7 +11,7 @@ SERVE_PORT := 5001
 ALIAS := candidate
 MODEL := from MLOps.config.params import load_params; print(load_params().tracking.registered_model)
 
-.PHONY: help setup repro experiment experiments doctor quality test test-all lint format ui serve lock
+.PHONY: help setup repro experiment experiments doctor quality test test-all lint format docs ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ format: $(VENV)/.installed-dev ## format the code with ruff
 	ruff format .
 	ruff check --fix .
 
+docs: $(VENV)/.installed-docs ## build the documentation site in .cache/site; dead links and anchors are errors
+	zensical build --strict --clean
+	@echo "open .cache/site/index.html, or run zensical serve"
+
 ui: setup ## start the MLflow UI on http://127.0.0.1:5000
 	mlflow ui --host $(HOST) --port $(UI_PORT) --backend-store-uri "$$(python -m MLOps.experiment_tracking.address)"
 
@@ -59,19 +63,28 @@ serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=cham
 	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.address)" mlflow models serve --env-manager local \
 		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/$$(python -c "$(MODEL)")@$(ALIAS)"
 
-lock: $(VENV)/.installed-dev ## pin the packages of requirements.in and requirements-dev.in
+lock: $(VENV)/.installed-dev ## pin the packages of all requirements*.in
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements.in --output-file requirements.txt
 	# Drop local version labels such as +cpu, which exist for some machines only.
 	sed -i 's/+cpu$$//' requirements.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-dev.in --output-file requirements-dev.txt
+	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host requirements-docs.in --output-file requirements-docs.txt
 
 $(VENV)/.installed: requirements.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"expected Python 3.11 or newer, found {sys.version.split()[0]}; install it and try again")'
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
+
+$(VENV)/.installed-docs: requirements-docs.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-docs.txt
+	@touch $@
+
+$(VENV)/bin/python:
+	python3 -m venv $(VENV)
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt

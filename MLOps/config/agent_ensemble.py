@@ -37,7 +37,8 @@ class ThompsonConfig:
     """Bootstrap Thompson sampling (Eckles and Kaptein, 2014).
 
     Attributes:
-        resamples: of the validation span, in blocks of `block_bars` bars on average.
+        resamples: of the validation span.
+        block_bars: mean length of the blocks that are drawn.
     """
 
     kind: Literal["thompson"]

@@ -36,7 +36,12 @@ OWN = (
 
 @section
 class LinearSchedule:
-    """A parameter that moves in a straight line from the first to the last step of the training."""
+    """A parameter that moves in a straight line over the training.
+
+    Attributes:
+        start: value at the first step.
+        end: value at the last step.
+    """
 
     start: PositiveNumber
     end: NonNegative
@@ -47,7 +52,12 @@ Scheduled = PositiveNumber | LinearSchedule
 
 @section
 class PolicyAndValue:
-    """Hidden layers of the policy and of the value function."""
+    """Hidden layers of policy and value function, each its own.
+
+    Attributes:
+        pi: widths of the policy's.
+        vf: widths of the value function's.
+    """
 
     pi: Layers
     vf: Layers
@@ -55,7 +65,12 @@ class PolicyAndValue:
 
 @section
 class PolicyAndQ:
-    """Hidden layers of the policy and of the action values."""
+    """Hidden layers of policy and action values, each its own.
+
+    Attributes:
+        pi: widths of the policy's.
+        qf: widths of the action values'.
+    """
 
     pi: Layers
     qf: Layers
@@ -63,9 +78,11 @@ class PolicyAndQ:
 
 @section
 class ActionNoise:
-    """Noise added to the actions in training; `sigma` is its standard deviation.
+    """Noise added to the actions in training.
 
-    `ornstein_uhlenbeck` is correlated in time (Lillicrap et al., 2016).
+    Attributes:
+        kind: ornstein_uhlenbeck is correlated in time (Lillicrap et al., 2016).
+        sigma: standard deviation.
     """
 
     kind: Literal["normal", "ornstein_uhlenbeck"] = "normal"
@@ -118,13 +135,18 @@ class _AgentConfig:
     Attributes:
         schemes: the trading schemes in which the algorithm can act.
         masks: actions without an effect of their own are not chosen.
+        observe: what the agent observes.
         seeds: number of trainings, alike but for their seeds; the one with the highest validation reward goes on.
         environments: number of environments stepped in parallel.
+        total_timesteps: length of the training, of all environments together.
         evaluate_every_steps: environment steps between evaluations on the validation span.
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
             span.
         checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
         curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
+        gamma: discount of the reward of a later step.
+        activation_fn: of the hidden layers.
+        device: where the networks are trained; small ones are quicker on the CPU.
     """
 
     schemes: ClassVar[tuple[str, ...]]
@@ -152,7 +174,19 @@ class _AgentConfig:
 
 @section
 class _OnPolicyConfig(_AgentConfig):
-    """Parameters of on-policy algorithms. A rollout has n_steps × environments steps."""
+    """Parameters of on-policy algorithms. A rollout has n_steps × environments steps.
+
+    Attributes:
+        gae_lambda: weight of longer returns in the generalised advantage estimate; 1 takes whole returns.
+        normalize_advantage: whether advantages are standardised.
+        net_arch: widths of the hidden layers.
+        ortho_init: whether weights start as orthogonal matrices.
+        log_std_init: logarithm of the first standard deviation of actions that are numbers.
+        learning_rate: of the optimiser.
+        n_steps: steps of each environment in a rollout.
+        batch_size: steps of an update.
+        target_kl: Kullback-Leibler divergence of the policies before and after an update that ends it; null for none.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = (*CHOICES, *NUMBERS)
 
@@ -169,6 +203,9 @@ class _ActorCriticConfig(_OnPolicyConfig):
 
     Attributes:
         precision: of the hidden layers in training; bfloat16 is quicker for wide ones, on a processor that has it.
+        max_grad_norm: largest norm of the gradient.
+        ent_coef: weight of the policy's entropy in the loss.
+        vf_coef: weight of the value function's error in the loss.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -179,6 +216,14 @@ class _ActorCriticConfig(_OnPolicyConfig):
 
 @section
 class _PPOConfig(_ActorCriticConfig):
+    """Parameters of PPO and its variants.
+
+    Attributes:
+        n_epochs: passes over each rollout.
+        clip_range: largest change of an action's probability, as a fraction.
+        clip_range_vf: largest change of the value function; null for no limit.
+    """
+
     learning_rate: Scheduled = 3e-4
     n_steps: Positive = 2048
     batch_size: Positive = 64
@@ -211,6 +256,7 @@ class RecurrentPPOConfig(_PPOConfig):
     """PPO with an LSTM before the layers of policy and value function.
 
     Attributes:
+        lstm_hidden_size: units of the LSTM.
         enable_critic_lstm: the value function has an LSTM of its own.
     """
 
@@ -224,7 +270,12 @@ class RecurrentPPOConfig(_PPOConfig):
 
 @section
 class A2CConfig(_ActorCriticConfig):
-    """Advantage actor-critic, the synchronous form of A3C (Mnih et al., 2016)."""
+    """Advantage actor-critic, the synchronous form of A3C (Mnih et al., 2016).
+
+    Attributes:
+        use_rms_prop: RMSProp is the optimiser, otherwise Adam.
+        rms_prop_eps: added to RMSProp's denominator.
+    """
 
     kind: Literal["a2c"]
     log_std_init: float = 0.0
@@ -238,7 +289,18 @@ class A2CConfig(_ActorCriticConfig):
 
 @section
 class TRPOConfig(_OnPolicyConfig):
-    """Trust region policy optimisation (Schulman et al., 2015)."""
+    """Trust region policy optimisation (Schulman et al., 2015).
+
+    Attributes:
+        learning_rate: of the value function.
+        cg_max_steps: most steps of the conjugate gradient.
+        cg_damping: added to the diagonal of the Hessian.
+        line_search_shrinking_factor: of the step, while it is not accepted.
+        line_search_max_iter: most steps of the line search.
+        n_critic_updates: updates of the value function for each of the policy.
+        target_kl: largest Kullback-Leibler divergence of an update.
+        sub_sampling_factor: each so many steps of the rollout are used.
+    """
 
     kind: Literal["trpo"]
     log_std_init: float = 0.0
@@ -262,8 +324,17 @@ class _OffPolicyConfig(_AgentConfig):
     `gradient_steps` updates follow; -1 makes as many updates as there were transitions.
 
     Attributes:
+        buffer_size: transitions that the replay buffer holds.
         replay_memory_share: largest share of the available memory that the replay buffer may need when full; a
             checkpoint needs as much again while it is loaded.
+        learning_starts: random transitions before the first update.
+        batch_size: transitions of an update.
+        train_freq: steps of each environment between updates.
+        gradient_steps: updates each time; -1 for as many as there were transitions.
+        n_steps: steps whose rewards are summed before the value of the last observation follows.
+        learning_rate: of the optimiser.
+        tau: share by which the target network follows at each of its updates; 1 copies.
+        net_arch: widths of the hidden layers.
     """
 
     buffer_size: Positive = 1_000_000
@@ -277,7 +348,15 @@ class _OffPolicyConfig(_AgentConfig):
 
 @section
 class _QLearningConfig(_OffPolicyConfig):
-    """Parameters of deep Q-learning. Each environment explores by a draw of its own."""
+    """Parameters of deep Q-learning. Each environment explores by a draw of its own.
+
+    Attributes:
+        target_update_interval: environment steps between updates of the target network.
+        exploration_fraction: share of the training over which the exploration falls.
+        exploration_initial_eps: probability of a random action at first.
+        exploration_final_eps: probability of a random action after that share.
+        max_grad_norm: largest norm of the gradient; null for no limit.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = CHOICES
 
@@ -302,7 +381,11 @@ class DQNConfig(_QLearningConfig):
 
 @section
 class QRDQNConfig(_QLearningConfig):
-    """DQN over quantiles of the return (Dabney et al., 2018)."""
+    """DQN over quantiles of the return (Dabney et al., 2018).
+
+    Attributes:
+        n_quantiles: of the return.
+    """
 
     kind: Literal["qr_dqn"]
     learning_rate: Scheduled = 5e-5
@@ -353,7 +436,12 @@ class RainbowConfig(_QLearningConfig):
 
 @section
 class _ContinuousConfig(_OffPolicyConfig):
-    """Parameters of off-policy algorithms whose actions are numbers."""
+    """Parameters of off-policy algorithms whose actions are numbers.
+
+    Attributes:
+        action_noise: added to the actions in training; null for none.
+        n_critics: networks of action values.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = NUMBERS
 
@@ -379,7 +467,13 @@ class DDPGConfig(_DeterministicConfig):
 
 @section
 class TD3Config(_DeterministicConfig):
-    """Twin delayed DDPG (Fujimoto et al., 2018)."""
+    """Twin delayed DDPG (Fujimoto et al., 2018).
+
+    Attributes:
+        policy_delay: updates of the critics for each of the policy.
+        target_policy_noise: standard deviation of the noise on the target policy's actions.
+        target_noise_clip: its largest size.
+    """
 
     kind: Literal["td3"]
     policy_delay: Positive = 2
@@ -396,6 +490,7 @@ class _SoftConfig(_ContinuousConfig):
 
     Attributes:
         ent_coef: weight of the entropy; `auto` learns it from 1, `auto_0.02` from 0.02.
+        target_entropy: entropy at which `ent_coef: auto` aims; auto takes minus the number of action's values.
     """
 
     learning_rate: Scheduled = 3e-4
@@ -405,7 +500,11 @@ class _SoftConfig(_ContinuousConfig):
 
 @section
 class _SoftTargetConfig(_SoftConfig):
-    """With target networks, which follow the others by the share `tau` an update."""
+    """With target networks.
+
+    Attributes:
+        target_update_interval: updates between those of the target networks.
+    """
 
     tau: Portion = 0.005
     target_update_interval: Positive = 1
@@ -420,7 +519,12 @@ class SACConfig(_SoftTargetConfig):
 
 @section
 class TQCConfig(_SoftTargetConfig):
-    """Truncated quantile critics (Kuznetsov et al., 2020)."""
+    """Truncated quantile critics (Kuznetsov et al., 2020).
+
+    Attributes:
+        n_quantiles: of each critic.
+        top_quantiles_to_drop_per_net: largest quantiles of each critic that are left out.
+    """
 
     kind: Literal["tqc"]
     n_quantiles: Positive = 25
@@ -429,7 +533,13 @@ class TQCConfig(_SoftTargetConfig):
 
 @section
 class CrossQConfig(_SoftConfig):
-    """CrossQ: soft actor-critic with batch renormalisation and without target networks (Bhatt et al., 2024)."""
+    """CrossQ: soft actor-critic with batch renormalisation and without target networks (Bhatt et al., 2024).
+
+    Attributes:
+        policy_delay: updates of the critics for each of the policy.
+        batch_norm_momentum: share by which the running moments follow each batch.
+        renorm_warmup_steps: updates until the running moments are used.
+    """
 
     kind: Literal["crossq"]
     learning_rate: Scheduled = 1e-3

@@ -13,7 +13,11 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 @section
 class CsvConfig:
-    """`data.source: csv`: one file with the columns of the bars contract."""
+    """`data.source: csv`: one file with the columns of the bars contract.
+
+    Attributes:
+        path: the file.
+    """
 
     path: str
 
@@ -22,7 +26,9 @@ class CsvConfig:
 class FilesConfig:
     """`data.source: files`: a file, or a folder with one file per symbol, with any of the usual column names.
 
-    `columns` maps other column names to those of the bars contract; null drops a column.
+    Attributes:
+        path: the file or folder.
+        columns: maps other column names to those of the bars contract; null drops a column.
     """
 
     path: str
@@ -33,7 +39,13 @@ class FilesConfig:
 
 @section
 class YahooConfig:
-    """`data.source: yahoo`: daily bars with start <= day < end."""
+    """`data.source: yahoo`: daily bars.
+
+    Attributes:
+        symbols: as Yahoo spells them.
+        start: first day.
+        end: the day after the last.
+    """
 
     symbols: Names
     start: Day
@@ -42,7 +54,15 @@ class YahooConfig:
 
 @section
 class CcxtConfig:
-    """`data.source: ccxt`: bars of an exchange in ccxt, start <= time < end; `timeframe` as in ccxt: 1h, 1d."""
+    """`data.source: ccxt`: bars of an exchange that ccxt supports.
+
+    Attributes:
+        exchange: as ccxt names it.
+        symbols: pairs, as BTC/USD.
+        timeframe: spacing of the bars, as 1h or 1d.
+        start: first day (UTC).
+        end: the day after the last.
+    """
 
     exchange: str
     symbols: Names
@@ -55,8 +75,12 @@ class CcxtConfig:
 class SyntheticConfig:
     """`data.source: synthetic`: a random walk with a predictable drift of known size.
 
-    `edge_bps` is the size of the drift per bar, in log return, whose sign previous bars predict; 0 is a pure random
-    walk.
+    Attributes:
+        symbols: number of symbols.
+        bars: of each symbol.
+        volatility_bps: standard deviation of a bar's log return.
+        edge_bps: size of the drift per bar, in log return, whose sign previous bars predict; 0 is a pure random walk.
+        regime_bars: mean number of bars until the drift changes its sign.
     """
 
     symbols: Positive
@@ -70,7 +94,12 @@ class SyntheticConfig:
 class LabelledConfig:
     """`data.source: labelled`: a table with a column of ids, one of target scores, and feature columns.
 
-    `features: null` takes all other columns. Rows keep the file's order, or are sorted by the column `time`.
+    Attributes:
+        path: the file.
+        id: column with the unique name of each row.
+        target: column with the score of each row; empty where it is not known yet.
+        features: columns to take as features; null takes all others.
+        time: column of numbers or times to sort the rows by; null keeps the file's order.
     """
 
     path: str
@@ -84,10 +113,13 @@ class LabelledConfig:
 class SentimentConfig:
     """Sentiment of published items, joined to the bars as of their close.
 
-    `path` is a CSV file with `published` (a time with time zone, or in UTC), `symbol`, and `score` in [-1, 1] or
-    `headline`, which is then scored. An item is known `publication_delay_minutes` after its publication. With
-    `close_minutes: auto` the close of a bar follows from the calendar and the bars' spacing; a number of minutes from a
-    bar's timestamp to its close must not be later than that.
+    Attributes:
+        enabled: whether the items are joined.
+        path: CSV file with `published` (a time with time zone, or in UTC), `symbol`, and `score` in [-1, 1] or
+            `headline`, which is then scored.
+        publication_delay_minutes: from an item's publication until it is known.
+        close_minutes: from a bar's timestamp to its close; auto takes it from the calendar and the bars' spacing, and a
+            number must not be later than that.
     """
 
     enabled: bool
@@ -101,6 +133,10 @@ class DataConfig:
     """Source of bars, quality checks and preparation.
 
     Attributes:
+        source: where the bars come from.
+        on_duplicate: what happens to bars of the same symbol and time: an error, or the last one is kept.
+        on_unsorted: what happens to rows out of order in time.
+        quality_threshold: least quality score, the share of expected bars without a finding.
         calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto chooses the one that fits, null uses the
             timestamps at which any symbol has a bar.
         bars_per_year: annualises ratios; auto derives it from the calendar and the bars' spacing.

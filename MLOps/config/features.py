@@ -6,6 +6,10 @@ from MLOps.config.types import Names
 
 @section
 class FeatureConfig:
-    """`names` selects features and families of MLOps/features/catalogue.py, in order."""
+    """The features of a bar.
+
+    Attributes:
+        names: features and whole families of [the catalogue](../features.md#the-catalogue), in order.
+    """
 
     names: Names

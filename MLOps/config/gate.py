@@ -17,9 +17,9 @@ class GateConfig:
     All are of the out-of-sample returns, joined over the windows of the walk-forward evaluation.
 
     Attributes:
-        span_days: least length of the evidence.
+        span_days: least length of the evidence, from the first to the last bar.
         cagr: least compound annual growth rate, exclusive.
-        max_drawdown: largest.
+        max_drawdown: largest fall from a peak, as a fraction of the peak.
         deflated_sharpe: least probability that the Sharpe ratio is above the one expected of the best of as many trials
             without skill.
         sharpe_above_buy_and_hold: confidence of the one-sided interval of the difference from buy-and-hold's Sharpe

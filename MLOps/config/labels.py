@@ -15,7 +15,12 @@ ClassCount = Annotated[int, Field(ge=2, le=11)]
 
 @section
 class SmoothedLabelConfig:
-    """Fall, Stationary or Rise: mean of the next `smoothing_k` closes relative to the close, ± `threshold_delta`."""
+    """Fall, stationary or rise of the mean of the next closes.
+
+    Attributes:
+        smoothing_k: number of closes in the mean.
+        threshold_delta: least relative distance of the mean from the close of a rise or a fall.
+    """
 
     kind: Literal["smoothed"]
     smoothing_k: Positive
@@ -24,7 +29,11 @@ class SmoothedLabelConfig:
 
 @section
 class NextReturnLabelConfig:
-    """The next bar's return as a regression target, and its class by ± `threshold_delta`."""
+    """Fall, stationary or rise of the next bar's return.
+
+    Attributes:
+        threshold_delta: least size of the return of a rise or a fall.
+    """
 
     kind: Literal["next_return"]
     threshold_delta: Share
@@ -32,7 +41,13 @@ class NextReturnLabelConfig:
 
 @section
 class ScoreLabelConfig:
-    """The return over `horizon_bars` in units of volatility, in `n_classes` classes of about equal frequency."""
+    """The return over a horizon in units of volatility, in classes of about equal frequency.
+
+    Attributes:
+        horizon_bars: bars that the return looks ahead.
+        n_classes: number of classes.
+        volatility_bars: past returns in the volatility.
+    """
 
     kind: Literal["score"]
     horizon_bars: Positive
@@ -42,7 +57,14 @@ class ScoreLabelConfig:
 
 @section
 class TripleBarrierLabelConfig:
-    """The barrier that the next `horizon_bars` closes reach first; barriers in units of volatility over the horizon."""
+    """Rise or fall by the barrier that a close reaches first, stationary if none.
+
+    Attributes:
+        horizon_bars: closes within which a barrier must be reached.
+        volatility_bars: past returns in the volatility.
+        upper_volatilities: distance of the upper barrier, in units of the volatility over the horizon.
+        lower_volatilities: distance of the lower barrier, likewise.
+    """
 
     kind: Literal["triple_barrier"]
     horizon_bars: Positive
@@ -53,9 +75,11 @@ class TripleBarrierLabelConfig:
 
 @section
 class TargetLabelConfig:
-    """The target of a labelled table: one of `n_classes` scores, evenly spaced from -1 to 1.
+    """The target of a labelled table.
 
-    A target looks `horizon_rows` rows ahead, which the splits purge; it is known from the last of them on.
+    Attributes:
+        n_classes: number of scores, evenly spaced from -1 to 1.
+        horizon_rows: rows that a target looks ahead, which the splits purge; it is known from the last of them on.
     """
 
     kind: Literal["target"]

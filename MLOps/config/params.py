@@ -49,7 +49,13 @@ SECTIONS = {
 class Params:
     """params.yaml as typed, frozen sections. A section is checked when it is first read; `check_params` checks all.
 
-    `predictors` and `agents` map names to configurations; each entry is trained.
+    Attributes:
+        seed: all random draws derive from it.
+        threads: of PyTorch and BLAS, in each process; more speed up large networks, but slow down a busy machine.
+        labels: what predictors forecast; a change of `kind` changes the other keys too.
+        predictors: by names that you choose; each is trained.
+        agents: by names that you choose; each is trained.
+        agent_ensemble: how the agents decide together.
 
     Raises:
         UserError: on reading a section in which a key is unknown, missing or of the wrong type.

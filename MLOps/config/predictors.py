@@ -15,7 +15,13 @@ Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 @section
 class AugmentationConfig:
-    """Random distortions of each training window (Um et al., 2017), in standard deviations of the scaled features."""
+    """Random distortions of each training window (Um et al., 2017), in standard deviations of the scaled features.
+
+    Attributes:
+        jitter_std: noise added to each value.
+        time_shift_bars: most bars by which a window is shifted to earlier ones.
+        magnitude_warp_std: of a smooth random factor of the values, around 1.
+    """
 
     jitter_std: NonNegative = 0.0
     time_shift_bars: Count = 0
@@ -27,13 +33,34 @@ class NetworkConfig:
     """Training parameters shared by all networks.
 
     `class_loss_weight` and `return_loss_weight` set the task: classification (1, 0), regression (0, 1) or both, as
-    (0.6, 0.4). `batch_size` is the number of labels per update, in either mode; 0 chooses the largest that fits in
-    memory. In the mode `sequence` each forward pass trains on `sequence_bars` consecutive labels. `schedule_epochs` is
-    the number of epochs until a warm restart, or without improvement until a plateau halves the learning rate.
-    `monitor` names the logged metric that decides the number of epochs. The uncertainty comes from
-    `uncertainty_samples` Monte-Carlo dropout samples; with 0 it is the forecast's entropy. `explain_windows` is the
-    number of validation windows explained in plots. `embedding_size` is the number of principal components of the last
-    hidden layer that agents can observe.
+    (0.6, 0.4).
+
+    Attributes:
+        lookback_bars: bars in a window.
+        dropout: share of units left out in training.
+        learning_rate: of the first epoch; `schedule` says how it goes on.
+        weight_decay: of the optimiser.
+        batch_size: labels per update, in either mode; 0 chooses the largest that fits in memory.
+        max_epochs: most epochs of a training.
+        patience_epochs: epochs without an improvement of `monitor` after which a training stops.
+        gradient_clip: largest norm of the gradient.
+        class_loss_weight: of the cross-entropy of the classes.
+        return_loss_weight: of the squared error of the standardised return.
+        mode: whether a training step takes windows or longer sequences.
+        sequence_bars: in the mode `sequence`, consecutive labels of each forward pass.
+        optimiser: adamw decouples the weight decay from the gradient.
+        schedule: course of the learning rate.
+        schedule_epochs: until a warm restart, or without improvement until a plateau halves the learning rate.
+        monitor: logged metric that decides the number of epochs.
+        device: auto takes an accelerator if PyTorch finds one.
+        mixed_precision: whether layers are computed in bfloat16 in training, where the device has it.
+        compile: whether PyTorch compiles the network.
+        gradient_checkpointing: whether activations are computed again in the backward pass, which saves memory.
+        uncertainty_samples: samples of Monte-Carlo dropout from which the uncertainty comes; with 0 it is the
+            forecast's entropy.
+        explain_windows: validation windows that are explained in plots.
+        embedding_size: principal components of the last hidden layer that agents can observe.
+        export: formats in which the trained network is also written, to models/exports.
     """
 
     reads_both_ways: ClassVar[bool] = False
@@ -78,6 +105,13 @@ class NetworkConfig:
 
 @section
 class RecurrentConfig(NetworkConfig):
+    """A recurrent network.
+
+    Attributes:
+        hidden_size: units of a layer.
+        layers: number of recurrent layers.
+    """
+
     kind: Literal["lstm", "gru"]
     hidden_size: Positive
     layers: Positive
@@ -85,6 +119,13 @@ class RecurrentConfig(NetworkConfig):
 
 @section
 class BiLSTMConfig(NetworkConfig):
+    """An LSTM that reads the window in both directions.
+
+    Attributes:
+        hidden_size: units of a layer in each direction.
+        layers: number of recurrent layers.
+    """
+
     reads_both_ways: ClassVar[bool] = True
 
     kind: Literal["bilstm"]
@@ -94,7 +135,13 @@ class BiLSTMConfig(NetworkConfig):
 
 @section
 class DLSTMConfig(NetworkConfig):
-    """`trend_bars`: length of the moving average that separates the trend from the remainder."""
+    """A recurrent path each for the trend and for the remainder.
+
+    Attributes:
+        hidden_size: units of a layer of each path.
+        layers: number of recurrent layers of each path.
+        trend_bars: length of the moving average that separates the trend from the remainder.
+    """
 
     kind: Literal["dlstm"]
     hidden_size: Positive
@@ -104,7 +151,14 @@ class DLSTMConfig(NetworkConfig):
 
 @section
 class _ConvolutionalConfig(NetworkConfig):
-    """`filters[i]` channels with kernel width `kernels[i]`; `heads` attention heads, which must divide their width."""
+    """Convolutions, an LSTM in both directions, and attention.
+
+    Attributes:
+        filters: channels of each convolution.
+        kernels: width of each convolution, as many as filters.
+        hidden_size: units of the LSTM in each direction.
+        heads: attention heads, which must divide 2 × hidden_size.
+    """
 
     reads_both_ways: ClassVar[bool] = True
 
@@ -127,20 +181,22 @@ class _ConvolutionalConfig(NetworkConfig):
 
 @section
 class CNNLSTMConfig(_ConvolutionalConfig):
-    """Sequential convolutions."""
+    """Sequential convolutions, a bidirectional LSTM and attention."""
 
     kind: Literal["cnn_lstm"]
 
 
 @section
 class HybridConfig(_ConvolutionalConfig):
-    """Parallel convolutions."""
+    """Parallel convolutions and a bidirectional LSTM, joined by attention."""
 
     kind: Literal["hybrid"]
 
 
 @section
 class ClassPriorConfig:
+    """The class shares of the training rows."""
+
     lookback_bars: ClassVar[int] = 1
 
     kind: Literal["class_prior"]
@@ -148,7 +204,11 @@ class ClassPriorConfig:
 
 @section
 class PersistenceConfig:
-    """`feature` is the newest known move, for example return_5 if labels look five bars ahead."""
+    """The class shares after the newest known move.
+
+    Attributes:
+        feature: that move, for example return_5 if labels look five bars ahead.
+    """
 
     lookback_bars: ClassVar[int] = 1
 
@@ -158,6 +218,13 @@ class PersistenceConfig:
 
 @section
 class LogisticConfig:
+    """Logistic regression on the flattened window.
+
+    Attributes:
+        lookback_bars: bars in a window.
+        l2_penalty: strength of the regularisation, 1 / C.
+    """
+
     kind: Literal["logistic"]
     lookback_bars: Positive
     l2_penalty: PositiveNumber
@@ -165,6 +232,13 @@ class LogisticConfig:
 
 @section
 class RidgeConfig:
+    """Ridge regression of the next return on the flattened window.
+
+    Attributes:
+        lookback_bars: bars in a window.
+        l2_penalty: strength of the regularisation.
+    """
+
     kind: Literal["ridge"]
     lookback_bars: Positive
     l2_penalty: PositiveNumber
@@ -172,8 +246,16 @@ class RidgeConfig:
 
 @section
 class GradientBoostingConfig:
-    """Parameters of scikit-learn's HistGradientBoostingClassifier; the selection span decides how many rounds, at most
-    `max_iter`, are kept."""
+    """Scikit-learn's HistGradientBoostingClassifier.
+
+    Attributes:
+        lookback_bars: bars in a window.
+        max_iter: most rounds; the selection span decides how many are kept.
+        learning_rate: factor of each tree.
+        max_leaf_nodes: of a tree.
+        min_samples_leaf: rows in a leaf, at least.
+        l2_penalty: of the values of the leaves.
+    """
 
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive

@@ -8,8 +8,15 @@ from MLOps.config.types import Count, Positive
 
 @section
 class SearchRange:
-    """Values from `low` to `high` (integers if both are), on a linear or `log` scale; or one of `choices`; or, with
-    `lengths` (minimum, maximum), a list of that many choices."""
+    """Either a range, `low` and `high`, or `choices`.
+
+    Attributes:
+        low: smallest value; integers are drawn if both bounds are integers.
+        high: largest value.
+        log: whether values are drawn on a logarithmic scale.
+        choices: values to draw from.
+        lengths: least and greatest length of a list of choices, for parameters that are lists; null for a single value.
+    """
 
     low: int | float | None = None
     high: int | float | None = None
@@ -30,9 +37,11 @@ class SearchRange:
 
 @section
 class SearchConfig:
-    """`trials` per variant in `spaces`; with 0, parameters are used unchanged.
+    """All lists in one space have the same length, drawn once per trial.
 
-    All lists in one space have the same length, drawn once per trial.
+    Attributes:
+        trials: for each predictor or agent in `spaces`; with 0 the parameters are used as they are.
+        spaces: by the name of a predictor or agent, the parameters to search.
     """
 
     trials: Count

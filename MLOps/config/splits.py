@@ -10,10 +10,16 @@ from MLOps.config.types import Count, Share
 
 @section
 class SplitConfig:
-    """Shares of the timeline, in order; `embargo_bars` are left out between spans, in addition to the purge.
+    """Shares of the timeline, in order; together they are 1.
 
-    `selection` is the share of the training span, at its end, on which predictors choose epochs, rounds and searched
-    parameters. `folds` is the number of parts of the training span for out-of-fold forecasts.
+    Attributes:
+        train: share of the training span.
+        validation: share of the validation span, on which predictors are judged and agents chosen.
+        test: share of the test span.
+        embargo_bars: left out between spans and between folds, in addition to the rows that the purge removes.
+        folds: parts of the training span for out-of-fold forecasts.
+        selection: share of the training span, at its end, on which predictors choose epochs, rounds and searched
+            parameters.
     """
 
     train: Share

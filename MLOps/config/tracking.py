@@ -5,9 +5,14 @@ from MLOps.config.schema import section
 
 @section
 class TrackingConfig:
-    """The MLflow store; MLFLOW_TRACKING_URI overrides `uri`. `tensorboard` writes event files in addition.
+    """The MLflow store.
 
-    The bundle is registered as `registered_model`, the predictor NAME as `registered_predictor`-NAME.
+    Attributes:
+        uri: of the store: sqlite:///FILE, or the address of a server; the variable MLFLOW_TRACKING_URI overrides it.
+        experiment: name of the MLflow experiment of the runs.
+        registered_model: name of the model whose versions are the bundles.
+        registered_predictor: beginning of the names of registered predictors, to which `-NAME` is appended.
+        tensorboard: whether event files are written too, to .cache/tensorboard.
     """
 
     uri: str

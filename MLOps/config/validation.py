@@ -10,10 +10,13 @@ from MLOps.config.types import Share
 
 @section
 class ValidationConfig:
-    """A predictor passes if its log loss beats each baseline's at this confidence of a two-sided interval.
+    """A predictor passes if its log loss beats each baseline's at this confidence.
 
-    `use` is what a passing predictor must forecast to join the ensemble that agents observe: `direction` or
-    `magnitude`; with both, passing is enough. `ensemble` is how the members are combined; see `Ensemble.fit`.
+    Attributes:
+        confidence: of the two-sided interval of a gain.
+        ensemble: how the forecasts of the members are combined.
+        use: what a passing predictor must forecast to join the ensemble that agents observe; with both, passing is
+            enough.
     """
 
     confidence: Share

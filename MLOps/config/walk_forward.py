@@ -13,12 +13,13 @@ class WalkForwardConfig:
     """The last of the `windows` is the pipeline itself; the earlier ones repeat it on the bars known by then.
 
     Attributes:
-        test_bars: length of the earlier windows' test spans; None for the length of the pipeline's.
+        windows: test spans in a row.
+        test_bars: length of the earlier windows' test spans; null for the length of the pipeline's.
         training: `anchored` trains every window from the first bar on; `sliding` trains all windows, the pipeline's
             included, on as many bars as the earliest one.
         refit: whether the recipe is trained once more on all bars, with the choices made, and this model is promoted in
             place of the last window's, which was judged.
-        workers: windows computed at once, each in a process of its own with `threads` threads; None for as many as
+        workers: windows computed at once, each in a process of its own with `threads` threads; null for as many as
             the cores allow.
     """
 

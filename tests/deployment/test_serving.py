@@ -21,6 +21,7 @@ from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
 from MLOps.trading import Action, Market, simulate
 from tests.deployment.decisions import account_of, agent_rows, as_parameters, differences
 from tests.deployment.server import ask, asking, served
+from tests.docs.pages import blocks
 from tests.project import Project
 
 
@@ -51,6 +52,16 @@ def ledger(finished: Project) -> pd.DataFrame:
 def url(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(finished.folder / "mlflow.db", tmp_path_factory.mktemp("elsewhere")) as address:
         yield address
+
+
+@pytest.mark.parametrize("page", ["README.md", "recipes.md"])
+def test_the_requests_of_the_pages_are_answered(
+    page: str, url: str, finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished.folder)
+    (request,) = [block for block in blocks("python") if block.page.name == page and "/invocations" in block.text]
+    exec(compile(request.text.replace("http://127.0.0.1:5001/invocations", url), str(request), "exec"), {})  # noqa: S102
+    assert "target_position" in capsys.readouterr().out
 
 
 def history(bars: pd.DataFrame, until: pd.Timestamp, count: int) -> pd.DataFrame:

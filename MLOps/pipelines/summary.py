@@ -5,33 +5,55 @@ import statistics
 from typing import Any
 
 from MLOps.artifacts import read_json
-from MLOps.config.params import load_params
+from MLOps.config.params import Params
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
-from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+from MLOps.experiment_tracking.store import connect
+from MLOps.model_registry.versions import ALIASES, CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
-from MLOps.pipelines.user_errors import exit_on_user_error
 
 COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
-def main() -> None:
-    with exit_on_user_error("summary"):
-        params = load_params()
-        print("\n".join([*predictors(), ""]))
-        if params.data.source == "labelled":
-            print("No agent, no backtest, nothing to promote: a labelled table has no prices to trade.\n\n")
-            print("Next:\n  make ui      compare the runs in MLflow")
-            return
-        print("\n".join([*agents(list(params.agents)), "", *test_span(), "", *walk_forward(), ""]))
-        registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
-        candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
-        if candidate is not None:
-            tags = registry.tags(candidate)
-            print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
-        reigning = f"champion is version {champion}" if champion else "no champion"
-        print(f"{registry.name}: candidate is version {candidate}, {reigning}.")
-        print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
+def as_text(params: Params) -> str:
+    """The results of the last run, and what to do next."""
+    parts = ["\n".join(predictors())]
+    if params.data.source == "labelled":
+        parts += ["No agent, no backtest, nothing to promote: a labelled table has no prices to trade."]
+        return "\n\n".join([*parts, "Next:\n  make ui      compare the runs in MLflow"])
+    parts += ["\n".join(part) for part in (agents(list(params.agents)), test_span(), walk_forward())]
+    registry = _registry(params)
+    candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
+    lines = []
+    if candidate is not None:
+        tags = registry.tags(candidate)
+        lines.append(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
+    reigning = f"champion is version {champion}" if champion else "no champion"
+    lines.append(f"{registry.name}: candidate is version {candidate}, {reigning}.")
+    parts += ["\n".join(lines)]
+    parts += ["Next:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision"]
+    return "\n\n".join(parts)
+
+
+def as_values(params: Params) -> dict[str, Any]:
+    """The same results as values: verdicts, headlines, reports and the gate's verdict, as their files have them."""
+    verdicts = read_json(paths.VERDICTS)
+    if params.data.source == "labelled":
+        return {"predictors": verdicts["verdicts"], "headlines": read_json(paths.HEADLINES)}
+    registry = _registry(params)
+    return {
+        "predictors": verdicts["verdicts"],
+        "headlines": read_json(paths.HEADLINES),
+        "choice": read_json(paths.CHOICE),
+        "test": read_json(paths.BACKTEST)["metrics"],
+        "walk_forward": read_json(paths.WALK_FORWARD / "report.json"),
+        "gate": read_json(paths.VERDICT),
+        "model": registry.name,
+        "aliases": {alias: registry.version_at(alias) for alias in ALIASES},
+    }
+
+
+def _registry(params: Params) -> Registry:
+    return Registry(connect(params.tracking)[0], params.tracking.registered_model)
 
 
 def predictors() -> list[str]:
@@ -131,7 +153,3 @@ def _head(title: str) -> str:
 def _row(name: str, metrics: dict[str, Any]) -> str:
     percent = ("total_return", "max_drawdown", "exposure")
     return f"{name:24}" + "".join(f"{metrics[c]:>14.2%}" if c in percent else f"{metrics[c]:>14.2f}" for c in COLUMNS)
-
-
-if __name__ == "__main__":
-    main()

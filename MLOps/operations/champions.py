@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from MLOps.errors import UserError
 from MLOps.model_registry.versions import CHAMPION, Registry
 
-SINCE = "champion_since:"  # prefix of the tag of a change; its time follows
+SINCE = "champion since "  # prefix of the tag of a change; its time in UTC follows
 WITHDRAWN = "withdrawn"  # the tag of a version that a rollback took the alias from: who, when, why
 GATE = "gate"  # the user of the changes that the gate makes
 LONGEST_REASON = 1000  # characters
@@ -105,11 +105,13 @@ def before(registry: Registry, present: str) -> str:
 def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change:
     present = registry.version_at(CHAMPION)
     if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise UserError(f"--reason: expected 1 to {LONGEST_REASON} characters, found {len(reason)}; say why in a sentence")
+        raise UserError(
+            f"--reason: expected 1 to {LONGEST_REASON} characters, found {len(reason)}; say why in a sentence"
+        )
     if version == present:
         raise UserError(f"{registry.name}: version {version} is the {CHAMPION} already; name another version")
     registry.bundle(version)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
     change = Change(kind, version, present, by, reason.strip(), now)
     kept = {name: value for name, value in change.as_dict().items() if name not in ("version", "time")}
     registry.tag(version, {f"{SINCE}{now}": json.dumps(kept, ensure_ascii=False)})

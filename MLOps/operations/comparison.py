@@ -53,7 +53,10 @@ def as_table(versions: Sequence[Mapping[str, Any]]) -> str:
         ("test span, from", [one["span"]["start"][:10] for one in versions]),
         ("to", [one["span"]["end"][:10] for one in versions]),
         *((name.replace("_", " "), _figures(versions, AGENT, name)) for name in FIGURES),
-        *((f"{name.replace('_', ' ')}, buy and hold", _figures(versions, BUY_AND_HOLD, name)) for name in OF_BUY_AND_HOLD),
+        *(
+            (f"{name.replace('_', ' ')}, buy and hold", _figures(versions, BUY_AND_HOLD, name))
+            for name in OF_BUY_AND_HOLD
+        ),
         ("above random timing", [f"{one['random_rank']:.0%}" for one in versions]),
         ("trials counted", [one["trials"] or "" for one in versions]),
         ("gate", [one["gate"] for one in versions]),

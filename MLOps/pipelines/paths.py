@@ -32,6 +32,7 @@ WALK_FORWARD_REPORT = WALK_FORWARD / "report.json"
 WALK_FORWARD_RETURNS = WALK_FORWARD / "returns.parquet"
 VERDICT = Path("reports/verdict.json")  # the gate's
 WINDOWS = Path(".cache/walk_forward")  # finished windows, and checkpoints of the others
+LOGS = Path(".cache/logs")  # what a stage said when it ran last; its run in MLflow has it too
 HEADLINES = Path("reports/metrics.json")
 METRICS = Path("reports/metrics")
 HISTORY = Path("reports/history")

@@ -113,7 +113,9 @@ def quality(as_json: bool) -> None:
 @main.command()
 @as_json_option
 def summary(as_json: bool) -> None:
-    """Print the results of the last run: predictors, agents, test span, windows, gate, versions."""
+    """Print the results of the last run.
+
+    Predictors and agents on validation, test span, walk-forward windows, the gate and the versions."""
     from MLOps.config.params import load_params
     from MLOps.pipelines.summary import as_text, as_values
 
@@ -141,14 +143,18 @@ def report(as_json: bool, browser: bool | None) -> None:
 @click.argument("second", default="champion")
 @as_json_option
 def compare(first: str, second: str, as_json: bool) -> None:
-    """Compare two versions: figures on the test span and the gate's checks.
+    """Compare two versions.
+
+    Shows figures on the test span and the gate's checks.
 
     FIRST and SECOND are version numbers or aliases; without them, the candidate and the champion.
     """
     from MLOps.operations.comparison import as_table, described
 
     models = registry()
-    versions = [described(models, models.resolve(name)) for name in (first, second)]
+    # The candidate may be the champion.
+    names = dict.fromkeys(models.resolve(name) for name in (first, second))
+    versions = [described(models, name) for name in names]
     show({"model": models.name, "versions": versions} if as_json else as_table(versions))
 
 
@@ -192,7 +198,9 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
 @address_options(5001)
 def serve(alias: str, workers: int, host: str, port: int) -> None:
-    """Serve the candidate or the champion over HTTP, with `mlflow models serve`."""
+    """Serve the candidate or the champion.
+
+    Runs `mlflow models serve`, which answers POST requests to /invocations (docs/serving.md)."""
     from MLOps.commands.servers import serve_model
 
     sys.exit(serve_model(alias, workers, host, port))

@@ -17,7 +17,7 @@ FIGURES = {
     "exposure": "{:.2%}",
 }
 OF_BUY_AND_HOLD = ("total_return", "sharpe")
-WIDTH = 28
+WIDTH = 34
 
 
 def described(registry: Registry, version: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def described(registry: Registry, version: str) -> dict[str, Any]:
 
 def as_table(versions: Sequence[Mapping[str, Any]]) -> str:
     """A column a version, and below it the checks of each."""
-    titles = [" ".join([f"version {one['version']}", *(f"({alias})" for alias in one["aliases"])]) for one in versions]
+    titles = [f"version {one['version']}" + "".join(f", {alias}" for alias in one["aliases"]) for one in versions]
     rows = [
         ("agent", [one["agent"] for one in versions]),
         ("predictors", [", ".join(one["predictors"]) or "none" for one in versions]),

@@ -27,7 +27,7 @@ class Console(io.TextIOBase):
         self._file = log.open("w", encoding="utf-8")
         self._line = ""
         self._console: TextIO = sys.stdout
-        sys.stdout = self  # type: ignore[assignment]
+        sys.stdout = self
         if verbosity == "quiet":
             # `rich` takes standard error for no terminal then.
             os.environ["TTY_COMPATIBLE"] = "0"

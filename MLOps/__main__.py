@@ -1,6 +1,6 @@
 """`python -m MLOps`: the command line."""
 
-from MLOps.commands.program import main
+from MLOps.commands.program import main as program
 
 if __name__ == "__main__":
-    main(prog_name="python -m MLOps")
+    program(prog_name="python -m MLOps")

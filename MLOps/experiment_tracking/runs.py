@@ -90,6 +90,8 @@ class Runs:
             PROCESS_TAG: this_process(),
             **experiment_tags(),
         }
+        if note := _description(stage):
+            tags[MLFLOW_RUN_NOTE] = note
         parent = self._parent(commit)
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
@@ -305,6 +307,14 @@ class Run:
             self._client.log_batch(self.run_id, metrics=self._pending[i : i + BATCH])
         self._pending = []
         self._flushed_at = time.monotonic()
+
+
+def _description(stage: str) -> str | None:
+    """What dvc.yaml says of a stage."""
+    file = Path("dvc.yaml")
+    stages = parse_yaml(file.read_text())["stages"] if file.exists() else {}
+    declared = stages.get(stage, {})
+    return declared.get("do", declared).get("desc")
 
 
 def _dataset(path: str, digest: str) -> DatasetInput:

@@ -13,11 +13,19 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
+
+# With the first, MLflow opens an experiment at its runs, not at the pages for language models; the second is shown there.
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    MLFLOW_RUN_NOTE: "A run a `dvc` command, with its stages below it. Useful columns: the tags `stage`, `variant`, "
+    "`experiment`, `changed` and `commit`, and on the run of a command the headlines of reports/metrics.json.",
+}
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -61,12 +69,15 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
         beside = Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns" / name
         files = str(beside) if uri.startswith(SQLITE) else None
         try:
-            return str(client.create_experiment(name, artifact_location=files))
+            return str(client.create_experiment(name, artifact_location=files, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             # Another process has created it meanwhile.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         return _experiment(client, name, uri)
+    for tag, value in EXPERIMENT_TAGS.items():
+        if tag not in experiment.tags:
+            client.set_experiment_tag(experiment.experiment_id, tag, value)
     if experiment.lifecycle_stage != "active":
         raise UserError(
             f"{without_password(uri)}: the MLflow experiment {name!r} was deleted; restore it with "

@@ -20,7 +20,7 @@ from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
 
-# With the first, MLflow opens an experiment at its runs, not at the pages for language models; the second is shown there.
+# By the first, MLflow opens an experiment at its runs, not at the pages for language models; it shows the second there.
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     MLFLOW_RUN_NOTE: "A run a `dvc` command, with its stages below it. Useful columns: the tags `stage`, `variant`, "

@@ -38,8 +38,9 @@ def two_versions(project: Project) -> Registry:
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     client = project.client()
     registry = Registry(client, "trading-agent")
-    first = client.get_model_version("trading-agent", "1")
-    registry.register(f"models:/{first.source.removeprefix('models:/')}", "of another bundle")
+    source = client.get_model_version("trading-agent", "1").source
+    assert source is not None
+    registry.register(source, "of another bundle")
     return registry
 
 
@@ -159,10 +160,16 @@ def test_the_runs_page_is_that_of_the_pipelines_experiment(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(servers, "run", lambda command, *_: started.append(command) or 0)
+
+    def run(command: list[str], *_: object) -> int:
+        started.append(command)
+        return 0
+
+    monkeypatch.setattr(servers, "run", run)
     monkeypatch.setattr(servers, "_open_when_up", lambda *_: None)
     assert servers.show_runs("127.0.0.1", 5000, None) == 0
     experiment = project.client().get_experiment_by_name("trading")
+    assert experiment is not None
     assert capsys.readouterr().out == f"runs: http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs\n"
     assert started[0][1:4] == ["-m", "mlflow", "ui"]
     # MLflow opens an experiment without this tag at its pages for language models.

@@ -70,8 +70,11 @@ def browser_option(command: F) -> F:
 
 def address_options(port: int) -> Callable[[F], F]:
     def decorate(command: F) -> F:
+        at = click.option(
+            "--port", default=port, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
+        )
         host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-        return host(click.option("--port", default=port, show_default=True, type=click.IntRange(1, 65535))(command))
+        return host(at(command))
 
     return decorate
 

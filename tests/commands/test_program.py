@@ -17,6 +17,7 @@ from MLOps.commands import browser, servers
 from MLOps.commands.program import main
 from MLOps.model_registry.versions import CHAMPION, Registry
 from MLOps.operations import champions
+from MLOps.pipelines import promote
 from tests.project import ROOT, Project
 
 SLOW_TO_IMPORT = ("mlflow", "numpy", "pandas", "pydantic", "torch", "yaml")
@@ -132,19 +133,25 @@ def test_who_made_a_champion_when_and_why_is_kept(two_versions: Registry, projec
     assert champions.withdrawn(two_versions, "of another bundle") is None
 
 
-def test_a_withdrawn_version_is_not_promoted_by_the_gate(two_versions: Registry, project: Project) -> None:
+def test_a_withdrawn_version_is_not_promoted_by_the_gate(
+    two_versions: Registry, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def decided() -> str:
+        promote.main()
+        return capsys.readouterr().out
+
     open_gate = dict.fromkeys(("span_days", "cagr", "max_drawdown", "deflated_sharpe", "champion"))
     open_gate |= dict.fromkeys(("sharpe_above_buy_and_hold", "random_timing"))
     project.update({f"gate.{key}": level for key, level in open_gate.items()})
-    assert "champion: every check passed" in project.run("MLOps.pipelines.promote").stdout
+    assert "champion: every check passed" in decided()
     (change,) = champions.history(two_versions)
     assert (change.by, change.version) == (champions.GATE, "1")
     champions.withdraw(two_versions, "2", "Ann", "wrong prices")
-    told = project.run("MLOps.pipelines.promote").stdout
+    told = decided()
     assert "champion refused: it was withdrawn by Ann" in told
     assert "`python -m MLOps promote 1` makes it champion again" in told
     assert two_versions.version_at(CHAMPION) == "2"
-    assert "nothing new" in project.run("MLOps.pipelines.promote").stdout
+    assert "nothing new" in decided()
 
 
 def test_damaged_files_are_not_promoted(two_versions: Registry, project: Project) -> None:

@@ -44,8 +44,8 @@ def show_runs(host: str, port: int, browser: bool | None) -> int:
 
 
 def runs_page(server: str, experiment_id: str) -> str:
-    """The runs of an experiment; MLflow's first page is not about them."""
-    return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
+    """The runs of an experiment, among MLflow's pages for trained models; it opens at those for language models."""
+    return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def run(command: Sequence[str], variables: Mapping[str, str] | None = None, stdout: IO[str] | None = None) -> int:

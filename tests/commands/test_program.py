@@ -178,10 +178,10 @@ def test_the_runs_page_is_that_of_the_pipelines_experiment(
     assert servers.show_runs("127.0.0.1", 5000, None) == 0
     experiment = project.client().get_experiment_by_name("trading")
     assert experiment is not None
-    assert capsys.readouterr().out == f"runs: http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs\n"
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    assert capsys.readouterr().out == f"runs: {page}\n"
     assert started[0][1:4] == ["-m", "mlflow", "ui"]
-    # MLflow opens an experiment without this tag at its pages for language models.
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "Useful columns" in experiment.tags["mlflow.note.content"]
 
 
 def test_a_page_opens_only_where_it_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,8 @@ HOST := 127.0.0.1
 UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
-MODEL := from MLOps.config.params import load_params; print(load_params().tracking.registered_model)
 
-.PHONY: help setup repro experiment experiments doctor quality test test-all lint format docs ui serve lock
+.PHONY: help setup repro experiment experiments doctor report compare quality test test-all lint format docs ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,7 +20,7 @@ setup: $(VENV)/.installed ## create .venv and install requirements.txt
 repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
 	dvc repro
-	@python -m MLOps.pipelines.summary
+	@python -m MLOps summary
 
 experiment: setup ## try parameters without the test span: SET="-S agents.ppo.gamma=0.9" NAME=patient
 	dvc exp run $(if $(NAME),--name $(NAME)) $(SET) choose_agent
@@ -32,9 +31,14 @@ experiments: setup ## compare the experiments
 doctor: setup ## check the machine, the packages, the data and the store
 	python -m MLOps doctor
 
+report: setup ## print where the report page is, and open it
+	python -m MLOps report
+
+compare: setup ## compare the candidate with the champion
+	python -m MLOps compare
+
 quality: setup ## print the quality report of the configured bars
-	dvc repro validate_data
-	@cat reports/records/validate_data/quality.md
+	python -m MLOps quality
 
 test: $(VENV)/.installed-dev lint ## run the linters and all tests but the slow ones
 	pytest -m "not slow" --numprocesses 2
@@ -56,12 +60,11 @@ docs: $(VENV)/.installed-docs ## build the documentation site in .cache/site; de
 	zensical build --strict --clean
 	@echo "open .cache/site/index.html, or run zensical serve"
 
-ui: setup ## start the MLflow UI on http://127.0.0.1:5000
-	mlflow ui --host $(HOST) --port $(UI_PORT) --backend-store-uri "$$(python -m MLOps.experiment_tracking.address)"
+ui: setup ## start MLflow's pages on http://127.0.0.1:5000, and open the runs
+	python -m MLOps ui --host $(HOST) --port $(UI_PORT)
 
 serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=champion the champion
-	MLFLOW_TRACKING_URI="$$(python -m MLOps.experiment_tracking.address)" mlflow models serve --env-manager local \
-		--host $(HOST) --port $(SERVE_PORT) --model-uri "models:/$$(python -c "$(MODEL)")@$(ALIAS)"
+	python -m MLOps serve --host $(HOST) --port $(SERVE_PORT) --alias $(ALIAS)
 
 lock: $(VENV)/.installed-dev ## pin the packages of all requirements*.in
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \

@@ -32,10 +32,10 @@ from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
 from MLOps.imports import code_hash
 from MLOps.predictors import predictor_modules
+from MLOps.progress import progress_bars
 from MLOps.trading import Market, simulate
 from MLOps.trading.vector import TradingVecEnv
 from MLOps.training.checkpoints import Checkpoints
-from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 OnStep = Callable[[int, Mapping[str, float]], None]

@@ -19,6 +19,8 @@ from MLOps.trading import (
 
 # Names a portfolio where states are given by symbol.
 PORTFOLIO = "portfolio"
+# The parameter of a request for the cash of the portfolio, and for the cash of each symbol's account.
+CASH, CASH_PER_SYMBOL = "cash", "cash_per_symbol"
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,17 +28,23 @@ def log_serving_model(run: Run, bundle: Path, model: TradingModel, bars: pd.Data
 
 
 def serving_signature(model: TradingModel, columns: Iterable[str]) -> ModelSignature:
-    """Bars in `columns` in, decisions out; cash, positions and recurrent state to decide for are parameters."""
+    """Bars in `columns` in, decisions out; cash, positions and recurrent state to decide for are parameters.
+
+    MLflow answers a request that lacks a required column with a dump of the request. The columns are therefore not
+    marked as required: the model asks for those that it needs, in a sentence.
+    """
     probabilities = [PROBABILITY + name for name in model.ensemble.class_names]
     is_discrete, is_recurrent = model.trading.scheme == "discrete", model.agent.state_width > 0
     params = [
-        ParamSpec("cash", DataType.double, model.trading.initial_cash),
+        ParamSpec(model.cash_parameter, DataType.double, model.trading.initial_cash),
         ParamSpec("positions", DataType.string, "{}"),
     ]
     if is_recurrent and model.agent.symbols:
         params.append(ParamSpec("agent_state", DataType.string, "null"))
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string if name in KEYS else DataType.double, name) for name in columns]),
+        inputs=Schema(
+            [ColSpec(DataType.string if name in KEYS else DataType.double, name, required=False) for name in columns]
+        ),
         outputs=Schema(
             [
                 *(ColSpec(DataType.string, name) for name in ("symbol", "timestamp")),

@@ -3,10 +3,12 @@
 Nothing is unpickled: the model is this file, the package beside it, and a bundle of data.
 """
 
+import ast
 import json
 import logging
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +24,17 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 from pydantic import Field
 
-from MLOps.config.schema import parse, section
-from MLOps.deployment.decisions import PORTFOLIO
+from MLOps.config.schema import parse, section, suggest
+from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, PORTFOLIO
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
 from MLOps.trading import Account
 from MLOps.training.determinism import seed_torch
+
+# As MLflow logs them.
+UNKNOWN_PARAMETERS = re.compile(
+    r"Unrecognized params (\[.*\]) are ignored for inference. Supported params are: (\{.*\})"
+)
 
 
 @section
@@ -45,6 +52,21 @@ class Position:
     state: tuple[float, ...] | None = None
 
 
+class Refusal(MlflowException):
+    """A bad request, answered with status 400 and the sentence.
+
+    MLflow's scoring server puts a dump of the request before the message of an exception; this one keeps its own.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)
+        self._sentence = sentence
+
+    def serialize_as_json(self) -> str:
+        self.message = self._sentence
+        return str(super().serialize_as_json())
+
+
 class ServingModel(PythonModel):
     """Answers bars with a decision for each symbol; see `TradingModel.decide`."""
 
@@ -53,17 +75,18 @@ class ServingModel(PythonModel):
         self._model = TradingModel.load(Path(context.artifacts["bundle"]))
         # MLflow answers /ping once the model is loaded. A first decision compiles everything before that.
         self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})
-        logging.getLogger("mlflow.models.utils").addFilter(_refuse_unknown_parameter)
+        logging.getLogger("mlflow.models.utils").addFilter(self._refuse_unknown_parameter)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         params = params or {}
         is_portfolio = bool(self._model.agent.symbols)
         try:
-            cash = params.get("cash")
+            name = self._model.cash_parameter
+            cash = params.get(name)
             cash = self._model.trading.initial_cash if cash is None else float(cash)
             # A portfolio may owe what fees and forced exits took.
             if not (math.isfinite(cash) and (is_portfolio or cash >= 0)):
-                raise UserError(f"cash: expected money of at least 0, found {cash}; correct it")
+                raise UserError(f"{name}: expected money of at least 0, found {cash}; correct it")
             given = _positions(params.get("positions") or "{}")
             states = {symbol: own.state for symbol, own in given.items() if own.state is not None}
             if is_portfolio:
@@ -71,7 +94,22 @@ class ServingModel(PythonModel):
                 states = _portfolio_state(params.get("agent_state") or "null")
             return self._model.decide(model_input, cash, _accounts(given, cash), states)
         except UserError as error:
-            raise _bad_request(str(error)) from None
+            raise Refusal(str(error)) from None
+
+    def _refuse_unknown_parameter(self, record: logging.LogRecord) -> bool:
+        """Raise what MLflow only logs: it drops a parameter that the signature does not have, and the decision would be
+        made without it."""
+        if found := UNKNOWN_PARAMETERS.match(record.getMessage()):
+            unknown, known = (sorted(ast.literal_eval(names)) for names in found.groups())
+            raise Refusal(f"params: unknown parameter {unknown[0]!r}; {self._instead(unknown[0], known)}")
+        return True
+
+    def _instead(self, unknown: str, known: list[str]) -> str:
+        if unknown == CASH:
+            return f"each symbol has an account of its own: send {CASH_PER_SYMBOL}, the cash of each"
+        if unknown == CASH_PER_SYMBOL:
+            return f"all positions are of one portfolio: send {CASH}, the cash of all together"
+        return suggest(unknown, known)
 
 
 def _positions(text: str) -> dict[str, Position]:
@@ -119,19 +157,6 @@ def _json(text: str, parameter: str, example: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise UserError(f"{parameter}: expected JSON, as {example}, found {text!r}: {error}") from None
-
-
-def _refuse_unknown_parameter(record: logging.LogRecord) -> bool:
-    """Raise what MLflow only logs: it drops a parameter that the signature does not have, and the decision would be
-    made without it."""
-    message = record.getMessage()
-    if "Unrecognized params" in message:
-        raise _bad_request(message.split(". To enable")[0])
-    return True
-
-
-def _bad_request(sentence: str) -> MlflowException:
-    return MlflowException(sentence, error_code=INVALID_PARAMETER_VALUE)
 
 
 set_model(ServingModel())

@@ -16,7 +16,7 @@ from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
 from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
-from MLOps.deployment.decisions import Snapshot, decide_each, decide_portfolio
+from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, Snapshot, decide_each, decide_portfolio
 from MLOps.errors import UserError
 from MLOps.features.families.turbulence import market_turbulence
 from MLOps.features.pipeline import FeaturePipeline
@@ -67,6 +67,11 @@ class TradingModel:
         """Bars of each symbol, the newest included, that a decision needs."""
         lookback = max([self.agent.lookback_bars, *(p.lookback_bars for p in self.predictors.values())])
         return self.pipeline.warmup_bars + lookback - 1
+
+    @property
+    def cash_parameter(self) -> str:
+        """The parameter of a request for cash; its name says whose cash it is."""
+        return CASH if self.agent.symbols else CASH_PER_SYMBOL
 
     def example_bars(self) -> pd.DataFrame:
         """Bars of a random walk, the same at every call, that `decide` accepts."""

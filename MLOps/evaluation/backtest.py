@@ -20,10 +20,10 @@ from MLOps.evaluation.report import (
     BacktestReport,
     Interval,
 )
+from MLOps.progress import progress_bars
 from MLOps.statistics.bootstrap import mean_interval
 from MLOps.trading import Ledger, Market, simulate
 from MLOps.trading.simulation import Policy
-from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 

@@ -1,9 +1,10 @@
 """The process behind a run: its `dvc` command, its commit, and whether it still lives."""
 
 import platform
+import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from mlflow.tracking import MlflowClient
@@ -13,6 +14,8 @@ DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
 # DVC writes its lock file after each stage, and promotion its figures; neither is a change of the code.
 WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")
 PROCESS_TAG = "process"
+
+Verbosity = Literal["quiet", "normal", "verbose"]
 
 
 def this_process() -> str:
@@ -60,6 +63,19 @@ def subcommand(process: psutil.Process) -> str | None:
         if Path(word).name == "dvc" and (i < 2 or words[i - 1] == "-m"):
             return " ".join(words[i + 1 : i + 3] if words[i + 1 : i + 2] == ["exp"] else words[i + 1 : i + 2])
     return None
+
+
+def verbosity() -> Verbosity:
+    """How much the `dvc` command that started this process is asked to say."""
+    dvc = dvc_ancestor()
+    try:
+        words = [] if dvc is None else dvc.cmdline()
+    except psutil.Error:
+        words = []
+    given = {letter for word in words if re.fullmatch(r"-[a-zA-Z]+", word) for letter in word}
+    if "--quiet" in words or "q" in given:
+        return "quiet"
+    return "verbose" if "--verbose" in words or "v" in given else "normal"
 
 
 def _identity(process: psutil.Process) -> str:

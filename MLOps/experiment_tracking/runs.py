@@ -90,6 +90,8 @@ class Runs:
             PROCESS_TAG: this_process(),
             **experiment_tags(),
         }
+        if note := _description(stage):
+            tags[MLFLOW_RUN_NOTE] = note
         parent = self._parent(commit)
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = parent
@@ -236,7 +238,7 @@ class Run:
         try:
             yield below
         except BaseException as error:
-            below.fail(f"{type(error).__name__}: {error}")
+            below.fail(error)
             raise
         below._stop_watching()
         below._flush()
@@ -287,11 +289,18 @@ class Run:
         self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
         self._end("FINISHED")
 
-    def fail(self, reason: str) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the run as FAILED, or as KILLED where the user has interrupted it; the tag `failure` says why."""
         self._stop_watching()
         self._flush()
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if is_interrupted else f"{type(error).__name__}: {error}"
         self._client.set_tag(self.run_id, "failure", reason)
-        self._end("FAILED")
+        self._end("KILLED" if is_interrupted else "FAILED")
+
+    def keep(self, path: Path, folder: str) -> None:
+        """Log a file that is no part of the record."""
+        self._client.log_artifact(self.run_id, str(path), folder)
 
     def _end(self, status: str) -> None:
         self._client.set_terminated(self.run_id, status)
@@ -310,6 +319,14 @@ class Run:
             self._client.log_batch(self.run_id, metrics=self._pending[i : i + BATCH])
         self._pending = []
         self._flushed_at = time.monotonic()
+
+
+def _description(stage: str) -> str | None:
+    """What dvc.yaml says of a stage."""
+    file = Path("dvc.yaml")
+    stages = parse_yaml(file.read_text())["stages"] if file.exists() else {}
+    declared = stages.get(stage, {})
+    return declared.get("do", declared).get("desc")
 
 
 def _dataset(path: str, digest: str) -> DatasetInput:

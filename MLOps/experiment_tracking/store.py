@@ -13,11 +13,18 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
+
+# At the top of the page of runs.
+DESCRIPTION = (
+    "A run for each `dvc` command, with its stages below it. Useful columns: the tags `stage`, `variant`, "
+    "`experiment`, `changed` and `commit`, and on the run of a command the headlines of reports/metrics.json."
+)
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -40,7 +47,7 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
         if uri.startswith(SQLITE):
             _create_database(Path(uri.removeprefix(SQLITE)))
         client = MlflowClient()
-        experiment_id = _experiment(client, f"{config.experiment}{suffix}", uri)
+        experiment_id = _experiment(client, f"{config.experiment}{suffix}", uri, "" if suffix else DESCRIPTION)
         if not suffix:
             mlflow.set_experiment(experiment_id=experiment_id)  # logged models go to the process's experiment
         return client, experiment_id
@@ -53,20 +60,21 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
         raise
 
 
-def _experiment(client: MlflowClient, name: str, uri: str) -> str:
-    """The id of the experiment of this name, which is created if it is missing."""
+def _experiment(client: MlflowClient, name: str, uri: str, description: str) -> str:
+    """The id of the experiment of this name, which is created with the description if it is missing."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # MLflow would keep them in the working directory, which may be a copy by DVC that does not last.
         beside = Path(uri.removeprefix(SQLITE)).absolute().parent / "mlruns" / name
         files = str(beside) if uri.startswith(SQLITE) else None
         try:
-            return str(client.create_experiment(name, artifact_location=files))
+            tags = {MLFLOW_RUN_NOTE: description} if description else {}
+            return str(client.create_experiment(name, artifact_location=files, tags=tags))
         except MlflowException as error:
             # Another process has created it meanwhile.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return _experiment(client, name, uri)
+        return _experiment(client, name, uri, description)
     if experiment.lifecycle_stage != "active":
         raise UserError(
             f"{without_password(uri)}: the MLflow experiment {name!r} was deleted; restore it with "

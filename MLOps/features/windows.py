@@ -88,7 +88,11 @@ def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.
     (1978). A block of windows advances together, because a single recursion cannot be vectorised.
     """
     count = max(len(values) - window + 1, 0)
-    sums = np.zeros(count)
+    result = np.full(len(values), np.nan)
+    # Written in place: Numba takes seconds to compile the assignment of an array to a slice.
+    sums = result[len(values) - count :]
+    for t in range(count):
+        sums[t] = 0.0
     block = 512
     for first in range(0, count, block):
         of_block = sums[first : first + block]
@@ -98,8 +102,6 @@ def wilder_sum(values: np.ndarray, window: int, period: int, summed: int) -> np.
             added = values[first + i : first + i + len(of_block)]
             for t in range(len(of_block)):
                 of_block[t] = of_block[t] * kept + added[t]
-    result = np.full(len(values), np.nan)
-    result[len(values) - count :] = sums
     return result
 
 

@@ -12,6 +12,7 @@ from MLOps.errors import UserError
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
+ALIASES = (CANDIDATE, CHAMPION)
 # Tags with the identity of what a version holds.
 BUNDLE_TAG = "bundle"
 PREDICTOR_TAG = "predictor"
@@ -43,6 +44,30 @@ class Registry:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
+
+    def versions(self) -> list[str]:
+        """All versions, oldest first."""
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        return [str(number) for number in sorted(int(version.version) for version in found)]
+
+    def resolve(self, name: str) -> str:
+        """The version of a number or an alias.
+
+        Raises:
+            UserError: there is no such version.
+        """
+        if name in ALIASES:
+            if (version := self.version_at(name)) is not None:
+                return version
+            there = f"found none; name a version: {', '.join(self.versions()) or 'none is registered, run `dvc repro`'}"
+            raise UserError(f"{self.name}: expected a version with the alias {name}, {there}")
+        versions = self.versions()
+        if name not in versions:
+            raise UserError(
+                f"{self.name}: expected {' or '.join(ALIASES)} or a version of {', '.join(versions) or 'none'}, "
+                f"found {name!r}"
+            )
+        return name
 
     def tags(self, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(self.name, version).tags)
@@ -81,6 +106,11 @@ class Registry:
         for key, value in changed.items():
             self.client.set_model_version_tag(self.name, version, key, value)
         return bool(changed)
+
+    def untag(self, version: str, tag: str) -> None:
+        """Delete a tag, if the version has it."""
+        if tag in self.tags(version):
+            self.client.delete_model_version_tag(self.name, version, tag)
 
     def describe(self, version: str, card: str) -> bool:
         """Make `card` the description of a version; that of the model is the champion's, else the candidate's.

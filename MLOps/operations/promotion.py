@@ -9,6 +9,7 @@ from MLOps.config.gate import GateConfig
 from MLOps.errors import UserError
 from MLOps.evaluation.gate import Case, CheckResult, judge, judge_beside
 from MLOps.model_registry.versions import CHAMPION, Registry
+from MLOps.operations.champions import GATE, appoint, withdrawn
 
 CHECK_TAG = "check_"  # prefix of the tag of a check's result
 
@@ -50,6 +51,9 @@ def promote(
     results = judge(case, config)
     if config.champion is not None and champion is not None and champion != version:
         results.append(_beside(champion, case, config, champion_returns))
+    if champion != version and (words := withdrawn(registry, version)):
+        again = f"`python -m MLOps promote {version}` makes it {CHAMPION} again"
+        results.append(CheckResult("withdrawn", False, None, 0.0, f"it was withdrawn {words}; {again}"))
     decision = Decision(tuple(results), changed)
     tags = {
         "agent": agent,
@@ -59,8 +63,9 @@ def promote(
         **{f"{CHECK_TAG}{result.name}": _in_words(result) for result in results},
     }
     changed |= registry.tag(version, tags)
-    if decision.promoted:
-        changed |= registry.point(CHAMPION, version)
+    if decision.promoted and champion != version:
+        appoint(registry, version, GATE, "every check passed")
+        changed = True
     return Decision(decision.results, changed)
 
 

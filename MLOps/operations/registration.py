@@ -43,8 +43,8 @@ def register(runs: Runs, registry: Registry, record: Record, bundle: Path, ident
         model = TradingModel.load(bundle)
         uri = log_serving_model(run, bundle, model, model.example_request(bars))
         run.finish(record)
-    except Exception as error:
-        run.fail(f"{type(error).__name__}: {error}")
+    except BaseException as error:
+        run.fail(error)
         raise
     return registry.register(uri, identity)
 

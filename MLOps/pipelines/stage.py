@@ -3,22 +3,27 @@
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
+from pyarrow.parquet import ParquetFile
 from threadpoolctl import threadpool_limits
 
 from MLOps.artifacts import read_json, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
+from MLOps.experiment_tracking.processes import verbosity
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.experiment_tracking.trials import Trial, Trials
 from MLOps.pipelines import paths
+from MLOps.pipelines.console import Console
 from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.user_errors import exit_on_user_error
 
@@ -42,7 +47,8 @@ class Stage:
     others, the files listed there are hashed into the record, and a stage that is not in dvc.yaml does not start.
     `logged` are parameters that the run shows besides.
 
-    A UserError inside the context ends the process with one sentence and status 1; nothing is reported then.
+    A UserError inside the context ends the process with one sentence and status 1; nothing is reported then. A stage
+    that ends well says what it made and how long it took. All that it says is kept in a log file, with its run too.
     """
 
     def __init__(self, name: str, variant: str = "", **logged: Any) -> None:
@@ -53,9 +59,12 @@ class Stage:
     def __enter__(self) -> "Stage":
         with exit_on_user_error(self.name):
             self._open()
+        self._console = Console(paths.LOGS / f"{self.name}.log", verbosity())
+        self._console.keep(f"{self.name}: run {self.run.run_id}")
         return self
 
     def _open(self) -> None:
+        self._started = time.monotonic()
         params = load_params()
         self.params = self._declared.visible(params)
         self.record = new_record(self._declared, params, self._logged)
@@ -74,6 +83,7 @@ class Stage:
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.record.history.append((step, metrics))
         self.run.log(step, metrics)
+        self._console.step(step, metrics)
 
     def report(self, metrics: Mapping[str, float]) -> None:
         """The stage's final metrics."""
@@ -96,9 +106,11 @@ class Stage:
             try:
                 self._close()
                 return
-            except Exception as late:
+            except BaseException as late:
                 error = late
-        self.run.fail(f"{type(error).__name__}: {error}")
+        self._console.keep("".join(traceback.format_exception(error)))
+        self._end_log()
+        self.run.fail(error)
         with exit_on_user_error(self.name):
             raise error
 
@@ -111,7 +123,25 @@ class Stage:
                 pd.DataFrame(history).to_csv(temporary, index=False)
         self.record.outputs = hashes([path for path in self._declared.outputs if path != self.record.folder])
         self.record.save()
+        made = "; ".join(f"{path} {sizes}" for path, sizes in tables(self._declared.outputs))
+        print(f"{self.name}: done in {time.monotonic() - self._started:.1f} s{f': {made}' if made else ''}")
+        self._end_log()
         self.run.finish(self.record)
+
+    def _end_log(self) -> None:
+        self._console.restore()
+        self.run.keep(self._console.log, "log")
+
+
+def tables(outputs: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The Parquet files among `outputs` and how large they are, in words."""
+    for path in (path for path in outputs if path.suffix == ".parquet"):
+        table = ParquetFile(path)
+        size = f"{table.metadata.num_rows} rows"
+        if "symbol" in table.schema_arrow.names:
+            symbols = len(table.read(["symbol"])["symbol"].unique())
+            size += f" of {symbols} symbol{'s' if symbols != 1 else ''}"
+        yield path, size
 
 
 def new_record(declared: Declaration, params: Params, logged: Mapping[str, Any]) -> Record:

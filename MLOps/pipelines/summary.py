@@ -5,51 +5,78 @@ import statistics
 from typing import Any
 
 from MLOps.artifacts import read_json
-from MLOps.config.params import Params, load_params
+from MLOps.config.params import Params
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
-from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import CANDIDATE, CHAMPION, PREDICTOR_TAG, Registry
+from MLOps.experiment_tracking.store import connect
+from MLOps.model_registry.versions import ALIASES, CANDIDATE, CHAMPION, PREDICTOR_TAG, Registry
 from MLOps.pipelines import paths
-from MLOps.pipelines.user_errors import exit_on_user_error
 
 COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
-def main() -> None:
-    with exit_on_user_error("summary"):
-        params = load_params()
-        print("\n".join([*predictors(), ""]))
-        if params.data.source == "labelled":
-            print("No agent, no backtest: a labelled table has no prices to trade.\n")
-            print("\n".join(registered_predictors(params)))
-            print("\nNext:\n  make ui      compare the runs in MLflow")
-            return
-        print("\n".join([*agents(list(params.agents)), "", *test_span(), "", *walk_forward(), ""]))
-        registry = Registry(Runs(params.tracking).client, params.tracking.registered_model)
-        candidate = registry.version_at(CANDIDATE)
-        if candidate is not None:
-            tags = registry.tags(candidate)
-            if "refit" in tags:
-                print(f"{tags['refit']}.")
-            print(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
-        print("\n".join(registered_predictors(params)))
-        print(standing(registry))
-        print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
+def as_text(params: Params) -> str:
+    """The results of the last run, and what to do next."""
+    parts = ["\n".join(predictors())]
+    if params.data.source == "labelled":
+        parts += ["No agent, no backtest: a labelled table has no prices to trade."]
+        parts += ["\n".join(standing(registry) for registry in _predictor_registries(params).values())]
+        return "\n\n".join([*parts, "Next:\n  make ui      compare the runs in MLflow"])
+    parts += ["\n".join(part) for part in (agents(list(params.agents)), test_span(), walk_forward())]
+    registry = _registry(params)
+    lines = []
+    if (candidate := registry.version_at(CANDIDATE)) is not None:
+        tags = registry.tags(candidate)
+        lines += [f"{tags['refit']}."] if "refit" in tags else []
+        lines.append(f"Gate: {tags.get('gate', 'not asked yet')}. {tags.get('gate_reasons', 'Run dvc repro')}.")
+    lines += [standing(each) for each in (*_predictor_registries(params).values(), registry)]
+    parts += ["\n".join(lines)]
+    parts += ["Next:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision"]
+    return "\n\n".join(parts)
 
 
-def registered_predictors(params: Params) -> list[str]:
-    """Where the aliases of each predictor point."""
-    client, prefix = Runs(params.tracking).client, params.tracking.registered_predictor
-    return [standing(Registry(client, f"{prefix}-{name}", PREDICTOR_TAG)) for name in params.predictors]
+def as_values(params: Params) -> dict[str, Any]:
+    """The same results as values: verdicts, headlines, reports, the gate's verdict, and where the aliases point."""
+    verdicts = read_json(paths.VERDICTS)
+    common = {
+        "predictors": verdicts["verdicts"],
+        "headlines": read_json(paths.HEADLINES),
+        "predictor_aliases": {name: aliases(registry) for name, registry in _predictor_registries(params).items()},
+    }
+    if params.data.source == "labelled":
+        return common
+    registry = _registry(params)
+    return {
+        **common,
+        "choice": read_json(paths.CHOICE),
+        "test": read_json(paths.BACKTEST)["metrics"],
+        "walk_forward": read_json(paths.WALK_FORWARD / "report.json"),
+        "gate": read_json(paths.VERDICT),
+        "model": registry.name,
+        "aliases": aliases(registry),
+    }
+
+
+def _registry(params: Params) -> Registry:
+    return Registry(connect(params.tracking)[0], params.tracking.registered_model)
+
+
+def _predictor_registries(params: Params) -> dict[str, Registry]:
+    client, prefix = connect(params.tracking)[0], params.tracking.registered_predictor
+    return {name: Registry(client, f"{prefix}-{name}", PREDICTOR_TAG) for name in params.predictors}
+
+
+def aliases(registry: Registry) -> dict[str, str | None]:
+    """Where the aliases of a registered model point."""
+    return {alias: registry.version_at(alias) for alias in ALIASES}
 
 
 def standing(registry: Registry) -> str:
-    """Where the aliases of a registered model point."""
-    candidate, champion = registry.version_at(CANDIDATE), registry.version_at(CHAMPION)
-    if candidate is None:
+    """The same in a sentence."""
+    pointed = aliases(registry)
+    if pointed[CANDIDATE] is None:
         return f"{registry.name}: not registered."
-    reigning = f"champion is version {champion}" if champion else "no champion"
-    return f"{registry.name}: candidate is version {candidate}, {reigning}."
+    reigning = f"champion is version {pointed[CHAMPION]}" if pointed[CHAMPION] else "no champion"
+    return f"{registry.name}: candidate is version {pointed[CANDIDATE]}, {reigning}."
 
 
 def predictors() -> list[str]:
@@ -149,7 +176,3 @@ def _head(title: str) -> str:
 def _row(name: str, metrics: dict[str, Any]) -> str:
     percent = ("total_return", "max_drawdown", "exposure")
     return f"{name:24}" + "".join(f"{metrics[c]:>14.2%}" if c in percent else f"{metrics[c]:>14.2f}" for c in COLUMNS)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,6 +17,7 @@ from MLOps.pipelines.agent_data import read_agent_data
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error
+from MLOps.progress import with_progress
 from MLOps.statistics.seed_spread import seed_spread
 from MLOps.trading import simulate
 from MLOps.training.determinism import seed_torch
@@ -37,7 +38,8 @@ def main() -> None:
     with Stage("train_agent", name, agent=asdict(config)) as stage:
         data = read_agent_data(config, stage.params.trading)
         seed_torch(stage.params.seed, stage.params.threads)
-        trained, metrics = zip(*(train(stage, name, config, data, n) for n in range(config.seeds)), strict=True)
+        numbers = with_progress(range(config.seeds), "seeds")
+        trained, metrics = zip(*(train(stage, name, config, data, number) for number in numbers), strict=True)
         chosen = best(trained)
         with whole_folder(paths.AGENTS / name) as folder:
             chosen.agent.save(folder)

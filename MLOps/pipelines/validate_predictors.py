@@ -23,6 +23,7 @@ from MLOps.predictors.kinds import load_predictor
 from MLOps.predictors.occlusion import occlusion
 from MLOps.predictors.signals import aligned
 from MLOps.predictors.windows import Windows
+from MLOps.progress import with_progress
 from MLOps.training.determinism import seed_torch
 from MLOps.training.seeds import derive_seed
 
@@ -44,7 +45,7 @@ def main() -> None:
         judged = validate(predictors, tables, features, feature_names, labels, names, splits, stage.params.validation)
         verdicts, ensemble, signals = judged.verdicts, judged.ensemble, judged.signals
         trainings = {}
-        for name, predictor in predictors.items():
+        for name, predictor in with_progress(list(predictors.items()), "predictors"):
             report(stage, name, verdicts[name])
             trainings[name] = training(stage, name, predictor, tables[name], labels, splits)
             if bars_per_year is not None:

@@ -64,7 +64,7 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
     from MLOps.evaluation.walk_forward import Task, compute
     from MLOps.execution.processes import cores, in_processes
     from MLOps.pipelines import paths
-    from MLOps.training.progress import progress_bars
+    from MLOps.progress import progress_bars
 
     params, recipe = stage.params, recipe_of(stage.params)
     tasks = [

@@ -12,7 +12,7 @@ from MLOps.data.splits import purged_folds
 from MLOps.errors import UserError
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, forecast
 from MLOps.predictors.learning import LearningData
-from MLOps.training.progress import progress_bars
+from MLOps.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 FULL_MODEL = -1  # `fold` of rows forecast by the model of the whole training span

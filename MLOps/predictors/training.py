@@ -36,11 +36,11 @@ from MLOps.predictors.networks import NETWORKS
 from MLOps.predictors.networks.layers import Network
 from MLOps.predictors.schedule import CLASS_METRICS, RETURN_METRICS, History, best_epoch, metric_names, schedule
 from MLOps.predictors.training_state import EpochState, load_state, save_state
+from MLOps.progress import progress_bars
 from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
 from MLOps.statistics.returns import sharpe
 from MLOps.training.checkpoints import Checkpoints
 from MLOps.training.precision import bfloat16_is_native
-from MLOps.training.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 SAVE_SECONDS = 5.0  # between checkpoints: the most work that a kill can lose

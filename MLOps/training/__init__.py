@@ -1,1 +1,1 @@
-"""Shared by predictors and agents: seeds, determinism, checkpoints, search, progress."""
+"""Shared by predictors and agents: seeds, determinism, checkpoints, search."""

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from MLOps.config.search import SearchRange
-from MLOps.training.progress import progress_bars
+from MLOps.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]

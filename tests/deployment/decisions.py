@@ -47,7 +47,7 @@ def as_parameters(
             sent[symbol] |= {"state": list(states[symbol])} if symbol in states else {}
     params: dict[str, Any] = {"positions": json.dumps(sent)}
     if model.agent.symbols:
-        params["cash"] = cash
+        params[model.cash_parameter] = cash
         params |= {"agent_state": json.dumps(list(states[PORTFOLIO]))} if states else {}
     return params
 

@@ -115,7 +115,7 @@ def test_concurrent_requests_get_their_own_answers(url: str, bundle: Path, bars:
     """Eight clients; each request is for one of several bars and accounts, and its answer is known beforehand."""
     required = TradingModel.load(bundle).required_bars
     stamps = bars["timestamp"].unique()[-40::8]
-    bodies = [(history(bars, stamp, required), {"cash": 1000.0 * (1 + n)}) for n, stamp in enumerate(stamps)]
+    bodies = [(history(bars, stamp, required), {"cash_per_symbol": 1000.0 * (1 + n)}) for n, stamp in enumerate(stamps)]
     expected = [ask(url, *body) for body in bodies]
     assert all(status == 200 for status, _ in expected)
     assert len({json.dumps(answer) for _, answer in expected}) == len(bodies), "the answers can be told apart"
@@ -136,7 +136,7 @@ def test_concurrent_decisions_in_one_process(bundle: Path, ledger: pd.DataFrame,
 
 def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> None:
     model = TradingModel.load(bundle)
-    status, answer = ask(url, history(bars, bars["timestamp"].max(), model.required_bars), {"cash": 5000})
+    status, answer = ask(url, history(bars, bars["timestamp"].max(), model.required_bars), {"cash_per_symbol": 5000})
     assert status == 200
     assert [row["symbol"] for row in answer] == sorted(bars["symbol"].unique())
     for row in answer:
@@ -152,7 +152,7 @@ def test_an_answer_has_its_parts(url: str, bundle: Path, bars: pd.DataFrame) -> 
 
 def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFrame) -> None:
     required = TradingModel.load(bundle).required_bars
-    status, answer = ask(url, history(bars, bars["timestamp"].max(), required), {"cash": 0})
+    status, answer = ask(url, history(bars, bars["timestamp"].max(), required), {"cash_per_symbol": 0})
     assert status == 200
     assert all(row["target_position"] == 0 for row in answer), answer
 
@@ -171,8 +171,9 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         (lambda b, n: b.assign(timestamp="yesterday"), None, ["timestamp", "ISO 8601"]),
         (lambda b, n: b.assign(symbol=b["symbol"].where(b.index != b.index[3], None)), None, ["symbol"]),
         (lambda b, n: b.assign(symbol=b["symbol"].where(b.index != b.index[3], "")), None, ["symbol must be given"]),
-        (lambda b, n: b, {"leverage": 3}, ["leverage"]),
-        (lambda b, n: b, {"cash": -1}, ["cash"]),
+        (lambda b, n: b, {"leverage": 3}, ["unknown parameter 'leverage'", "cash_per_symbol, positions"]),
+        (lambda b, n: b, {"cash": 100_000}, ["unknown parameter 'cash'", "send cash_per_symbol"]),
+        (lambda b, n: b, {"cash_per_symbol": -1}, ["cash_per_symbol: expected", "at least 0"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "entry_price": 0}}'}, ["entry_price", "greater than 0"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": 1, "holding_bars": -5}}'}, ["holding_bars"]),
         (lambda b, n: b, {"positions": '{"IBM": {"shares": -9000, "cash": 1}}'}, ["IBM", "equity must be positive"]),
@@ -194,6 +195,7 @@ def test_without_cash_nothing_is_bought(url: str, bundle: Path, bars: pd.DataFra
         "null symbol",
         "empty symbol",
         "unknown parameter",
+        "cash of a portfolio",
         "negative cash",
         "entry price of nothing",
         "negative time",
@@ -213,6 +215,8 @@ def test_a_bad_request_is_answered_with_400_and_a_sentence(
     assert status == 400, message
     assert all(word in message for word in words), message
     assert "Traceback" not in message
+    assert len(message) < 300, "the sentence and no more"
+    assert "\n" not in message
 
 
 def test_more_history_and_other_symbols_change_no_decision(bundle: Path, bars: pd.DataFrame) -> None:

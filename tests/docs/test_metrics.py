@@ -46,7 +46,7 @@ def logged(finished: Project) -> set[str]:
     return {name for run in all_runs(client, experiments) for name in run.data.metrics}
 
 
-def all_runs(client: MlflowClient, experiments: list[str]) -> list:  # type: ignore[type-arg]
+def all_runs(client: MlflowClient, experiments: list[str]) -> list:
     return list(client.search_runs(experiments, max_results=1000))
 
 

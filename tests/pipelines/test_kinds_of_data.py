@@ -92,4 +92,4 @@ def test_what_is_served_is_what_was_backtested(
     served = mlflow.pyfunc.load_model("models:/trading-agent@candidate")
     last = request_bars(model, bars, bars["timestamp"].max())
     request = last.assign(timestamp=last["timestamp"].map(lambda stamp: stamp.isoformat()))
-    pd.testing.assert_frame_equal(served.predict(request, {"cash": 1000.0}), model.decide(last, 1000.0, {}))
+    pd.testing.assert_frame_equal(served.predict(request, {"cash_per_symbol": 1000.0}), model.decide(last, 1000.0, {}))

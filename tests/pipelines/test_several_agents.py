@@ -77,7 +77,7 @@ def test_seeds_search_and_ensemble_in_the_pipeline(own: Project, monkeypatch: py
     report = BacktestReport.from_dict(read_json(folder / "reports/backtest/report.json"))
     assert report.agent == "ensemble"
     assert {"agent", "best_member"} <= set(report.metrics)
-    assert "more than its best member" in own.run("MLOps.pipelines.summary").stdout
+    assert "more than its best member" in own.run("MLOps", "summary").stdout
     monkeypatch.chdir(folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     version = client.get_model_version_by_alias("trading-agent", "candidate").version

@@ -58,7 +58,7 @@ def test_a_labelled_table_trains_predictors_and_skips_the_agents(
     # Folders that dvc.yaml declares are there, and empty: nothing stands for what was not done.
     for folder in ("models/agents/ppo", "reports/metrics/train_agent/ppo"):
         assert list((tmp_path / folder).iterdir()) == []
-    summary = project.run("MLOps.pipelines.summary").stdout
+    summary = project.run("MLOps", "summary").stdout
     assert "No agent, no backtest" in summary
     for name in ("lstm", "logistic"):
         assert f"trading-predictor-{name}: candidate is version 1, champion is version 1." in summary
@@ -107,7 +107,7 @@ def test_five_classes_and_sentiment_reach_the_agent_and_the_served_model(
 
     served = mlflow.pyfunc.load_model("models:/trading-agent@candidate")
     request = bars.assign(timestamp=bars["timestamp"].map(lambda t: t.isoformat()))
-    pd.testing.assert_frame_equal(served.predict(request, {"cash": 1000.0}), decided)
+    pd.testing.assert_frame_equal(served.predict(request, {"cash_per_symbol": 1000.0}), decided)
     with pytest.raises(mlflow.exceptions.MlflowException, match="sentiment"):
         served.predict(request.drop(columns=["sentiment", "sentiment_items"]))
 

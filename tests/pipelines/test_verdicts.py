@@ -17,7 +17,7 @@ def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) ->
     client = finished.client()
     (run,) = client.search_runs(["1"], "tags.stage = 'validate_predictors'")
     assert [verdict["predictor"] for verdict in verdicts] == ["lstm", "logistic"]
-    page = finished.run("MLOps.pipelines.summary").stdout
+    page = finished.run("MLOps", "summary").stdout
     for verdict in verdicts:
         name, over_prior = verdict["predictor"], verdict["comparisons"][0]
         assert over_prior["baseline"] == "class_prior"
@@ -35,7 +35,7 @@ def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) ->
 
 
 def test_training_folds_and_one_decision_are_told(finished: Project) -> None:
-    page = finished.run("MLOps.pipelines.summary").stdout
+    page = finished.run("MLOps", "summary").stdout
     metrics = read_json(finished.folder / "reports/metrics/validate_predictors/metrics.json")
     for verdict in read_json(finished.folder / "reports/verdicts.json")["verdicts"]:
         name, training = verdict["predictor"], verdict["convergence"]

@@ -97,7 +97,7 @@ def test_windows_are_joined_and_shown(own: Project) -> None:
     for number, metrics in shown.items():
         assert metrics["sharpe"] == pytest.approx(report["windows"][number]["metrics"]["agent"]["sharpe"])
     assert not (folder / ".cache/walk_forward").exists()
-    assert "Agent by window" in own.run("MLOps.pipelines.summary").stdout
+    assert "Agent by window" in own.run("MLOps", "summary").stdout
 
 
 @pytest.mark.slow

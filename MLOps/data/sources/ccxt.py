@@ -9,6 +9,7 @@ from MLOps.config.schema import suggest
 from MLOps.data.bars import VALUES, check_raw_bars
 from MLOps.data.sources.downloads import DOWNLOADS, extend
 from MLOps.errors import UserError
+from MLOps.progress import with_progress
 
 PAGE_BARS = 500
 
@@ -32,7 +33,7 @@ def download(config: DataConfig, exchange: Any) -> pd.DataFrame:
     """Download the bars of `data.ccxt` from `exchange`, a ccxt exchange object."""
     bar_ms = int(exchange.parse_timeframe(config.ccxt.timeframe) * 1000)
     tables = []
-    for symbol in config.ccxt.symbols:
+    for symbol in with_progress(config.ccxt.symbols, f"downloads from {config.ccxt.exchange}"):
         folder = DOWNLOADS / "ccxt" / config.ccxt.exchange / config.ccxt.timeframe
 
         def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:

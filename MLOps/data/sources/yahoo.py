@@ -9,6 +9,7 @@ from MLOps.data.bars import VALUES
 from MLOps.data.sources.downloads import DOWNLOADS, extend
 from MLOps.data.sources.files import bars_from_table
 from MLOps.errors import UserError
+from MLOps.progress import with_progress
 
 COLUMNS = {
     "Open": "open",
@@ -35,7 +36,7 @@ def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
 def download(config: DataConfig, client: Any) -> pd.DataFrame:
     """Download the raw bars of `data.yahoo` with `client`, the module yfinance."""
     tables = []
-    for symbol in config.yahoo.symbols:
+    for symbol in with_progress(config.yahoo.symbols, "downloads from Yahoo"):
         path = DOWNLOADS / "yahoo" / f"{symbol}.parquet"
 
         def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:

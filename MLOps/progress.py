@@ -1,7 +1,12 @@
 """Progress bars, shown if standard error is a terminal."""
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
 
 
 def progress_bars() -> Progress:
@@ -17,3 +22,9 @@ def progress_bars() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def with_progress(items: Sequence[T], description: str) -> Iterator[T]:
+    """The items, with a bar of their own."""
+    with progress_bars() as progress:
+        yield from progress.track(items, description=description)

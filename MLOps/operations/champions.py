@@ -1,0 +1,121 @@
+"""Who is champion, since when and why: every change of the alias is kept as a tag of the version that got it."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from MLOps.errors import UserError
+from MLOps.model_registry.versions import CHAMPION, Registry
+
+SINCE = "champion since "  # prefix of the tag of a change; its time in UTC follows
+WITHDRAWN = "withdrawn"  # the tag of a version that a rollback took the alias from: who, when, why
+GATE = "gate"  # the user of the changes that the gate makes
+LONGEST_REASON = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of the champion.
+
+    Attributes:
+        kind: "promote" or "rollback".
+        version: the champion from then on.
+        before: the champion until then; None for the first.
+        by, reason: who and why.
+        time: in UTC, ISO 8601.
+    """
+
+    kind: str
+    version: str
+    before: str | None
+    by: str
+    reason: str
+    time: str
+
+    @property
+    def words(self) -> str:
+        instead = f" instead of version {self.before}" if self.before else ""
+        how = {"promote": "promoted", "rollback": "rolled back to"}[self.kind]
+        return f"version {self.version} is {CHAMPION}{instead}, {how} by {self.by}: {self.reason}"
+
+    def as_dict(self) -> dict[str, str | None]:
+        return asdict(self)
+
+
+def appoint(registry: Registry, version: str, by: str, reason: str) -> Change:
+    """Make `version` the champion.
+
+    Raises:
+        UserError: it is the champion, its files are not as they were registered, or the reason is empty or too long.
+    """
+    return _move(registry, "promote", version, by, reason)
+
+
+def withdraw(registry: Registry, to: str | None, by: str, reason: str) -> Change:
+    """Take the alias off the champion and give it to the version `to`, by default to the champion before it.
+
+    Raises:
+        UserError: as `appoint`; or there is no champion, or none before it.
+    """
+    present = registry.version_at(CHAMPION)
+    if present is None:
+        raise UserError(f"{registry.name}: there is no {CHAMPION} to roll back")
+    change = _move(registry, "rollback", to or before(registry, present), by, reason)
+    registry.tag(present, {WITHDRAWN: f"by {by} on {change.time[:10]}: {reason}"})
+    return change
+
+
+def withdrawn(registry: Registry, version: str) -> str | None:
+    """Who withdrew a version or another with the same content, when and why; None where nobody has."""
+    identity = registry.tags(version)[registry.identity_tag]
+    found = (registry.tags(same).get(WITHDRAWN) for same in registry.versions_of(identity))
+    return next((words for words in found if words), None)
+
+
+def history(registry: Registry) -> list[Change]:
+    """All changes, oldest first."""
+    changes = [
+        Change(version=version, time=tag.removeprefix(SINCE), **json.loads(value))
+        for version in registry.versions()
+        for tag, value in registry.tags(version).items()
+        if tag.startswith(SINCE)
+    ]
+    return sorted(changes, key=lambda change: change.time)
+
+
+def before(registry: Registry, present: str) -> str:
+    """The champion before `present`. A version that was rolled back is not returned to.
+
+    Raises:
+        UserError: none is known.
+    """
+    reign: list[str] = []
+    for change in history(registry):
+        if change.kind == "rollback":
+            reign = reign[: reign.index(change.version)] if change.version in reign else []
+        reign.append(change.version)
+    earlier = reign[: reign.index(present)] if present in reign else reign
+    if not earlier:
+        raise UserError(
+            f"{registry.name}: no {CHAMPION} before version {present} is recorded; name one with --to: "
+            f"{', '.join(version for version in registry.versions() if version != present) or 'there is no other'}"
+        )
+    return earlier[-1]
+
+
+def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change:
+    present = registry.version_at(CHAMPION)
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise UserError(
+            f"--reason: expected 1 to {LONGEST_REASON} characters, found {len(reason)}; say why in a sentence"
+        )
+    if version == present:
+        raise UserError(f"{registry.name}: version {version} is the {CHAMPION} already; name another version")
+    registry.bundle(version)
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    change = Change(kind, version, present, by, reason.strip(), now)
+    kept = {name: value for name, value in change.as_dict().items() if name not in ("version", "time")}
+    registry.tag(version, {f"{SINCE}{now}": json.dumps(kept, ensure_ascii=False)})
+    registry.untag(version, WITHDRAWN)
+    registry.point(CHAMPION, version)
+    return change

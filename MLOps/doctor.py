@@ -17,7 +17,7 @@ import psutil
 
 from MLOps.config.agreement import check_params
 from MLOps.config.params import Params
-from MLOps.data.sources import source_file
+from MLOps.data.sources import configured_files
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, without_password
 
@@ -118,11 +118,7 @@ def _accelerator() -> Check:
 
 
 def _dataset(params: Params) -> Check:
-    data, wanted = params.data, {}
-    if (file := source_file(data)) is not None:
-        wanted[f"data.{data.source}.path"] = file
-    if data.sentiment.enabled:
-        wanted["data.sentiment.path"] = Path(data.sentiment.path)
+    data, wanted = params.data, configured_files(params.data)
     missing = {key: str(path) for key, path in wanted.items() if not path.exists()}
     if missing:
         fix = "restore it with `git checkout data/sample`" if data.source == "sample" else f"set {', '.join(missing)}"

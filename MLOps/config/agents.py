@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share
+from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share, VariantName
 
 Discount = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
@@ -146,7 +146,7 @@ class _AgentConfig:
     def _stages_follow_each_other(self) -> "_AgentConfig":
         ends = [stage.until for stage in self.curriculum]
         if ends != sorted(set(ends)):
-            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}")
+            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}; sort them")
         return self
 
 
@@ -348,7 +348,7 @@ class RainbowConfig(_QLearningConfig):
 
     def __post_init__(self) -> None:
         if self.v_max is None and self.gamma == 1:
-            raise ValueError("with gamma 1 the returns of rewards have no bound: set v_max")
+            raise ValueError("with gamma 1 the returns of rewards have no bound; set v_max")
 
 
 @section
@@ -454,7 +454,7 @@ AgentConfig = Annotated[
     | CrossQConfig,
     Field(discriminator="kind"),
 ]
-AgentConfigs = Annotated[dict[str, AgentConfig], Field(min_length=1)]
+AgentConfigs = Annotated[dict[VariantName, AgentConfig], Field(min_length=1)]
 
 
 def parse_agent(values: Any, where: str) -> Any:

@@ -1,14 +1,14 @@
 """The section `data:` of params.yaml: the source of bars, quality checks and preparation."""
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import model_validator
 
 from MLOps.config.schema import section
-from MLOps.config.types import Auto, Count, Fraction, Names, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Auto, Count, Day, Fraction, Names, NonNegative, Positive, PositiveNumber
 
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+DOWNLOADED = ("yahoo", "ccxt")
 
 
 @section
@@ -32,23 +32,11 @@ class FilesConfig:
 
 
 @section
-class YahooConfig:
-    """`data.source: yahoo`: daily bars with start <= day < end."""
-
-    symbols: Names
-    start: Day
-    end: Day
-
-
-@section
 class CcxtConfig:
-    """`data.source: ccxt`: bars of an exchange in ccxt, start <= time < end; `timeframe` as in ccxt: 1h, 1d."""
+    """`data.source: ccxt`: bars of an exchange in ccxt; `timeframe` as in ccxt: 1h, 1d."""
 
     exchange: str
-    symbols: Names
     timeframe: str
-    start: Day
-    end: Day
 
 
 @section
@@ -101,6 +89,9 @@ class DataConfig:
     """Source of bars, quality checks and preparation.
 
     Attributes:
+        symbols: symbols to use; null takes all that the source has. A source that downloads needs them.
+        start: first day to use, in UTC; null starts with the source's first bar. A source that downloads needs it.
+        end: day after the last one to use; null ends with the source's last bar. A source that downloads needs it.
         calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto chooses the one that fits, null uses the
             timestamps at which any symbol has a bar.
         bars_per_year: annualises ratios; auto derives it from the calendar and the bars' spacing.
@@ -115,7 +106,6 @@ class DataConfig:
     quality_threshold: Fraction
     csv: CsvConfig
     files: FilesConfig
-    yahoo: YahooConfig
     ccxt: CcxtConfig
     synthetic: SyntheticConfig
     labelled: LabelledConfig
@@ -124,3 +114,19 @@ class DataConfig:
     bars_per_year: Auto | PositiveNumber = "auto"
     on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
     accept_findings: tuple[str, ...] = ()
+    symbols: Names | None = None
+    start: Day | None = None
+    end: Day | None = None
+
+    @model_validator(mode="after")
+    def _selection_fits_the_source(self) -> "DataConfig":
+        selection = {"symbols": self.symbols, "start": self.start, "end": self.end}
+        for key, value in selection.items():
+            if self.source in DOWNLOADED and value is None:
+                example = "[AAPL, MSFT]" if key == "symbols" else '"2024-01-31"'
+                raise ValueError(f"{key} must be given for the source {self.source}; set data.{key}, as {example}")
+            if self.source == "labelled" and value is not None:
+                raise ValueError(f"{key} selects bars, which a labelled table does not have; set data.{key}: null")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"start must be before end, found {self.start} and {self.end}; change one of them")
+        return self

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber, VariantName
 
 ENSEMBLE = "ensemble"  # names the forecasts of the ensemble, so no predictor has that name
 
@@ -118,10 +118,12 @@ class _ConvolutionalConfig(NetworkConfig):
         if len(self.filters) != len(self.kernels):
             raise ValueError(
                 f"filters and kernels must be lists of one length, they have {len(self.filters)} and "
-                f"{len(self.kernels)} entries"
+                f"{len(self.kernels)} entries; add or remove entries"
             )
         if (2 * self.hidden_size) % self.heads:
-            raise ValueError(f"heads must divide 2 * hidden_size = {2 * self.hidden_size}, and {self.heads} does not")
+            raise ValueError(
+                f"heads must divide 2 * hidden_size = {2 * self.hidden_size}, and {self.heads} does not; change either"
+            )
         return self
 
 
@@ -197,7 +199,7 @@ PredictorConfig = Annotated[
     | GradientBoostingConfig,
     Field(discriminator="kind"),
 ]
-PredictorConfigs = Annotated[dict[str, PredictorConfig], Field(min_length=1)]
+PredictorConfigs = Annotated[dict[VariantName, PredictorConfig], Field(min_length=1)]
 
 
 def parse_predictor(values: Any, where: str) -> Any:

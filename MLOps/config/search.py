@@ -20,11 +20,13 @@ class SearchRange:
     @model_validator(mode="after")
     def _is_one_of_them(self) -> "SearchRange":
         if (self.low is None or self.high is None) == (not self.choices):
-            raise ValueError("expected either low and high, or choices")
+            raise ValueError("expected either low and high, or choices; set one of the two")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"low is {self.low} and high {self.high}; swap them")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError(f"a log scale needs a low above 0, found {self.low}; raise it or set log: false")
         if self.lengths and (not self.choices or self.lengths[0] > self.lengths[1]):
-            raise ValueError("lengths must be the minimum and maximum number of choices")
+            raise ValueError("lengths must be the minimum and maximum number of choices; give choices, and order the lengths")
         return self
 
 
@@ -43,7 +45,7 @@ class SearchConfig:
         for name, space in self.spaces.items():
             if len({bounds.lengths for bounds in space.values() if bounds.lengths}) > 1:
                 raise ValueError(
-                    f"the lists of {name} must have the same lengths, because a trial draws one length for all"
+                    f"the lists of {name} must have the same lengths, because a trial draws one length for all; make them equal"
                 )
         return self
 

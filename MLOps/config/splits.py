@@ -5,27 +5,39 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import section
-from MLOps.config.types import Count, Share
+from MLOps.config.types import Count, Day, Share
 
 
 @section
 class SplitConfig:
-    """Shares of the timeline, in order; `embargo_bars` are left out between spans, in addition to the purge.
+    """The three spans of the timeline, in order, either by their shares `train`, `validation` and `test`, or by the first
+    days, in UTC, of the later two: `validation_start` and `test_start`.
 
+    `embargo_bars` are left out between spans, in addition to the purge.
     `selection` is the share of the training span, at its end, on which predictors choose epochs, rounds and searched
     parameters. `folds` is the number of parts of the training span for out-of-fold forecasts.
     """
 
-    train: Share
-    validation: Share
-    test: Share
+    train: Share | None = None
+    validation: Share | None = None
+    test: Share | None = None
+    validation_start: Day | None = None
+    test_start: Day | None = None
     embargo_bars: Count
     folds: Annotated[int, Field(ge=2)]
     selection: Share = 0.15
 
     @model_validator(mode="after")
-    def _shares_fill_the_timeline(self) -> "SplitConfig":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"train + validation + test must be 1, they are {total:g}")
+    def _shares_or_days_fill_the_timeline(self) -> "SplitConfig":
+        shares = [share for share in (self.train, self.validation, self.test) if share is not None]
+        days = [day for day in (self.validation_start, self.test_start) if day is not None]
+        if (len(shares), len(days)) not in ((3, 0), (0, 2)):
+            raise ValueError(
+                "expected either train, validation and test, or validation_start and test_start, found "
+                f"{len(shares)} shares and {len(days)} days; set one kind and remove the other"
+            )
+        if shares and abs(sum(shares) - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, they are {sum(shares):g}; change one of them")
+        if days and days[0] >= days[1]:
+            raise ValueError(f"validation_start must be before test_start, found {days[0]} and {days[1]}; swap them")
         return self

@@ -60,13 +60,13 @@ class Splits:
 
 
 def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
-    """Split the distinct timestamps by the configured shares, and the training span by its own share.
+    """Split the distinct timestamps by the configured shares or days, and the training span by its own share.
 
     Raises:
         UserError: the timeline is too short for one of the spans.
     """
     timeline = timeline_of(timestamps)
-    return split_at(timeline, 0, *cuts(len(timeline), config), config)
+    return split_at(timeline, 0, *cuts(timeline, config), config)
 
 
 def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
@@ -74,9 +74,14 @@ def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(timestamps.unique()).sort_values()
 
 
-def cuts(bars: int, config: SplitConfig) -> tuple[int, int]:
-    """At which of `bars` timestamps the validation and the test span begin."""
-    return round(bars * config.train), round(bars * (config.train + config.validation))
+def cuts(timeline: pd.DatetimeIndex, config: SplitConfig) -> tuple[int, int]:
+    """At which timestamps of the timeline the validation and the test span begin."""
+    if config.train is not None and config.validation is not None:
+        bars = len(timeline)
+        return round(bars * config.train), round(bars * (config.train + config.validation))
+    days = pd.DatetimeIndex([config.validation_start, config.test_start], tz="UTC")
+    validation, test = timeline.searchsorted(days)
+    return int(validation), int(test)
 
 
 def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int, config: SplitConfig) -> Splits:
@@ -103,7 +108,7 @@ def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int,
         if length < MIN_BARS:
             raise UserError(
                 f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
-                f"{len(timeline)} timestamps; add bars or change the shares"
+                f"{len(timeline)} timestamps; add bars or change the spans"
             )
     return Splits(
         train=Span(timeline[start], timeline[train]),

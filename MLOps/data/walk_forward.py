@@ -59,8 +59,8 @@ def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardCo
 def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, count: int) -> list[Window]:
     """See `windows_of`; `count` in place of the configured number."""
     timeline = timeline_of(timestamps)
-    validation, test = cuts(len(timeline), splits)
-    step = _test_bars(len(timeline), splits, config)
+    validation, test = cuts(timeline, splits)
+    step = _test_bars(timeline, splits, config)
     earlier = (count - 1) * step
     if earlier >= validation:
         raise UserError(
@@ -103,7 +103,7 @@ def require_windows(
     fitting = next((windows for windows in range(config.windows - 1, 0, -1) if mistake(windows) is None), None)
     if fitting is None:
         raise reason
-    test_bars = _test_bars(timestamps.nunique(), splits, config)
+    test_bars = _test_bars(timeline_of(timestamps), splits, config)
     raise UserError(
         f"walk_forward.windows: expected at most {fitting} with test spans of {test_bars} bars, found "
         f"{config.windows}, which leave too little before the earliest ({str(reason).partition(';')[0]}); set windows "
@@ -111,6 +111,6 @@ def require_windows(
     )
 
 
-def _test_bars(bars: int, splits: SplitConfig, config: WalkForwardConfig) -> int:
+def _test_bars(timeline: pd.DatetimeIndex, splits: SplitConfig, config: WalkForwardConfig) -> int:
     """The length of the earlier windows' test spans, in timestamps."""
-    return config.test_bars or bars - cuts(bars, splits)[1]
+    return config.test_bars or len(timeline) - cuts(timeline, splits)[1]

@@ -28,6 +28,7 @@ OWN = (
     "evaluate_every_steps",
     "evaluation_episodes",
     "checkpoint_every_steps",
+    "keep_checkpoints",
     "curriculum",
     "replay_memory_share",
     "precision",
@@ -124,6 +125,7 @@ class _AgentConfig:
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
             span.
         checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
+        keep_checkpoints: leave the last checkpoint of each finished training in .cache/training.
         curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
     """
 
@@ -137,6 +139,7 @@ class _AgentConfig:
     evaluate_every_steps: Positive = 10_000
     evaluation_episodes: Positive | None = None
     checkpoint_every_steps: Positive = 20_000
+    keep_checkpoints: bool = False
     curriculum: tuple[CurriculumStage, ...] = ()
     gamma: Discount = 0.99
     activation_fn: Activation = "relu"
@@ -146,7 +149,9 @@ class _AgentConfig:
     def _stages_follow_each_other(self) -> "_AgentConfig":
         ends = [stage.until for stage in self.curriculum]
         if ends != sorted(set(ends)):
-            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}; sort them")
+            raise ValueError(
+                f"curriculum: expected each stage to end later than the one before, found {ends}; sort them"
+            )
         return self
 
 

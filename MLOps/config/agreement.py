@@ -49,7 +49,9 @@ def _mistakes(params: Params) -> list[str]:
         for name, space in getattr(params.search, kind).spaces.items()
         if name in getattr(params, kind)
         for key, bounds in space.items()
-        for mistake in _mistakes_of_range(f"search.{kind}.spaces.{name}.{key}", bounds, getattr(params, kind)[name], key)
+        for mistake in _mistakes_of_range(
+            f"search.{kind}.spaces.{name}.{key}", bounds, getattr(params, kind)[name], key
+        )
     ]
     if params.data.source == "labelled" and params.splits.validation_start is not None:
         mistakes.append(

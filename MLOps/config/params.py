@@ -93,7 +93,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if isinstance(key, yaml.ScalarNode) and key.tag != MERGE and lines.setdefault(key.value, line) != line:
-                raise yaml.YAMLError(f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}")
+                raise yaml.YAMLError(
+                    f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}"
+                )
         return super().construct_mapping(node, deep)
 
 

@@ -26,19 +26,23 @@ class SearchRange:
         if self.log and (self.low is None or self.low <= 0):
             raise ValueError(f"a log scale needs a low above 0, found {self.low}; raise it or set log: false")
         if self.lengths and (not self.choices or self.lengths[0] > self.lengths[1]):
-            raise ValueError("lengths must be the minimum and maximum number of choices; give choices, and order the lengths")
+            raise ValueError(
+                "lengths must be the minimum and maximum number of choices; give choices, and order the lengths"
+            )
         return self
 
 
 @section
 class SearchConfig:
-    """`trials` per variant in `spaces`; with 0, parameters are used unchanged.
+    """`trials` per variant in `spaces`; with 0, parameters are used unchanged. A trial counts by the best value of the
+    logged `metric`; losses and errors are minimised, all other metrics maximised.
 
     All lists in one space have the same length, drawn once per trial.
     """
 
     trials: Count
     spaces: dict[str, dict[str, SearchRange]]
+    metric: str
 
     @model_validator(mode="after")
     def _lists_agree(self) -> "SearchConfig":
@@ -51,8 +55,22 @@ class SearchConfig:
 
 
 @section
+class PredictorSearchConfig(SearchConfig):
+    """`metric`: of an epoch, by the names of the run's history: selection_loss, selection_accuracy, …"""
+
+    metric: str = "selection_loss"
+
+
+@section
+class AgentSearchConfig(SearchConfig):
+    """`metric`: validation_reward, or a metric of the algorithm's rollouts."""
+
+    metric: str = "validation_reward"
+
+
+@section
 class SearchConfigs:
     """The searches of predictors and of agents."""
 
-    predictors: SearchConfig
-    agents: SearchConfig
+    predictors: PredictorSearchConfig
+    agents: AgentSearchConfig

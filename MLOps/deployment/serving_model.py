@@ -22,7 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 from pydantic import Field
 
-from MLOps.config.schema import parse, section
+from MLOps.config.schema import parse, section, shown
 from MLOps.deployment.decisions import PORTFOLIO
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
@@ -78,7 +78,7 @@ def _positions(text: str) -> dict[str, Position]:
     """The JSON text of the parameter `positions`: by symbol, a number of shares or a `Position`."""
     values = _json(text, "positions", '{"AAPL": 10}')
     if not isinstance(values, dict):
-        raise UserError(f'positions: expected a JSON object by symbol, found {text!r}; write {{"AAPL": 10}}')
+        raise UserError(f'positions: expected a JSON object by symbol, found {shown(text)}; write {{"AAPL": 10}}')
     return {
         symbol: parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
         for symbol, value in values.items()
@@ -108,7 +108,7 @@ def _refuse_own_accounts(positions: dict[str, Position]) -> None:
 
 
 def _portfolio_state(text: str) -> dict[str, tuple[float, ...]]:
-    state = _json(text, "agent_state", "the last answer's")
+    state = _json(text, "agent_state", "in the last answer")
     if state is None:
         return {}
     return {PORTFOLIO: parse(tuple[float, ...], state, "agent_state")}
@@ -118,7 +118,7 @@ def _json(text: str, parameter: str, example: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UserError(f"{parameter}: expected JSON, as {example}, found {text!r}: {error}") from None
+        raise UserError(f"{parameter}: expected JSON, found {shown(text)}: {error}; write it as {example}") from None
 
 
 def _refuse_unknown_parameter(record: logging.LogRecord) -> bool:

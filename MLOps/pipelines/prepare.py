@@ -30,7 +30,7 @@ PACKAGES = Path("requirements.txt")
 def main() -> None:
     with exit_on_user_error("prepare"):
         params = check_params()
-        check_monitors(params)
+        check_metrics(params)
         check_features(params)
         check_files(params)
         for name, variant in stage_names(params):
@@ -53,17 +53,22 @@ def check_files(params: Params) -> None:
             raise UserError(f"{key}: {path}: no such file or folder; {fix}")
 
 
-def check_monitors(params: Params) -> None:
-    """Check that networks log the metric that decides their number of epochs.
+def check_metrics(params: Params) -> None:
+    """Check that predictors log the metrics that decide their number of epochs and their searches.
 
     Raises:
         UserError: one does not.
     """
+    search = params.search.predictors
     for name, config in params.predictors.items():
-        if isinstance(config, NetworkConfig) and config.monitor not in (known := metric_names(config)):
-            raise UserError(
-                f"predictors.{name}.monitor: unknown metric {config.monitor!r}; {suggest(config.monitor, known)}"
-            )
+        is_network = isinstance(config, NetworkConfig)
+        known = metric_names(config) if is_network else ["train_loss", "selection_loss"]
+        asked = {f"predictors.{name}.monitor": config.monitor} if is_network else {}
+        if search.trials and name in search.spaces:
+            asked["search.predictors.metric"] = search.metric
+        for key, metric in asked.items():
+            if metric not in known:
+                raise UserError(f"{key}: {name} logs no metric {metric!r}; {suggest(metric, known)}")
 
 
 def check_features(params: Params) -> None:

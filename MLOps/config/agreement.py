@@ -92,7 +92,7 @@ def _mistakes(params: Params) -> list[str]:
 
 def _mistakes_of_range(where: str, bounds: SearchRange, config: Any, key: str) -> list[str]:
     """What is wrong with the ends of a searched range, or with the choices, as values of the parameter `key`."""
-    kind = get_type_hints(type(config), include_extras=True).get(key)
+    kind: Any = get_type_hints(type(config), include_extras=True).get(key)
     values = bounds.choices or [end for end in (bounds.low, bounds.high) if end is not None]
     mistakes = []
     for value in values if kind is not None else ():

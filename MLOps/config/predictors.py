@@ -30,17 +30,18 @@ class NetworkConfig:
     `class_loss_weight` and `return_loss_weight` set the task: classification (1, 0), regression (0, 1) or both, as
     (0.6, 0.4). `batch_size` is the number of labels per update, in either mode; 0 chooses the largest that fits in
     memory. In the mode `sequence` each forward pass trains on `sequence_bars` consecutive labels. `schedule_epochs` is
-    the number of epochs until the first warm restart, or without improvement until a plateau. After a restart the period
-    is `t_mult` times as long as before, and the cosines fall to the learning rate `eta_min`. A plateau multiplies the
-    learning rate by `plateau_factor`. `betas` are the decay rates of the optimiser's moments. `monitor` names the logged metric that decides the number of epochs. The uncertainty comes from
-    `uncertainty_samples` Monte-Carlo dropout samples; with 0 it is the forecast's entropy. `explain_windows` is the
-    number of validation windows explained in plots. `embedding_size` is the number of principal components of the last
-    hidden layer that agents can observe. `keep_checkpoints` leaves the last checkpoint of each finished training
-    in .cache/training: the weights and the optimiser's state after the last epoch.
+    the number of epochs until the first warm restart, or without improvement until a plateau. After a restart the
+    period is `t_mult` times as long as before, and the cosines fall to the learning rate `eta_min`. A plateau
+    multiplies the learning rate by `plateau_factor`. `betas` are the decay rates of the optimiser's moments. `monitor`
+    names the logged metric that decides the number of epochs. The uncertainty comes from `uncertainty_samples` Monte-
+    Carlo dropout samples; with 0 it is the forecast's entropy. `explain_windows` is the number of validation windows
+    explained in plots. `embedding_size` is the number of principal components of the last hidden layer that agents can
+    observe. `keep_checkpoints` leaves the last checkpoint of each finished training in .cache/training: the weights
+    and the optimiser's state after the last epoch.
 
-    What a default is taken from: PyTorch (`dropout`, `layers`, and the optimiser's and the schedules' parameters),
-    scikit-learn's MLPClassifier (`learning_rate`, `batch_size`, `max_epochs`, `patience_epochs`), and for `gradient_clip`
-    Pascanu et al. (2013). Look-back and sizes have none: they depend on the data.
+    What a default is taken from: PyTorch (`dropout`, `layers`, the optimiser's and the schedules' parameters),
+    scikit-learn's MLPClassifier (`learning_rate`, `batch_size`, `max_epochs`, `patience_epochs`), and Pascanu et al.
+    (2013) for `gradient_clip`. Look-back and sizes have none: they depend on the data.
     """
 
     reads_both_ways: ClassVar[bool] = False
@@ -127,7 +128,8 @@ class _ConvolutionalConfig(NetworkConfig):
     """`filters[i]` channels with kernel width `kernels[i]`; `heads` attention heads, which must divide their width.
 
     `recurrent_layers` and `attention_layers` are stacked. `dropout` precedes the heads; `convolution_dropout`,
-    `recurrent_dropout` and `attention_dropout` follow each layer of their kind; `attention_dropout: null` takes `dropout`.
+    `recurrent_dropout` and `attention_dropout` follow each layer of their kind. `attention_dropout: null` takes
+    `dropout`.
     """
 
     reads_both_ways: ClassVar[bool] = True
@@ -229,8 +231,8 @@ class RidgeConfig:
 
 @section
 class GradientBoostingConfig:
-    """Parameters of scikit-learn's HistGradientBoostingClassifier, with its defaults; the selection span decides how many
-    rounds, at most `max_iter`, are kept. `explain_windows` as in `NetworkConfig`."""
+    """Parameters of scikit-learn's HistGradientBoostingClassifier, with its defaults; the selection span decides how
+    many rounds, at most `max_iter`, are kept. `explain_windows` as in `NetworkConfig`."""
 
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive

@@ -89,33 +89,40 @@ def _sentence(kind: type, error: ValidationError, where: str, section_key: str) 
     written = [_written_path(kind, [str(part) for part in detail["loc"]]) for detail in details]
     # A misspelt key is reported before the key that is therefore missing. Of the members of a union, the one whose
     # mistake lies deepest is the one that was meant.
-    ranks = [(d["type"] != "unexpected_keyword_argument", -len(path)) for d, (path, _) in zip(details, written)]
+    ranks = [
+        (detail["type"] != "unexpected_keyword_argument", -len(path))
+        for detail, (path, _) in zip(details, written, strict=True)
+    ]
     chosen = min(range(len(details)), key=ranks.__getitem__)
     first, (path, known) = details[chosen], written[chosen]
-    context = first.get("ctx", {})
     key = ".".join([section_key, *path] if section_key else path)
-    prefix = f"{where}: {key}: " if key else f"{where}: "
+    kind_key = f"{key}.kind".lstrip(".")
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
+    if first["type"] in ("missing", "union_tag_not_found"):
+        return f"{where}: the key {(key if first['type'] == 'missing' else kind_key)!r} is missing; add it"
+    if first["type"] == "union_tag_invalid":
+        tag, tags = first["ctx"]["tag"], _quoted(first["ctx"]["expected_tags"])
+        return f"{where}: {kind_key}: unknown kind {tag!r}; {suggest(tag, tags)}"
     # pydantic reports a union once for each member.
-    alike = [detail for detail, (other, _) in zip(details, written) if other == path]
-    words = [word for detail in alike for word in re.findall(r"'([^']*)'", detail.get("ctx", {}).get("expected", ""))]
-    match first["type"]:
-        case "unexpected_keyword_argument":
-            return f"{where}: unknown key {key!r}; {suggest(path[-1], known)}"
-        case "missing":
-            return f"{where}: the key {key!r} is missing; add it"
-        case "union_tag_invalid":
-            tags = re.findall(r"'([^']*)'", context["expected_tags"])
-            kind_key = f"{key}.kind" if key else "kind"
-            return f"{where}: {kind_key}: unknown kind {context['tag']!r}; {suggest(context['tag'], tags)}"
-        case "union_tag_not_found":
-            return f"{where}: the key {f'{key}.kind'.lstrip('.')!r} is missing; add it"
-        case "value_error":  # a rule over several keys, whose message already says what to do
-            return f"{prefix}{first['msg'].removeprefix('Value error, ')}"
-        case "literal_error" if len(alike) == 1 and isinstance(first["input"], str):
-            return f"{prefix}unknown value {first['input']!r}; {suggest(first['input'], words)}"
+    alike = [detail for detail, (other, _) in zip(details, written, strict=True) if other == path]
+    return f"{where}: {f'{key}: ' if key else ''}{_wrong_value(first, alike)}"
+
+
+def _wrong_value(first: Any, alike: list[Any]) -> str:
+    """What is wrong with a value, by what each member of its type's union says of it."""
+    value = first["input"]
+    if first["type"] == "value_error":  # a rule of our own, whose message already says what to do
+        return str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "literal_error" and len(alike) == 1 and isinstance(value, str):
+        return f"unknown value {value!r}; {suggest(value, _quoted(first['ctx']['expected']))}"
     rules = list(dict.fromkeys(_in_terms_of_yaml(detail["msg"]) for detail in alike))
     rule = " or ".join([rules[0], *(other.removeprefix("should be ") for other in rules[1:])])
-    return f"{prefix}{rule}, found {shown(first['input'])}; {_advice(first['type'], first['input'])}"
+    return f"{rule}, found {shown(value)}; {_advice(first['type'], value)}"
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
 
 
 def _in_terms_of_yaml(message: str) -> str:
@@ -172,6 +179,6 @@ def _members(kind: Any) -> list[Any]:
 def _member_names(kind: Any) -> list[str]:
     """What pydantic may call a member of a union that has keys or items."""
     (kind,) = _members(kind)
-    if dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return [kind.__name__, *typing.get_args(typing.get_type_hints(kind).get("kind"))]
     return []

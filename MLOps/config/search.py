@@ -49,7 +49,8 @@ class SearchConfig:
         for name, space in self.spaces.items():
             if len({bounds.lengths for bounds in space.values() if bounds.lengths}) > 1:
                 raise ValueError(
-                    f"the lists of {name} must have the same lengths, because a trial draws one length for all; make them equal"
+                    f"the lists of {name} must have the same lengths, because a trial draws one length for all; make "
+                    "them equal"
                 )
         return self
 

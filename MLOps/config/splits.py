@@ -10,8 +10,8 @@ from MLOps.config.types import Count, Day, Share
 
 @section
 class SplitConfig:
-    """The three spans of the timeline, in order, either by their shares `train`, `validation` and `test`, or by the first
-    days, in UTC, of the later two: `validation_start` and `test_start`.
+    """The three spans of the timeline, in order, either by their shares `train`, `validation` and `test`, or by the
+    first days, in UTC, of the later two: `validation_start` and `test_start`.
 
     `embargo_bars` are left out between spans, in addition to the purge.
     `selection` is the share of the training span, at its end, on which predictors choose epochs, rounds and searched

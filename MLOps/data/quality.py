@@ -21,6 +21,7 @@ from MLOps.errors import UserError
 
 ROWS_SHOWN = 20
 ROWS_IN_MESSAGES = 3
+MIDNIGHT = "T00:00:00+00:00"  # left out of messages
 SEVERITIES = ("error", "warning", "info")
 WRONG_CALENDAR = "wrong calendar"
 
@@ -62,14 +63,17 @@ class QualityReport:
         """One sentence on why the run must stop and what to do; empty if it may continue."""
         errors = self.of_severity("error")
         if errors:
-            found = "; ".join(finding.sentence for finding in errors)
-            acceptable = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
-            hint = f"; if the bars are correct, set data.accept_findings: {acceptable}" if acceptable else ""
-            return f"expected bars without errors, found {found}{hint}"
+            first, more = errors[0], f" and {len(errors) - 1} other kinds" if len(errors) > 1 else ""
+            found = f"{first.count} {first.check} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
+            accepted = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
+            if first.check not in accepted:
+                return f"expected no errors, found {found}; {first.advice}"
+            return f"expected no errors, found {found}; correct them or, if true, set data.accept_findings: {accepted}"
         if self.score < threshold:
-            found = "; ".join(f.sentence for f in self.of_severity("warning")) or "no finding"
+            warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]
+            found = ", ".join(f"{f.count} {f.check}" for f in warnings) or "no finding"
             return (
-                f"expected a quality score of at least {threshold:g}, found {self.score:.4f}: {found}; "
+                f"expected a quality score of at least {threshold:g}, found {self.score:.4f} ({found}); "
                 "correct the bars or lower data.quality_threshold"
             )
         return ""

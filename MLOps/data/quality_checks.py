@@ -37,6 +37,7 @@ SUDDEN_SHARE = 0.6  # share of the change that these bars must show
 CALM_RATIO = 3.0  # volatility is as before within this ratio
 WEEKS_A_YEAR = 52
 LONG_WINDOW_BARS, SHORT_WINDOW_BARS = 60, 20
+DAYLIGHT_SAVING = pd.Timedelta(hours=1)
 RARE_SHARE = 0.1  # of a symbol's bars, below which a property is unusual for it
 Mask = np.ndarray
 
@@ -311,11 +312,14 @@ def _sides(values: pd.Series, window: int, least: int, statistic: str) -> pd.Ser
 
 
 def _odd_time(b: OrderedBars) -> Mask:
-    """Daily bars at another time of day than 90% of the symbol's bars: a change of time zone or of daylight saving."""
+    """Daily bars at another time of day than most of the symbol's bars: a change of time zone or of daylight saving.
+
+    Midnights of a zone with daylight saving are one hour apart, so many bars may be at such an hour.
+    """
     time = b.table["timestamp"] - b.table["timestamp"].dt.normalize()
     usual = time.groupby(b.table["symbol"]).transform(lambda times: times.mode().iloc[0])
-    odd = (time != usual).to_numpy()
-    return odd & (odd.mean() < RARE_SHARE) & b.clock.daily
+    odd, far = (time != usual).to_numpy(), ((time - usual).abs() > DAYLIGHT_SAVING).to_numpy()
+    return (odd if odd.mean() < RARE_SHARE else far) & b.clock.daily
 
 
 def _spelt_twice(b: OrderedBars) -> Mask:

@@ -75,13 +75,27 @@ def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
 
 
 def cuts(timeline: pd.DatetimeIndex, config: SplitConfig) -> tuple[int, int]:
-    """At which timestamps of the timeline the validation and the test span begin."""
+    """At which timestamps of the timeline the validation and the test span begin.
+
+    Raises:
+        UserError: a configured day lies outside the timeline.
+    """
     if config.train is not None and config.validation is not None:
         bars = len(timeline)
         return round(bars * config.train), round(bars * (config.train + config.validation))
-    days = pd.DatetimeIndex([config.validation_start, config.test_start], tz="UTC")
-    validation, test = timeline.searchsorted(days)
-    return int(validation), int(test)
+    validation, test = (_place_of(timeline, key, config) for key in ("validation_start", "test_start"))
+    return validation, test
+
+
+def _place_of(timeline: pd.DatetimeIndex, key: str, config: SplitConfig) -> int:
+    """The first timestamp of the day that `key` configures, or after it."""
+    day = pd.Timestamp(getattr(config, key), tz="UTC")
+    if not timeline[0] < day <= timeline[-1]:
+        raise UserError(
+            f"splits.{key}: expected a day after the first bar of {timeline[0].date()} and no later than the last of "
+            f"{timeline[-1].date()}, found {day.date()}; change it"
+        )
+    return int(timeline.searchsorted(day))
 
 
 def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int, config: SplitConfig) -> Splits:

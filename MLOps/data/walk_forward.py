@@ -64,8 +64,8 @@ def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConf
     earlier = (count - 1) * step
     if earlier >= validation:
         raise UserError(
-            f"splits: expected bars before the validation span of the earliest of {count} windows, found none "
-            f"out of {len(timeline)} timestamps; add bars or lower walk_forward.windows"
+            f"splits: the earliest of {count} windows has no bar in its training span, of {len(timeline)} timestamps; "
+            "add bars or lower walk_forward.windows"
         )
     return [
         Window(
@@ -107,7 +107,7 @@ def require_windows(
     raise UserError(
         f"walk_forward.windows: expected at most {fitting} with test spans of {test_bars} bars, found "
         f"{config.windows}, which leave too little before the earliest ({str(reason).partition(';')[0]}); set windows "
-        f"to {fitting}, lower walk_forward.test_bars or add bars"
+        f"to {fitting} or lower walk_forward.test_bars"
     )
 
 

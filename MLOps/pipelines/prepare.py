@@ -61,9 +61,9 @@ def check_metrics(params: Params) -> None:
     """
     search = params.search.predictors
     for name, config in params.predictors.items():
-        is_network = isinstance(config, NetworkConfig)
-        known = metric_names(config) if is_network else ["train_loss", "selection_loss"]
-        asked = {f"predictors.{name}.monitor": config.monitor} if is_network else {}
+        known, asked = ["train_loss", "selection_loss"], {}
+        if isinstance(config, NetworkConfig):
+            known, asked = metric_names(config), {f"predictors.{name}.monitor": config.monitor}
         if search.trials and name in search.spaces:
             asked["search.predictors.metric"] = search.metric
         for key, metric in asked.items():

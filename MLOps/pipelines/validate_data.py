@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def publish(stage: Stage, report: QualityReport) -> None:
-    """Write the quality report as JSON, Markdown and HTML, and print its warnings.
+    """Write the quality report as JSON, Markdown and HTML, and print its errors and warnings.
 
     Raises:
         UserError: the run may not go on.
@@ -57,10 +57,11 @@ def publish(stage: Stage, report: QualityReport) -> None:
     threshold = stage.params.data.quality_threshold
     write_text(stage.artifact("quality.md"), as_markdown(report, threshold))
     write_text(stage.artifact("quality.html"), as_html(report, threshold))
+    for severity in ("error", "warning"):
+        for finding in report.of_severity(severity):
+            print(f"{stage.name}: {severity}: {finding.sentence}")
     if reason := report.refusal(threshold):
-        raise UserError(f"{paths.RAW_BARS}: {reason} ({stage.artifact('quality.html')} has the rows)")
-    for finding in report.of_severity("warning"):
-        print(f"{stage.name}: warning: {finding.sentence}")
+        raise UserError(f"{paths.RAW_BARS}: {reason}; rows: {stage.artifact('quality.html')}")
     write_json(paths.QUALITY, report.to_dict())
     stage.report({"quality_score": report.score, "findings": sum(f.count for f in report.findings)})
 

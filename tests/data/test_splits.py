@@ -1,5 +1,8 @@
 """The cuts of a timeline, on timelines of several kinds."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,9 +88,9 @@ def test_the_spans_by_hand(embargo_bars: int) -> None:
         (4, {"train": 0.6, "validation": 0.2, "test": 0.2}, "found 0 for train out of 4"),
     ],
 )
-def test_a_span_of_too_few_bars_is_named_with_its_number(bars: int, config: dict[str, float], words: str) -> None:
+def test_a_span_of_too_few_bars_is_named_with_its_number(bars: int, config: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        split(BARS[:bars], SplitConfig(**config, embargo_bars=5, folds=2))
+        split(BARS[:bars], replace(CONFIG, **config, folds=2))
 
 
 def folds_of(ends: list[int], embargo_bars: int, symbols: int = 1) -> list[tuple[list[int], list[int]]]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from mlflow.exceptions import MlflowException
 
 from MLOps.config.data import CsvConfig, DataConfig, FilesConfig, LabelledConfig
 from MLOps.config.params import load_params, parse_yaml
-from MLOps.config.trading import TradingConfig
 from MLOps.data.sources import load_bars
 from MLOps.errors import UserError
 from MLOps.pipelines import prepare
@@ -24,8 +22,8 @@ from tests.project import ROOT
 
 LETTERS = 300
 ADVICE = re.compile(
-    r"\b(add|change|choose|correct|convert|did you mean|give|known here|leave|lower|make|map|raise|remove|rename|restore|"
-    r"run|send|set|shorten|sort|swap|write)\b"
+    r"\b(add|change|choose|correct|convert|did you mean|give|known here|leave|lower|make|map|raise|remove|rename|"
+    r"restore|run|send|set|shorten|sort|swap|write)\b"
 )
 GONE = object()
 AGENT = {"kind": "ppo", "observe": {"features": ["return_1"]}, "total_timesteps": 1}

@@ -63,12 +63,14 @@ class QualityReport:
         """One sentence on why the run must stop and what to do; empty if it may continue."""
         errors = self.of_severity("error")
         if errors:
-            first, more = errors[0], f" and {len(errors) - 1} other kinds" if len(errors) > 1 else ""
+            first, *others = errors
+            more = "".join(f", {other.count} {other.check}" for other in others[:2]) + (", …" if others[2:] else "")
             found = f"{first.count} {first.check} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
             accepted = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
             if first.check not in accepted:
                 return f"expected no errors, found {found}; {first.advice}"
-            return f"expected no errors, found {found}; correct them or, if true, set data.accept_findings: {accepted}"
+            names = str(accepted) if len(accepted) <= 2 else "their names"
+            return f"expected no errors, found {found}; correct them or, if true, set data.accept_findings: {names}"
         if self.score < threshold:
             warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]
             found = ", ".join(f"{f.count} {f.check}" for f in warnings) or "no finding"

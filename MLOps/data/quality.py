@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.schema import suggest
-from MLOps.data.bars import VOLUME
+from MLOps.data.bars import ADJUSTED_CLOSE, VOLUME
 from MLOps.data.clock import Clock
 from MLOps.data.quality_checks import CHECKS, OrderedBars
 from MLOps.data.quality_form import WHOLE_TABLE, form_failures
@@ -128,7 +128,8 @@ def assess(
         for name, check in CHECKS.items():
             found = np.zeros(len(sound), dtype=bool)
             found[ordered.table.index[check.find(ordered)]] = True
-            note(name, check.severity, found, check.advice)
+            adjusted = ADJUSTED_CLOSE in sound.columns and check.advice_if_adjusted
+            note(name, check.severity, found, adjusted or check.advice)
         session = check_sessions(sound, clock)
         outages = session.outages
         wrong_day = f"remove it, check the time zone, or replace data.calendar: {clock.calendar}"

@@ -15,7 +15,7 @@ from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
 from MLOps.config.predictors import NetworkConfig, PersistenceConfig
 from MLOps.config.schema import suggest
-from MLOps.data.sources import SAMPLE, SOURCES, configured_files, source_file
+from MLOps.data.sources import SOURCES, advice_on_missing, configured_files, source_file
 from MLOps.errors import UserError
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
@@ -49,8 +49,7 @@ def check_files(params: Params) -> None:
     """
     for key, path in configured_files(params.data).items():
         if not path.exists():
-            fix = "restore it with `git checkout data/sample`" if path == SAMPLE else f"set {key}"
-            raise UserError(f"{key}: {path}: no such file or folder; {fix}")
+            raise UserError(f"{key}: {path}: no such file or folder; {advice_on_missing(key, path)}")
 
 
 def check_metrics(params: Params) -> None:

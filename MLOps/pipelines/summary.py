@@ -6,6 +6,7 @@ from typing import Any
 
 from MLOps.artifacts import read_json
 from MLOps.config.params import load_params
+from MLOps.data.quality import Finding
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
@@ -18,7 +19,7 @@ COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 def main() -> None:
     with exit_on_user_error("summary"):
         params = load_params()
-        print("\n".join([*predictors(), ""]))
+        print("\n".join([*data(), "", *predictors(), ""]))
         if params.data.source == "labelled":
             print("No agent, no backtest, nothing to promote: a labelled table has no prices to trade.\n\n")
             print("Next:\n  make ui      compare the runs in MLflow")
@@ -32,6 +33,16 @@ def main() -> None:
         reigning = f"champion is version {champion}" if champion else "no champion"
         print(f"{registry.name}: candidate is version {candidate}, {reigning}.")
         print("\nNext:\n  make ui      compare the runs in MLflow\n  make serve   ask the candidate for a decision")
+
+
+def data() -> list[str]:
+    """The quality score, and the findings that are warnings."""
+    report = read_json(paths.QUALITY)
+    warnings = [Finding(**finding) for finding in report["findings"] if finding["severity"] == "warning"]
+    title = f"Data, quality score {report['score']:.4f}"
+    if not warnings:
+        return [f"{title}: no warning."]
+    return [f"{title}, warnings:", *(f"  {finding.sentence}" for finding in warnings)]
 
 
 def predictors() -> list[str]:

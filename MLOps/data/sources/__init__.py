@@ -76,3 +76,8 @@ def configured_files(config: DataConfig) -> dict[str, Path]:
     if config.sentiment.enabled:
         files["data.sentiment.path"] = Path(config.sentiment.path)
     return files
+
+
+def advice_on_missing(key: str, path: Path) -> str:
+    """What to do if the file `path`, named by the key `key`, is missing."""
+    return "restore it with `git checkout data/sample`" if SAMPLE.parent in path.parents else f"set {key}"

@@ -59,6 +59,8 @@ class LabelledConfig:
     """`data.source: labelled`: a table with a column of ids, one of target scores, and feature columns.
 
     `features: null` takes all other columns. Rows keep the file's order, or are sorted by the column `time`.
+    `test_path` is a second table with the same columns, of which the target may be absent; its rows follow those of the
+    first and are the test span.
     """
 
     path: str
@@ -66,6 +68,7 @@ class LabelledConfig:
     target: str
     features: Names | None
     time: str | None = None
+    test_path: str | None = None
 
 
 @section

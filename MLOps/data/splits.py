@@ -59,14 +59,21 @@ class Splits:
         )
 
 
-def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
+def split(timestamps: pd.Series, config: SplitConfig, test_rows: int = 0) -> Splits:
     """Split the distinct timestamps by the configured shares or days, and the training span by its own share.
+
+    Args:
+        test_rows: if not 0, this many last timestamps are the test span, and the configured shares of training and
+            validation divide the others.
 
     Raises:
         UserError: the timeline is too short for one of the spans.
     """
     timeline = timeline_of(timestamps)
-    return split_at(timeline, 0, *cuts(timeline, config), config)
+    validation, test = cuts(timeline, config)
+    if test_rows:
+        validation, test = round(validation / test * (len(timeline) - test_rows)), len(timeline) - test_rows
+    return split_at(timeline, 0, validation, test, config)
 
 
 def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:

@@ -15,7 +15,7 @@ from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
 from MLOps.config.predictors import NetworkConfig, PersistenceConfig
 from MLOps.config.schema import suggest
-from MLOps.data.sources import SOURCES, advice_on_missing, configured_files, source_file
+from MLOps.data.sources import SENTIMENT_PATH, SOURCES, advice_on_missing, configured_files
 from MLOps.errors import UserError
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
@@ -145,8 +145,7 @@ def fine_tuned_modules(agent: AgentConfig, params: Params) -> list[str]:
 def used_files(stage: str, params: Params) -> list[Path]:
     """Files that params.yaml names and the stage reads."""
     if stage == "ingest":
-        file = source_file(params.data)
-        return [] if file is None else [file]
+        return [file for key, file in configured_files(params.data).items() if key != SENTIMENT_PATH]
     if stage in ("validate_data", "walk_forward") and params.data.sentiment.enabled:
         return [Path(params.data.sentiment.path)]
     return []

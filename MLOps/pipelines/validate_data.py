@@ -1,6 +1,7 @@
 """Quality checks of the raw bars, then adjustment and alignment into the bars of all later stages."""
 
 from MLOps.artifacts import read_table, write_json, write_table, write_text
+from MLOps.data.bars import TEST_ROWS
 from MLOps.data.clock import Clock
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.quality import QualityReport, assess
@@ -25,7 +26,8 @@ def main() -> None:
             bars, clock = raw, None
             publish(stage, assess_labelled(raw))
             needed = longest_lookback(stage.params.predictors, stage.params.search.predictors)
-            require_history(bars, split(bars["timestamp"], stage.params.splits), needed, str(paths.RAW_BARS))
+            splits = split(bars["timestamp"], stage.params.splits, raw.attrs.get(TEST_ROWS, 0))
+            require_history(bars, splits, needed, str(paths.RAW_BARS))
         else:
             clock = Clock.of(raw, data.calendar, data.bars_per_year)
             print(f"{stage.name}: clock of the bars: {clock.words}")

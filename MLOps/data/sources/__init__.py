@@ -25,6 +25,7 @@ SOURCES: dict[str, str] = {
     "labelled": "MLOps.data.sources.labelled:read_labelled",
 }
 SAMPLE = Path("data/sample/bars.csv.gz")
+SENTIMENT_PATH = "data.sentiment.path"
 
 
 def load_bars(config: DataConfig, seed: int) -> "pd.DataFrame":
@@ -73,8 +74,10 @@ def configured_files(config: DataConfig) -> dict[str, Path]:
     files = {}
     if (file := source_file(config)) is not None:
         files["data.source" if config.source == "sample" else f"data.{config.source}.path"] = file
+    if config.source == "labelled" and config.labelled.test_path is not None:
+        files["data.labelled.test_path"] = Path(config.labelled.test_path)
     if config.sentiment.enabled:
-        files["data.sentiment.path"] = Path(config.sentiment.path)
+        files[SENTIMENT_PATH] = Path(config.sentiment.path)
     return files
 
 

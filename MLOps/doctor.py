@@ -243,7 +243,7 @@ def _schemas() -> dict[str, str]:
     folder = Path(str(distribution("mlflow").locate_file("mlflow"))) / "store" / "db_migrations" / "versions"
     pattern = re.compile(r'^(revision|down_revision)\s*(?::[^=]*)?=\s*(?:"(\w+)"|None)', re.MULTILINE)
     texts = [file.read_text() for file in folder.glob("*.py")]
-    found = [dict(match.groups() for match in pattern.finditer(text)) for text in texts]
+    found = [{match[1]: match[2] for match in pattern.finditer(text)} for text in texts]
     return {names["revision"]: names["down_revision"] for names in found if "revision" in names}
 
 

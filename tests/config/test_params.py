@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from dvc.utils.serialize import parse_yaml as parse_for_dvc
+from dvc.utils.serialize import parse_yaml as parse_for_dvc  # type: ignore[import-untyped]
 
 from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, load_params, parse_yaml
+from MLOps.config.schema import as_json
 from MLOps.errors import UserError
 from tests.project import ROOT
 
@@ -213,5 +213,5 @@ def test_variants_share_what_an_anchor_names(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text.replace("  lstm:\n    kind", "  lstm: &lstm\n    kind").replace("  logistic:\n", variant, 1))
     predictors = check_params(path).predictors
-    assert predictors["lstm_wide"] == replace(predictors["lstm"], hidden_size=96)
+    assert as_json(predictors["lstm_wide"]) == {**as_json(predictors["lstm"]), "hidden_size": 96}
     assert parse_for_dvc(path.read_text(), path)["predictors"] == parse_yaml(path.read_text())["predictors"]

@@ -153,8 +153,8 @@ def test_quality_finds_what_is_planted(table: pd.DataFrame, tmp_path: Path) -> N
 def test_a_second_table_is_the_test_span(table: pd.DataFrame, tmp_path: Path) -> None:
     data: DataConfig = load_params().data
     table.head(30).to_csv(tmp_path / "learn.csv", index=False)
-    paths = {"path": str(tmp_path / "learn.csv"), "test_path": str(tmp_path / "test.csv")}
-    config = replace(data, labelled=replace(data.labelled, **paths))
+    files = (str(tmp_path / "learn.csv"), str(tmp_path / "test.csv"))
+    config = replace(data, labelled=replace(data.labelled, path=files[0], test_path=files[1]))
 
     def read_with(test: pd.DataFrame) -> pd.DataFrame:
         test.to_csv(tmp_path / "test.csv", index=False)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from MLOps.errors import UserError
 
 
 @pytest.mark.parametrize("source", ["sample", "csv", "files", "synthetic"])
-def test_symbols_and_days_are_selected(source: str, config: DataConfig, bars: pd.DataFrame, tmp_path: Path) -> None:
+def test_symbols_and_days_are_selected(source: Any, config: DataConfig, bars: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
     bars.to_csv(path, index=False)
     config = replace(config, source=source, csv=CsvConfig(path=str(path)))
@@ -21,7 +22,7 @@ def test_symbols_and_days_are_selected(source: str, config: DataConfig, bars: pd
     names = sorted(whole["symbol"].unique())
     stamps = pd.DatetimeIndex(whole["timestamp"].unique()).sort_values()
     first, last = stamps[len(stamps) // 3], stamps[2 * len(stamps) // 3]
-    chosen = {"symbols": tuple(names[:-1]), "start": str(first.date()), "end": str(last.date())}
+    chosen: dict[str, Any] = {"symbols": tuple(names[:-1]), "start": str(first.date()), "end": str(last.date())}
     found = load_bars(replace(config, **chosen), 0)
     days = whole["timestamp"].dt.normalize()
     expected = whole[whole["symbol"].isin(names[:-1]) & (days >= first.normalize()) & (days < last.normalize())]

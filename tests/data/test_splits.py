@@ -146,13 +146,13 @@ def test_days_cut_where_their_first_bars_are(timeline: str) -> None:
     bars = pd.Series(TIMELINES[timeline])
     days = bars.dt.normalize()
     cut, test = (days[round(len(bars) * share)] for share in (0.6, 0.8))
-    given = {"validation_start": str(cut.date()), "test_start": str(test.date())}
+    given: dict[str, Any] = {"validation_start": str(cut.date()), "test_start": str(test.date())}
     splits = split(bars, SplitConfig(**given, embargo_bars=5, folds=5))
     assert splits.validation.start == bars[days == cut].iloc[0]
     assert splits.test.start == bars[days == test].iloc[0]
     # The same cuts by their shares give the same spans.
     places = [int((bars < place).sum()) / len(bars) for place in (splits.validation.start, splits.test.start)]
-    shares = {"train": places[0], "validation": places[1] - places[0], "test": 1 - places[1]}
+    shares: dict[str, Any] = {"train": places[0], "validation": places[1] - places[0], "test": 1 - places[1]}
     assert split(bars, replace(CONFIG, **shares)) == splits
     with pytest.raises(UserError, match=r"splits\.test_start: expected a day .* no later than .* found 2040-01-01"):
         split(bars, SplitConfig(**{**given, "test_start": "2040-01-01"}, embargo_bars=5, folds=5))

@@ -105,6 +105,6 @@ def test_windows_of_days_are_those_of_the_same_shares(timeline: str, name: str) 
     days = [str(bars[round(len(bars) * share)].date()) for share in (0.7, 0.85)]
     by_day = SplitConfig(validation_start=days[0], test_start=days[1], embargo_bars=5, folds=5)
     before = [int((bars < pd.Timestamp(day, tz="UTC")).sum()) / len(bars) for day in days]
-    shares = {"train": before[0], "validation": before[1] - before[0], "test": 1 - before[1]}
+    by_share = replace(SPLITS, train=before[0], validation=before[1] - before[0], test=1 - before[1])
     config = CONFIGS[name]
-    assert windows_of(bars, by_day, config) == windows_of(bars, replace(SPLITS, **shares), config)
+    assert windows_of(bars, by_day, config) == windows_of(bars, by_share, config)

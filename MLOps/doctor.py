@@ -1,5 +1,6 @@
 """Check that a machine has everything the pipeline needs, with advice for everything that is missing."""
 
+import configparser
 import os
 import platform
 import re
@@ -8,22 +9,25 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import psutil
 
 from MLOps.config.agreement import check_params
 from MLOps.config.params import Params
-from MLOps.data.sources import source_file
+from MLOps.data.sources import advice_on_missing, configured_files
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, without_password
 
 PYTHON = (3, 11)
 DISK_GB = 10.0
 MEMORY_GB = 8.0
+GPU_MEMORY_GB = 2.0
+MPS = "Apple MPS"
 NETWORK_TIMEOUT_S = 3.0
 WRITTEN = ("data", "models", "reports")
 SOURCE_PACKAGES = {"yahoo": "yfinance", "ccxt": "ccxt"}
@@ -41,13 +45,14 @@ class Check:
 
 def diagnose() -> list[Check]:
     """Run all checks, in the order in which a run needs them."""
-    checks = [_python(), _packages(Path("requirements.txt")), _disk(), _memory(), _accelerator()]
+    checks = [_python(), _packages(Path("requirements.txt")), _memory()]
     try:
         params = check_params()
     except UserError as error:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; the remaining checks depend on it")]
     checks.append(Check("params.yaml", "ok", "all keys known and of the right type"))
-    return [*checks, _dataset(params), _source_packages(params), _network(params), _permission(), _store(params)]
+    of_the_run = (_accelerator, _dataset, _source_packages, _network, _disk)
+    return [*checks, *(check(params) for check in of_the_run), _permission(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
@@ -93,11 +98,26 @@ def _packages(requirements: Path) -> Check:
     )
 
 
-def _disk() -> Check:
-    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
-    return _check(
-        "disk", free_gb >= DISK_GB, f"{free_gb:.0f} GB free", f"free {DISK_GB:.0f} GB, or move the folder", "warning"
-    )
+def _disk(params: Params) -> Check:
+    """Free space of every disk that a run writes to."""
+    free: dict[int, tuple[float, list[str]]] = {}
+    for folder in _written_folders(params):
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free.setdefault(there.stat().st_dev, (shutil.disk_usage(there).free / 1e9, []))[1].append(str(folder))
+    scarce = [f"{gb:.1f} GB for {', '.join(folders)}" for gb, folders in free.values() if gb < DISK_GB]
+    found = "; ".join(scarce) or f"{min(gb for gb, _ in free.values()):.0f} GB free or more in every folder used"
+    return _check("disk", not scarce, found, f"free {DISK_GB:.0f} GB there, or move the folder", "warning")
+
+
+def _written_folders(params: Params) -> list[Path]:
+    """The project, DVC's cache, the store and its artifacts, and the place of temporary files."""
+    configured = configparser.ConfigParser()
+    configured.read([".dvc/config", ".dvc/config.local"])
+    # DVC's own paths are relative to the file that has them.
+    cache = Path(".dvc") / configured.get("cache", "dir", fallback="cache")
+    folders = [*map(Path, WRITTEN), Path(".cache"), cache, Path(tempfile.gettempdir())]
+    uri = store_uri(params.tracking)
+    return [*folders, Path(uri.removeprefix(SQLITE)).parent / "mlruns"] if uri.startswith(SQLITE) else folders
 
 
 def _memory() -> Check:
@@ -106,27 +126,47 @@ def _memory() -> Check:
     return _check("memory", total_gb >= MEMORY_GB, f"{total_gb:.0f} GB", fix, "warning")
 
 
-def _accelerator() -> Check:
-    # Asked without PyTorch, which takes seconds to import.
+def _accelerator(params: Params) -> Check:
+    """The GPU and its memory, and whether it is one that params.yaml asks for."""
     cores = f"{os.cpu_count()} CPU cores, which the default parameters suit"
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    name, memory_gb = _gpu()
+    kind = "mps" if name == MPS else "cuda" if name else "cpu"
+    asked = {
+        f"{section}.{variant}.device": config.device
+        for section in ("predictors", "agents")
+        for variant, config in getattr(params, section).items()
+        if getattr(config, "device", "auto") in ("cuda", "mps")
+    }
+    for key, device in asked.items():
+        if device != kind:
+            fix = "set auto, or install its driver"
+            return Check("accelerator", "failed", f"{key} is {device}; found {name or 'none'}", fix)
+    found = f"{name}, {memory_gb:.0f} GB free; {cores}" if name else f"none; {cores}"
+    enough = not name or memory_gb >= GPU_MEMORY_GB
+    fix = f"free {GPU_MEMORY_GB:.0f} GB of its memory, or set device: cpu for networks and agents"
+    return _check("accelerator", enough, found, fix, "warning")
+
+
+def _gpu() -> tuple[str, float]:
+    """The name of the GPU with the most free memory, and that memory; of Apple's, the memory it shares with the CPU."""
+    # Asked without PyTorch, which takes seconds to import.
+    query = ["nvidia-smi", "--query-gpu=memory.free,name", "--format=csv,noheader,nounits"]
     try:
-        found = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        found = "Apple MPS" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else ""
-    return Check("accelerator", "ok", f"{found}; {cores}" if found else f"none; {cores}")
+        lines = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+        free_mib, name = max((float(line.partition(",")[0]), line.partition(",")[2].strip()) for line in lines)
+        return name, free_mib * 2**20 / 1e9
+    except (OSError, subprocess.SubprocessError, ValueError):
+        if (platform.system(), platform.machine()) == ("Darwin", "arm64"):
+            return MPS, psutil.virtual_memory().available / 1e9
+        return "", 0.0
 
 
 def _dataset(params: Params) -> Check:
-    data, wanted = params.data, {}
-    if (file := source_file(data)) is not None:
-        wanted[f"data.{data.source}.path"] = file
-    if data.sentiment.enabled:
-        wanted["data.sentiment.path"] = Path(data.sentiment.path)
-    missing = {key: str(path) for key, path in wanted.items() if not path.exists()}
+    data, wanted = params.data, configured_files(params.data)
+    missing = {key: path for key, path in wanted.items() if not path.exists()}
     if missing:
-        fix = "restore it with `git checkout data/sample`" if data.source == "sample" else f"set {', '.join(missing)}"
-        return Check("dataset", "failed", f"{', '.join(missing.values())} is missing", fix)
+        fixes = "; ".join(advice_on_missing(key, path) for key, path in missing.items())
+        return Check("dataset", "failed", f"{', '.join(map(str, missing.values()))} is missing", fixes)
     return Check("dataset", "ok", ", ".join(map(str, wanted.values())) or f"data.source {data.source} reads no file")
 
 
@@ -169,11 +209,56 @@ def _permission() -> Check:
 
 def _store(params: Params) -> Check:
     uri = store_uri(params.tracking)
+    fix = "start it, or set tracking.uri or MLFLOW_TRACKING_URI"
     try:
         require_answer(uri)
         if uri.startswith(SQLITE) and (path := Path(uri.removeprefix(SQLITE))).exists():
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
                 database.execute("SELECT count(*) FROM experiments")
+                (schema,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            return _schema(uri, schema)
+        if uri.startswith(("http://", "https://")):
+            return _server(uri)
     except (UserError, sqlite3.Error) as error:
-        return Check("MLflow store", "failed", str(error), "start it, or set tracking.uri or MLFLOW_TRACKING_URI")
+        return Check("MLflow store", "failed", str(error), fix)
     return Check("MLflow store", "ok", without_password(uri))
+
+
+def _schema(uri: str, schema: str) -> Check:
+    """Whether the installed MLflow can work with the tables of a local store."""
+    installed = version("mlflow")
+    parents = _schemas()
+    if schema not in parents:
+        found = f"{uri}: its tables are of a newer MLflow than the installed {installed}"
+        return Check("MLflow store", "failed", found, "`pip install -r requirements.txt`, or set another tracking.uri")
+    if schema in parents.values():
+        found = f"{uri}: its tables are of an older MLflow than the installed {installed}"
+        return Check("MLflow store", "failed", found, f"copy the file, then run `mlflow db upgrade {uri}`")
+    return Check("MLflow store", "ok", f"{uri}, with the tables of MLflow {installed}")
+
+
+def _schemas() -> dict[str, str]:
+    """The schema that each schema known to the installed MLflow replaces, read from its migrations without importing
+    it, which takes a second."""
+    folder = Path(str(distribution("mlflow").locate_file("mlflow"))) / "store" / "db_migrations" / "versions"
+    pattern = re.compile(r'^(revision|down_revision)\s*(?::[^=]*)?=\s*(?:"(\w+)"|None)', re.MULTILINE)
+    texts = [file.read_text() for file in folder.glob("*.py")]
+    found = [{match[1]: match[2] for match in pattern.finditer(text)} for text in texts]
+    return {names["revision"]: names["down_revision"] for names in found if "revision" in names}
+
+
+def _server(uri: str) -> Check:
+    """Whether a tracking server has the installed version of MLflow."""
+    import requests
+
+    installed = version("mlflow")
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/version", timeout=NETWORK_TIMEOUT_S)
+        served = answer.text.strip() if answer.ok else ""
+    except requests.RequestException:
+        served = ""
+    if not re.fullmatch(r"\d+\.\d+\S*", served):  # a proxy or an older server
+        return Check("MLflow store", "ok", f"{without_password(uri)}, which does not tell its version")
+    same = served.split(".")[:2] == installed.split(".")[:2]
+    found = f"{without_password(uri)}, MLflow {served}" + ("" if same else f"; installed is {installed}")
+    return _check("MLflow store", same, found, f"install MLflow {installed} on the server", "warning")

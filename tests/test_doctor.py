@@ -2,13 +2,20 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
+import mlflow
 import pytest
 import yaml
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from MLOps.doctor import Check, diagnose, table
 
@@ -53,7 +60,7 @@ def _labelled(folder: Path, path: str) -> None:
         ("dataset", lambda folder: shutil.rmtree(folder / "data"), "git checkout data/sample"),
         (
             "dataset",
-            lambda folder: _labelled(folder, "data/sample/gone.csv"),
+            lambda folder: _labelled(folder, "gone.csv"),
             "set data.labelled.path",
         ),
         ("packages", lambda folder: (folder / "requirements.txt").write_text("no-such-package==1.0\n"), "pip install"),
@@ -69,6 +76,105 @@ def test_what_is_missing_fails_with_a_fix(
     assert check.status == "failed"
     assert fix in check.fix
     assert "1 of" in table(diagnose())
+
+
+def _params(folder: Path, **values: object) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    for key, value in values.items():
+        *sections, last = key.split("__")
+        place = params
+        for name in sections:
+            place = place[name]
+        place[last] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts an `nvidia-smi` that prints the given text before all other programs."""
+
+    def put(output: str) -> None:
+        folder = tmp_path / "tools"
+        folder.mkdir(exist_ok=True)
+        (folder / "nvidia-smi").write_text(f"#!/bin/sh\nprintf '{output}'\n")
+        (folder / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+def test_a_gpu_is_told_with_its_free_memory(project_folder: Path, tools: Callable[[str], None]) -> None:
+    tools("1000, NVIDIA A\\n70000, NVIDIA B\\n")
+    assert found("accelerator").found.startswith("NVIDIA B, 73 GB free")
+    _params(project_folder, predictors__lstm__device="cuda")
+    assert found("accelerator").status == "ok"
+    _params(project_folder, predictors__lstm__device="mps")
+    check = found("accelerator")
+    assert (check.status, check.found) == ("failed", "predictors.lstm.device is mps; found NVIDIA B")
+    _params(project_folder, predictors__lstm__device="auto")
+    tools("900, NVIDIA A\\n")
+    check = found("accelerator")
+    assert check.status == "warning" and "device: cpu" in check.fix
+
+
+def test_a_device_that_is_asked_for_and_absent_fails(project_folder: Path, tools: Callable[[str], None]) -> None:
+    tools("")
+    assert found("accelerator").found.startswith("none")
+    _params(project_folder, agents__ppo__device="cuda")
+    check = found("accelerator")
+    assert check.status == "failed" and "agents.ppo.device is cuda" in check.found
+
+
+def test_the_file_of_headlines_is_looked_for(project_folder: Path) -> None:
+    _params(project_folder, data__sentiment__enabled=True, data__sentiment__path="gone.csv")
+    check = found("dataset")
+    assert check.status == "failed" and "set data.sentiment.path" in check.fix
+
+
+def test_the_package_of_the_source_is_looked_for(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    _params(project_folder, data__source="ccxt", data__symbols=["BTC/USD"], data__start="2024-01-01")
+    _params(project_folder, data__end="2024-02-01")
+    monkeypatch.setattr("MLOps.doctor._network", lambda params: Check("network", "ok", ""))
+    monkeypatch.setattr("MLOps.doctor.version", absent)
+    monkeypatch.setattr("MLOps.doctor._packages", lambda path: Check("packages", "ok", ""))
+    check = found("source packages")
+    assert check.status == "failed" and "requirements-sources.txt" in check.fix
+
+
+def test_the_tables_of_the_store_are_compared_with_those_of_mlflow(project_folder: Path) -> None:
+    store = Path("mlflow.db")
+
+    def of(schema: str) -> Check:
+        store.unlink(missing_ok=True)
+        with closing(sqlite3.connect(store)) as database, database:
+            database.execute("CREATE TABLE experiments (name TEXT)")
+            database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            database.execute("INSERT INTO alembic_version VALUES (?)", (schema,))
+        return found("MLflow store")
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    known = ScriptDirectory.from_config(config)
+    (head,) = known.get_heads()
+    assert of(head).status == "ok"
+    older = of(str(known.get_revision(head).down_revision))
+    assert older.status == "failed" and "mlflow db upgrade sqlite:///mlflow.db" in older.fix
+    newer = of("fedcba987654")
+    assert newer.status == "failed" and "newer MLflow" in newer.found
+
+
+def test_the_disk_of_every_folder_is_looked_at(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC's cache may be on another disk."""
+    (project_folder / ".dvc").mkdir()
+    (project_folder / ".dvc" / "config").write_text("[cache]\n    dir = /proc\n")
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(free=0 if Path(path) == Path("/proc") else 1e12)
+    )
+    check = found("disk")
+    assert (check.status, check.found) == ("warning", "0.0 GB for /proc")
 
 
 def test_scarce_disk_and_memory_are_warnings(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,21 +7,24 @@ from typing import Any
 from MLOps.agents.data import AgentData
 from MLOps.agents.training import train
 from MLOps.config.agents import parse_agent
+from MLOps.config.schema import suggest
 from MLOps.config.trading import TradingConfig
+from MLOps.errors import UserError
 from MLOps.training.search import OnEpoch
 from MLOps.training.seeds import derive_seed
 
 
 def trial_of(
-    name: str, values: Mapping[str, Any], data: AgentData, trading: TradingConfig, seed: int
+    name: str, values: Mapping[str, Any], data: AgentData, trading: TradingConfig, seed: int, metric: str
 ) -> Callable[[dict[str, Any], OnEpoch, Path], None]:
     """A function that trains the agent `name` with drawn parameters in place of those of `values`.
 
-    Each trial trains with one seed, the same for all. The loss of an evaluation is the negative reward on validation.
+    Each trial trains with one seed, the same for all.
 
     Args:
         values: of the variant in params.yaml.
         seed: of the run.
+        metric: what trials are compared by.
 
     Returns:
         See `Search.run`; its last argument is a folder for checkpoints.
@@ -30,14 +33,18 @@ def trial_of(
 
     def run(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
         config = parse_agent({**values, **drawn}, f"search.agents.spaces.{name}")
-        evaluations = 0
+        seen: set[str] = set()
+        count = 0
 
         def on_step(_: int, metrics: Mapping[str, float]) -> None:
-            nonlocal evaluations
-            if "validation_reward" in metrics:
+            nonlocal count
+            seen.update(metrics)
+            if metric in metrics:
                 # Counted, because the steps at which rollouts end may differ between trials, and pruning compares.
-                evaluations += 1
-                on_epoch(evaluations, {"selection_loss": -metrics["validation_reward"]})
+                count += 1
+                on_epoch(count, metrics)
+            elif "validation_reward" in metrics and metric not in seen:
+                raise UserError(f"search.agents.metric: no metric {metric!r} of {name}; {suggest(metric, seen)}")
 
         spans = data.training, data.validation
         train(config, data.view, *spans, trading, own, on_step, checkpoints, data.pretrained)

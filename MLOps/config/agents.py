@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share
+from MLOps.config.types import Count, Names, NonNegative, Positive, PositiveNumber, Share, VariantName
 
 Discount = Annotated[float, Field(gt=0, le=1)]
 Portion = Annotated[float, Field(ge=0, le=1)]
@@ -28,6 +28,7 @@ OWN = (
     "evaluate_every_steps",
     "evaluation_episodes",
     "checkpoint_every_steps",
+    "keep_checkpoints",
     "curriculum",
     "replay_memory_share",
     "precision",
@@ -143,6 +144,7 @@ class _AgentConfig:
         evaluation_episodes: episodes of the validation span per evaluation, the same ones each time; null for the whole
             span.
         checkpoint_every_steps: environment steps between checkpoints, the most work that a killed training loses.
+        keep_checkpoints: leave the last checkpoint of each finished training in .cache/training.
         curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
         gamma: discount of the reward of a later step.
         activation_fn: of the hidden layers.
@@ -159,6 +161,7 @@ class _AgentConfig:
     evaluate_every_steps: Positive = 10_000
     evaluation_episodes: Positive | None = None
     checkpoint_every_steps: Positive = 20_000
+    keep_checkpoints: bool = False
     curriculum: tuple[CurriculumStage, ...] = ()
     gamma: Discount = 0.99
     activation_fn: Activation = "relu"
@@ -168,7 +171,9 @@ class _AgentConfig:
     def _stages_follow_each_other(self) -> "_AgentConfig":
         ends = [stage.until for stage in self.curriculum]
         if ends != sorted(set(ends)):
-            raise ValueError(f"curriculum: expected each stage to end later than the one before, found {ends}")
+            raise ValueError(
+                f"curriculum: expected each stage to end later than the one before, found {ends}; sort them"
+            )
         return self
 
 
@@ -431,7 +436,7 @@ class RainbowConfig(_QLearningConfig):
 
     def __post_init__(self) -> None:
         if self.v_max is None and self.gamma == 1:
-            raise ValueError("with gamma 1 the returns of rewards have no bound: set v_max")
+            raise ValueError("with gamma 1 the returns of rewards have no bound; set v_max")
 
 
 @section
@@ -564,7 +569,7 @@ AgentConfig = Annotated[
     | CrossQConfig,
     Field(discriminator="kind"),
 ]
-AgentConfigs = Annotated[dict[str, AgentConfig], Field(min_length=1)]
+AgentConfigs = Annotated[dict[VariantName, AgentConfig], Field(min_length=1)]
 
 
 def parse_agent(values: Any, where: str) -> Any:

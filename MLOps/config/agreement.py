@@ -2,12 +2,14 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from MLOps.config.agent_ensemble import ENSEMBLE_SCHEMES
 from MLOps.config.agents import ObserveConfig
 from MLOps.config.params import SECTIONS, Params, load_params
 from MLOps.config.predictors import ENSEMBLE
-from MLOps.config.schema import suggest
+from MLOps.config.schema import parse, suggest
+from MLOps.config.search import SearchRange
 from MLOps.errors import UserError
 
 
@@ -41,6 +43,20 @@ def _mistakes(params: Params) -> list[str]:
         for key in space
         if key not in known
     ]
+    mistakes += [
+        mistake
+        for kind in ("predictors", "agents")
+        for name, space in getattr(params.search, kind).spaces.items()
+        if name in getattr(params, kind)
+        for key, bounds in space.items()
+        for mistake in _mistakes_of_range(
+            f"search.{kind}.spaces.{name}.{key}", bounds, getattr(params, kind)[name], key
+        )
+    ]
+    if params.data.source == "labelled" and params.splits.validation_start is not None:
+        mistakes.append(
+            "splits.validation_start: the rows of a labelled table have no days; set train, validation and test instead"
+        )
     if (params.data.source == "labelled") != (params.labels.kind == "target"):
         mistakes.append(
             f"labels.kind: the source labelled requires the kind target and the reverse, found data.source "
@@ -71,6 +87,19 @@ def _mistakes(params: Params) -> list[str]:
         mistakes += _mistakes_of_view(f"agents.{name}.observe", agent.observe, params)
     if "@" in params.tracking.uri.partition("//")[2].partition("/")[0]:
         mistakes.append("tracking.uri: credentials would be written to the log; set MLFLOW_TRACKING_URI instead")
+    return mistakes
+
+
+def _mistakes_of_range(where: str, bounds: SearchRange, config: Any, key: str) -> list[str]:
+    """What is wrong with the ends of a searched range, or with the choices, as values of the parameter `key`."""
+    kind: Any = get_type_hints(type(config), include_extras=True).get(key)
+    values = bounds.choices or [end for end in (bounds.low, bounds.high) if end is not None]
+    mistakes = []
+    for value in values if kind is not None else ():
+        try:
+            parse(kind, [value] if bounds.lengths else value, where)
+        except UserError as error:
+            mistakes.append(str(error))
     return mistakes
 
 

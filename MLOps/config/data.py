@@ -1,14 +1,14 @@
 """The section `data:` of params.yaml: the source of bars, quality checks and preparation."""
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import model_validator
 
 from MLOps.config.schema import section
-from MLOps.config.types import Auto, Count, Fraction, Names, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Auto, Count, Day, Fraction, Names, NonNegative, Positive, PositiveNumber
 
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+DOWNLOADED = ("yahoo", "ccxt")
 
 
 @section
@@ -38,37 +38,16 @@ class FilesConfig:
 
 
 @section
-class YahooConfig:
-    """`data.source: yahoo`: daily bars.
-
-    Attributes:
-        symbols: as Yahoo spells them.
-        start: first day.
-        end: the day after the last.
-    """
-
-    symbols: Names
-    start: Day
-    end: Day
-
-
-@section
 class CcxtConfig:
     """`data.source: ccxt`: bars of an exchange that ccxt supports.
 
     Attributes:
         exchange: as ccxt names it.
-        symbols: pairs, as BTC/USD.
         timeframe: spacing of the bars, as 1h or 1d.
-        start: first day (UTC).
-        end: the day after the last.
     """
 
     exchange: str
-    symbols: Names
     timeframe: str
-    start: Day
-    end: Day
 
 
 @section
@@ -100,6 +79,8 @@ class LabelledConfig:
         target: column with the score of each row; empty where it is not known yet.
         features: columns to take as features; null takes all others.
         time: column of numbers or times to sort the rows by; null keeps the file's order.
+        test_path: a second table with the same columns, of which the target may be absent; its rows follow those of the
+            first and are the test span.
     """
 
     path: str
@@ -107,6 +88,7 @@ class LabelledConfig:
     target: str
     features: Names | None
     time: str | None = None
+    test_path: str | None = None
 
 
 @section
@@ -134,6 +116,9 @@ class DataConfig:
 
     Attributes:
         source: where the bars come from.
+        symbols: symbols to use; null takes all that the source has. A source that downloads needs them.
+        start: first day to use, in UTC; null starts with the source's first bar. A source that downloads needs it.
+        end: day after the last one to use; null ends with the source's last bar. A source that downloads needs it.
         on_duplicate: what happens to bars of the same symbol and time: an error, or the last one is kept.
         on_unsorted: what happens to rows out of order in time.
         quality_threshold: least quality score, the share of expected bars without a finding.
@@ -151,7 +136,6 @@ class DataConfig:
     quality_threshold: Fraction
     csv: CsvConfig
     files: FilesConfig
-    yahoo: YahooConfig
     ccxt: CcxtConfig
     synthetic: SyntheticConfig
     labelled: LabelledConfig
@@ -160,3 +144,19 @@ class DataConfig:
     bars_per_year: Auto | PositiveNumber = "auto"
     on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
     accept_findings: tuple[str, ...] = ()
+    symbols: Names | None = None
+    start: Day | None = None
+    end: Day | None = None
+
+    @model_validator(mode="after")
+    def _selection_fits_the_source(self) -> "DataConfig":
+        selection = {"symbols": self.symbols, "start": self.start, "end": self.end}
+        for key, value in selection.items():
+            if self.source in DOWNLOADED and value is None:
+                example = "[AAPL, MSFT]" if key == "symbols" else '"2024-01-31"'
+                raise ValueError(f"{key} must be given for the source {self.source}; set data.{key}, as {example}")
+            if self.source == "labelled" and value is not None:
+                raise ValueError(f"{key} selects bars, which a labelled table does not have; set data.{key}: null")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"start must be before end, found {self.start} and {self.end}; change one of them")
+        return self

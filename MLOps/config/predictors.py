@@ -5,11 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from MLOps.config.schema import parse, section
-from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber
+from MLOps.config.types import Count, NonNegative, Positive, PositiveNumber, VariantName
 
 ENSEMBLE = "ensemble"  # names the forecasts of the ensemble, so no predictor has that name
 
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
@@ -35,6 +36,10 @@ class NetworkConfig:
     `class_loss_weight` and `return_loss_weight` set the task: classification (1, 0), regression (0, 1) or both, as
     (0.6, 0.4).
 
+    What a default is taken from: PyTorch (`dropout`, `layers`, the optimiser's and the schedules' parameters),
+    scikit-learn's MLPClassifier (`learning_rate`, `batch_size`, `max_epochs`, `patience_epochs`), and Pascanu et al.
+    (2013) for `gradient_clip`. Look-back and sizes have none: they depend on the data.
+
     Attributes:
         lookback_bars: bars in a window.
         dropout: share of units left out in training.
@@ -49,8 +54,12 @@ class NetworkConfig:
         mode: whether a training step takes windows or longer sequences.
         sequence_bars: in the mode `sequence`, consecutive labels of each forward pass.
         optimiser: adamw decouples the weight decay from the gradient.
+        betas: decay rates of the optimiser's moments.
         schedule: course of the learning rate.
-        schedule_epochs: until a warm restart, or without improvement until a plateau halves the learning rate.
+        schedule_epochs: until the first warm restart, or without improvement until a plateau.
+        t_mult: after a warm restart the period is this many times as long as before.
+        eta_min: learning rate to which the cosines fall.
+        plateau_factor: of the learning rate, at a plateau.
         monitor: logged metric that decides the number of epochs.
         device: auto takes an accelerator if PyTorch finds one.
         mixed_precision: whether layers are computed in bfloat16 in training, where the device has it.
@@ -60,6 +69,8 @@ class NetworkConfig:
             forecast's entropy.
         explain_windows: validation windows that are explained in plots.
         embedding_size: principal components of the last hidden layer that agents can observe.
+        keep_checkpoints: whether the last checkpoint of each finished training stays in .cache/training: the weights
+            and the optimiser's state after the last epoch.
         export: formats in which the trained network is also written, to models/exports.
     """
 
@@ -67,13 +78,13 @@ class NetworkConfig:
 
     kind: str
     lookback_bars: Positive
-    dropout: DropoutRate
-    learning_rate: PositiveNumber
-    weight_decay: NonNegative
-    batch_size: Count
-    max_epochs: Positive
-    patience_epochs: Positive
-    gradient_clip: PositiveNumber
+    dropout: DropoutRate = 0.0
+    learning_rate: PositiveNumber = 0.001
+    weight_decay: NonNegative = 0.01
+    batch_size: Count = 200
+    max_epochs: Positive = 200
+    patience_epochs: Positive = 10
+    gradient_clip: PositiveNumber = 1.0
     class_loss_weight: NonNegative = 1.0
     return_loss_weight: NonNegative = 0.0
     mode: Literal["windows", "sequence"] = "windows"
@@ -81,6 +92,10 @@ class NetworkConfig:
     optimiser: Literal["adam", "adamw"] = "adamw"
     schedule: Literal["constant", "cosine", "warm_restarts", "plateau"] = "constant"
     schedule_epochs: Positive = 10
+    t_mult: Positive = 1
+    eta_min: NonNegative = 0.0
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    betas: tuple[DecayRate, DecayRate] = (0.9, 0.999)
     monitor: str = "selection_loss"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     mixed_precision: bool = False
@@ -91,6 +106,7 @@ class NetworkConfig:
     explain_windows: Count = 0
     embedding_size: Count = 0
     export: tuple[Literal["onnx", "torch_export"], ...] = ()
+    keep_checkpoints: bool = False
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "NetworkConfig":
@@ -98,9 +114,16 @@ class NetworkConfig:
             raise ValueError("class_loss_weight and return_loss_weight are both 0; set at least one above 0")
         if self.mode == "sequence" and self.reads_both_ways:
             raise ValueError("mode sequence needs a unidirectional recurrent network; use mode: windows")
-        if self.uncertainty_samples and not self.dropout:
+        if self.uncertainty_samples and not any(self.dropout_rates):
             raise ValueError("uncertainty_samples need dropout; set dropout above 0")
+        if self.eta_min > self.learning_rate:
+            raise ValueError(f"eta_min is above the learning rate, {self.eta_min:g}; lower it")
         return self
+
+    @property
+    def dropout_rates(self) -> tuple[float, ...]:
+        """Of all dropout layers."""
+        return (self.dropout,)
 
 
 @section
@@ -114,7 +137,7 @@ class RecurrentConfig(NetworkConfig):
 
     kind: Literal["lstm", "gru"]
     hidden_size: Positive
-    layers: Positive
+    layers: Positive = 1
 
 
 @section
@@ -130,7 +153,7 @@ class BiLSTMConfig(NetworkConfig):
 
     kind: Literal["bilstm"]
     hidden_size: Positive
-    layers: Positive
+    layers: Positive = 1
 
 
 @section
@@ -140,13 +163,14 @@ class DLSTMConfig(NetworkConfig):
     Attributes:
         hidden_size: units of a layer of each path.
         layers: number of recurrent layers of each path.
-        trend_bars: length of the moving average that separates the trend from the remainder.
+        trend_bars: length of the moving average that separates the trend from the remainder; the
+            default is DLinear's (Zeng et al., 2023).
     """
 
     kind: Literal["dlstm"]
     hidden_size: Positive
-    layers: Positive
-    trend_bars: Positive
+    layers: Positive = 1
+    trend_bars: Positive = 25
 
 
 @section
@@ -158,6 +182,11 @@ class _ConvolutionalConfig(NetworkConfig):
         kernels: width of each convolution, as many as filters.
         hidden_size: units of the LSTM in each direction.
         heads: attention heads, which must divide 2 × hidden_size.
+        recurrent_layers: LSTM layers, stacked.
+        attention_layers: attention layers, stacked.
+        convolution_dropout: after each convolution.
+        recurrent_dropout: after each LSTM layer.
+        attention_dropout: after each attention layer; null takes `dropout`, which precedes the heads.
     """
 
     reads_both_ways: ClassVar[bool] = True
@@ -166,16 +195,37 @@ class _ConvolutionalConfig(NetworkConfig):
     kernels: Sizes
     hidden_size: Positive
     heads: Positive
+    recurrent_layers: Positive = 1
+    attention_layers: Positive = 1
+    convolution_dropout: DropoutRate = 0.0
+    recurrent_dropout: DropoutRate = 0.0
+    attention_dropout: DropoutRate | None = None
+
+    @property
+    def attention_width(self) -> int:
+        return 2 * self.hidden_size
+
+    @property
+    def attention_rate(self) -> float:
+        """The dropout rate of attention."""
+        return self.dropout if self.attention_dropout is None else self.attention_dropout
+
+    @property
+    def dropout_rates(self) -> tuple[float, ...]:
+        return self.dropout, self.convolution_dropout, self.recurrent_dropout, self.attention_rate
 
     @model_validator(mode="after")
     def _lists_agree(self) -> "_ConvolutionalConfig":
         if len(self.filters) != len(self.kernels):
             raise ValueError(
                 f"filters and kernels must be lists of one length, they have {len(self.filters)} and "
-                f"{len(self.kernels)} entries"
+                f"{len(self.kernels)} entries; add or remove entries"
             )
-        if (2 * self.hidden_size) % self.heads:
-            raise ValueError(f"heads must divide 2 * hidden_size = {2 * self.hidden_size}, and {self.heads} does not")
+        if self.attention_width % self.heads:
+            raise ValueError(
+                f"heads must divide the width of attention, {self.attention_width}, and {self.heads} does not; change "
+                "either"
+            )
         return self
 
 
@@ -188,9 +238,18 @@ class CNNLSTMConfig(_ConvolutionalConfig):
 
 @section
 class HybridConfig(_ConvolutionalConfig):
-    """Parallel convolutions and a bidirectional LSTM, joined by attention."""
+    """Parallel convolutions and a bidirectional LSTM, joined by attention.
+
+    Attributes:
+        fusion_size: width of attention and of the fused state; null for 2 × hidden_size.
+    """
 
     kind: Literal["hybrid"]
+    fusion_size: Positive | None = None
+
+    @property
+    def attention_width(self) -> int:
+        return self.fusion_size or 2 * self.hidden_size
 
 
 @section
@@ -222,12 +281,14 @@ class LogisticConfig:
 
     Attributes:
         lookback_bars: bars in a window.
-        l2_penalty: strength of the regularisation, 1 / C.
+        l2_penalty: strength of the regularisation, 1 / C; the default is scikit-learn's.
+        explain_windows: validation windows that are explained in plots.
     """
 
     kind: Literal["logistic"]
     lookback_bars: Positive
-    l2_penalty: PositiveNumber
+    l2_penalty: PositiveNumber = 1.0
+    explain_windows: Count = 0
 
 
 @section
@@ -236,17 +297,19 @@ class RidgeConfig:
 
     Attributes:
         lookback_bars: bars in a window.
-        l2_penalty: strength of the regularisation.
+        l2_penalty: strength of the regularisation; the default is scikit-learn's.
+        explain_windows: validation windows that are explained in plots.
     """
 
     kind: Literal["ridge"]
     lookback_bars: Positive
-    l2_penalty: PositiveNumber
+    l2_penalty: PositiveNumber = 1.0
+    explain_windows: Count = 0
 
 
 @section
 class GradientBoostingConfig:
-    """Scikit-learn's HistGradientBoostingClassifier.
+    """Scikit-learn's HistGradientBoostingClassifier, with its defaults.
 
     Attributes:
         lookback_bars: bars in a window.
@@ -255,15 +318,17 @@ class GradientBoostingConfig:
         max_leaf_nodes: of a tree.
         min_samples_leaf: rows in a leaf, at least.
         l2_penalty: of the values of the leaves.
+        explain_windows: validation windows that are explained in plots.
     """
 
     kind: Literal["gradient_boosting"]
     lookback_bars: Positive
-    max_iter: Positive
-    learning_rate: PositiveNumber
-    max_leaf_nodes: Annotated[int, Field(ge=2)]
-    min_samples_leaf: Positive
-    l2_penalty: NonNegative
+    max_iter: Positive = 100
+    learning_rate: PositiveNumber = 0.1
+    max_leaf_nodes: Annotated[int, Field(ge=2)] = 31
+    min_samples_leaf: Positive = 20
+    l2_penalty: NonNegative = 0.0
+    explain_windows: Count = 0
 
 
 PredictorConfig = Annotated[
@@ -279,7 +344,7 @@ PredictorConfig = Annotated[
     | GradientBoostingConfig,
     Field(discriminator="kind"),
 ]
-PredictorConfigs = Annotated[dict[str, PredictorConfig], Field(min_length=1)]
+PredictorConfigs = Annotated[dict[VariantName, PredictorConfig], Field(min_length=1)]
 
 
 def parse_predictor(values: Any, where: str) -> Any:

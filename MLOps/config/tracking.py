@@ -1,6 +1,7 @@
 """The section `tracking:` of params.yaml."""
 
 from MLOps.config.schema import section
+from MLOps.config.types import Text
 
 
 @section
@@ -15,8 +16,8 @@ class TrackingConfig:
         tensorboard: whether event files are written too, to .cache/tensorboard.
     """
 
-    uri: str
-    experiment: str
-    registered_model: str
-    registered_predictor: str = "trading-predictor"
+    uri: Text
+    experiment: Text
+    registered_model: Text
+    registered_predictor: Text = "trading-predictor"
     tensorboard: bool = False

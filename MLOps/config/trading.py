@@ -119,21 +119,21 @@ class TradingConfig:
     def __post_init__(self) -> None:
         if self.account not in ACCOUNTS[self.scheme]:
             raise ValueError(
-                f"the scheme {self.scheme!r} does not work with account {self.account!r}: "
+                f"the scheme {self.scheme!r} does not work with account {self.account!r}; "
                 f"set account to {ACCOUNTS[self.scheme][0]!r}"
             )
         if self.max_gross < 1 and (self.account, self.scheme) != ("portfolio", "weights"):
             raise ValueError(
                 f"max_gross limits the weights of a portfolio, found scheme {self.scheme!r} with account "
-                f"{self.account!r}: set max_gross to 1, or limit each symbol by max_position"
+                f"{self.account!r}; set max_gross to 1, or limit each symbol by max_position"
             )
         if len(set(self.targets)) < len(self.targets):
             raise ValueError(f"targets: expected different positions, found {list(self.targets)}; remove the repeated")
         if self.scheme == "targets" and min(self.targets) < 0 and not self.allow_short:
             raise ValueError(
-                f"targets: {min(self.targets)} is a short position: set allow_short to true or remove negative targets"
+                f"targets: {min(self.targets)} is a short position; set allow_short to true or remove negative targets"
             )
         if self.scheme == "shares" and self.allow_short:
-            raise ValueError("the scheme 'shares' is long only: set allow_short to false or the scheme to 'weights'")
+            raise ValueError("the scheme 'shares' is long only; set allow_short to false or the scheme to 'weights'")
         if self.scheme == "shares" and not math.isclose(self.lot_size, round(self.lot_size)):
-            raise ValueError("the scheme 'shares' trades whole shares: set lot_size to a whole number")
+            raise ValueError("the scheme 'shares' trades whole shares; set lot_size to a whole number")

@@ -23,6 +23,8 @@ ADJUSTED_CLOSE = "adj_close"  # of raw bars
 SENTIMENT = ("sentiment", "sentiment_items")
 # A labelled table has this column, and features instead of prices: see MLOps/data/sources/labelled.py.
 TARGET = "target"
+ROW_ID = "row_id"  # beside it, the id of each row
+TEST_ROWS = "test_rows"  # in its `attrs`: how many of the last rows are the test span, if they were given apart
 
 
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:

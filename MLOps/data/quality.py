@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.schema import suggest
-from MLOps.data.bars import VOLUME
+from MLOps.data.bars import ADJUSTED_CLOSE, VOLUME
 from MLOps.data.clock import Clock
 from MLOps.data.quality_checks import CHECKS, OrderedBars
 from MLOps.data.quality_form import WHOLE_TABLE, form_failures
@@ -21,6 +21,7 @@ from MLOps.errors import UserError
 
 ROWS_SHOWN = 20
 ROWS_IN_MESSAGES = 3
+MIDNIGHT = "T00:00:00+00:00"  # left out of messages
 SEVERITIES = ("error", "warning", "info")
 WRONG_CALENDAR = "wrong calendar"
 
@@ -62,14 +63,19 @@ class QualityReport:
         """One sentence on why the run must stop and what to do; empty if it may continue."""
         errors = self.of_severity("error")
         if errors:
-            found = "; ".join(finding.sentence for finding in errors)
-            acceptable = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
-            hint = f"; if the bars are correct, set data.accept_findings: {acceptable}" if acceptable else ""
-            return f"expected bars without errors, found {found}{hint}"
+            first, *others = errors
+            more = "".join(f", {other.count} {other.check}" for other in others[:2]) + (", …" if others[2:] else "")
+            found = f"{first.count} {first.check} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
+            accepted = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
+            if first.check not in accepted:
+                return f"expected no errors, found {found}; {first.advice}"
+            names = str(accepted) if len(accepted) <= 2 else "their names"
+            return f"expected no errors, found {found}; correct them or, if true, set data.accept_findings: {names}"
         if self.score < threshold:
-            found = "; ".join(f.sentence for f in self.of_severity("warning")) or "no finding"
+            warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]
+            found = ", ".join(f"{f.count} {f.check}" for f in warnings) or "no finding"
             return (
-                f"expected a quality score of at least {threshold:g}, found {self.score:.4f}: {found}; "
+                f"expected a quality score of at least {threshold:g}, found {self.score:.4f} ({found}); "
                 "correct the bars or lower data.quality_threshold"
             )
         return ""
@@ -122,7 +128,8 @@ def assess(
         for name, check in CHECKS.items():
             found = np.zeros(len(sound), dtype=bool)
             found[ordered.table.index[check.find(ordered)]] = True
-            note(name, check.severity, found, check.advice)
+            adjusted = ADJUSTED_CLOSE in sound.columns and check.advice_if_adjusted
+            note(name, check.severity, found, adjusted or check.advice)
         session = check_sessions(sound, clock)
         outages = session.outages
         wrong_day = f"remove it, check the time zone, or replace data.calendar: {clock.calendar}"

@@ -37,6 +37,7 @@ SUDDEN_SHARE = 0.6  # share of the change that these bars must show
 CALM_RATIO = 3.0  # volatility is as before within this ratio
 WEEKS_A_YEAR = 52
 LONG_WINDOW_BARS, SHORT_WINDOW_BARS = 60, 20
+DAYLIGHT_SAVING = pd.Timedelta(hours=1)
 RARE_SHARE = 0.1  # of a symbol's bars, below which a property is unusual for it
 Mask = np.ndarray
 
@@ -311,11 +312,14 @@ def _sides(values: pd.Series, window: int, least: int, statistic: str) -> pd.Ser
 
 
 def _odd_time(b: OrderedBars) -> Mask:
-    """Daily bars at another time of day than 90% of the symbol's bars: a change of time zone or of daylight saving."""
+    """Daily bars at another time of day than most of the symbol's bars: a change of time zone or of daylight saving.
+
+    Midnights of a zone with daylight saving are one hour apart, so many bars may be at such an hour.
+    """
     time = b.table["timestamp"] - b.table["timestamp"].dt.normalize()
     usual = time.groupby(b.table["symbol"]).transform(lambda times: times.mode().iloc[0])
-    odd = (time != usual).to_numpy()
-    return odd & (odd.mean() < RARE_SHARE) & b.clock.daily
+    odd, far = (time != usual).to_numpy(), ((time - usual).abs() > DAYLIGHT_SAVING).to_numpy()
+    return (odd if odd.mean() < RARE_SHARE else far) & b.clock.daily
 
 
 def _spelt_twice(b: OrderedBars) -> Mask:
@@ -340,12 +344,16 @@ def _weekend(b: OrderedBars) -> Mask:
 
 @dataclass(frozen=True)
 class Check:
-    """A check with its severity (see `Finding`) and advice; users may accept errors that are `acceptable`."""
+    """A check with its severity (see `Finding`) and advice; users may accept errors that are `acceptable`.
+
+    `advice_if_adjusted` replaces the advice if the bars have an adjusted close.
+    """
 
     severity: str
     find: Callable[[OrderedBars], Mask]
     advice: str
     acceptable: bool = False
+    advice_if_adjusted: str = ""
 
 
 CHECKS: dict[str, Check] = {
@@ -354,7 +362,11 @@ CHECKS: dict[str, Check] = {
     ),
     "price spike": Check("error", _spike, "correct the rows: a bad tick, or a price in another unit", True),
     "price in another unit": Check(
-        "error", _unit_jump, "correct the rows, or adjust the earlier prices: add an adj_close column", True
+        "error",
+        _unit_jump,
+        "correct the rows, or adjust the earlier prices: add an adj_close column",
+        acceptable=True,
+        advice_if_adjusted="correct the rows, or their adj_close if the symbol was split",
     ),
     "stray high or low": Check("error", _stray_extreme, "correct the rows: a bad tick, or swapped columns", True),
     "adjusted close out of step": Check(
@@ -369,7 +381,12 @@ CHECKS: dict[str, Check] = {
     "volume unit change": Check(
         "error", _volume_unit, "convert the volume from this bar on, or before it, so that all is in one unit", True
     ),
-    "split-like jump": Check("warning", _split_like, "if it is a split, adjust the prices: add an adj_close column"),
+    "split-like jump": Check(
+        "warning",
+        _split_like,
+        "if it is a split, adjust the prices: add an adj_close column",
+        advice_if_adjusted="nothing, if the price moved so; if it is a split, correct adj_close",
+    ),
     "long wick": Check("warning", _long_wick, "check the high and the low"),
     "long standstill": Check("warning", lambda b: _standstill(b, False), "check that the symbol was traded"),
     "copied bar": Check("warning", _copied, "download it again: it repeats the bar before"),

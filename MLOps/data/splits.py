@@ -67,14 +67,21 @@ class Splits(LearningSplits):
     test: Span
 
 
-def split(timestamps: pd.Series, config: SplitConfig) -> Splits:
-    """Split the distinct timestamps by the configured shares, and the training span by its own share.
+def split(timestamps: pd.Series, config: SplitConfig, test_rows: int = 0) -> Splits:
+    """Split the distinct timestamps by the configured shares or days, and the training span by its own share.
+
+    Args:
+        test_rows: if not 0, this many last timestamps are the test span, and the configured shares of training and
+            validation divide the others.
 
     Raises:
         UserError: the timeline is too short for one of the spans.
     """
     timeline = timeline_of(timestamps)
-    return split_at(timeline, 0, *cuts(len(timeline), config), config)
+    validation, test = cuts(timeline, config)
+    if test_rows:
+        validation, test = round(validation / test * (len(timeline) - test_rows)), len(timeline) - test_rows
+    return split_at(timeline, 0, validation, test, config)
 
 
 def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
@@ -82,9 +89,28 @@ def timeline_of(timestamps: pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(timestamps.unique()).sort_values()
 
 
-def cuts(bars: int, config: SplitConfig) -> tuple[int, int]:
-    """At which of `bars` timestamps the validation and the test span begin."""
-    return round(bars * config.train), round(bars * (config.train + config.validation))
+def cuts(timeline: pd.DatetimeIndex, config: SplitConfig) -> tuple[int, int]:
+    """At which timestamps of the timeline the validation and the test span begin.
+
+    Raises:
+        UserError: a configured day lies outside the timeline.
+    """
+    if config.train is not None and config.validation is not None:
+        bars = len(timeline)
+        return round(bars * config.train), round(bars * (config.train + config.validation))
+    validation, test = (_place_of(timeline, key, config) for key in ("validation_start", "test_start"))
+    return validation, test
+
+
+def _place_of(timeline: pd.DatetimeIndex, key: str, config: SplitConfig) -> int:
+    """The first timestamp of the day that `key` configures, or after it."""
+    day = pd.Timestamp(getattr(config, key), tz="UTC")
+    if not timeline[0] < day <= timeline[-1]:
+        raise UserError(
+            f"splits.{key}: expected a day after the first bar of {timeline[0].date()} and no later than the last of "
+            f"{timeline[-1].date()}, found {day.date()}; change it"
+        )
+    return int(timeline.searchsorted(day))
 
 
 def split_at(timeline: pd.DatetimeIndex, start: int, validation: int, test: int, config: SplitConfig) -> Splits:
@@ -134,7 +160,7 @@ def _learning_spans(
         if length < MIN_BARS:
             raise UserError(
                 f"splits: expected at least {MIN_BARS} bars in each span, found {max(length, 0)} for {name} out of "
-                f"{len(timeline)} timestamps; add bars or change the shares"
+                f"{len(timeline)} timestamps; add bars or change the spans"
             )
     return {
         "train": _span(timeline, start, train),

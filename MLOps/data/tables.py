@@ -24,7 +24,7 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         UserError: the file is missing, empty, or not readable in the format of its suffix.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; set data.files.path or data.csv.path to a file of bars")
+        raise UserError(f"{path}: no such file; correct its path in params.yaml")
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise UserError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; rename or convert the file")

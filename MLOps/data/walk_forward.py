@@ -59,13 +59,13 @@ def windows_of(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardCo
 def _windows(timestamps: pd.Series, splits: SplitConfig, config: WalkForwardConfig, count: int) -> list[Window]:
     """See `windows_of`; `count` in place of the configured number."""
     timeline = timeline_of(timestamps)
-    validation, test = cuts(len(timeline), splits)
-    step = _test_bars(len(timeline), splits, config)
+    validation, test = cuts(timeline, splits)
+    step = _test_bars(timeline, splits, config)
     earlier = (count - 1) * step
     if earlier >= validation:
         raise UserError(
-            f"splits: expected bars before the validation span of the earliest of {count} windows, found none "
-            f"out of {len(timeline)} timestamps; add bars or lower walk_forward.windows"
+            f"splits: the earliest of {count} windows has no bar in its training span, of {len(timeline)} timestamps; "
+            "add bars or lower walk_forward.windows"
         )
     return [
         Window(
@@ -91,7 +91,7 @@ def refit_splits(timestamps: pd.Series, splits: SplitConfig, config: WalkForward
         UserError: one of the spans is too short.
     """
     timeline = timeline_of(timestamps)
-    validation, test = cuts(len(timeline), splits)
+    validation, test = cuts(timeline, splits)
     *_, own = windows_of(timestamps, splits, config)
     forward = len(timeline) - (test - splits.embargo_bars)
     start = int(timeline.searchsorted(own.train)) + forward if config.training == "sliding" else 0
@@ -140,14 +140,14 @@ def require_windows(
     fitting = next((windows for windows in range(config.windows - 1, 0, -1) if mistake(windows) is None), None)
     if fitting is None:
         raise reason
-    test_bars = _test_bars(timestamps.nunique(), splits, config)
+    test_bars = _test_bars(timeline_of(timestamps), splits, config)
     raise UserError(
         f"walk_forward.windows: expected at most {fitting} with test spans of {test_bars} bars, found "
         f"{config.windows}, which leave too little before the earliest ({str(reason).partition(';')[0]}); set windows "
-        f"to {fitting}, lower walk_forward.test_bars or add bars"
+        f"to {fitting} or lower walk_forward.test_bars"
     )
 
 
-def _test_bars(bars: int, splits: SplitConfig, config: WalkForwardConfig) -> int:
+def _test_bars(timeline: pd.DatetimeIndex, splits: SplitConfig, config: WalkForwardConfig) -> int:
     """The length of the earlier windows' test spans, in timestamps."""
-    return config.test_bars or bars - cuts(bars, splits)[1]
+    return config.test_bars or len(timeline) - cuts(timeline, splits)[1]

@@ -24,7 +24,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 from pydantic import Field
 
-from MLOps.config.schema import parse, section, suggest
+from MLOps.config.schema import parse, section, shown, suggest
 from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, PORTFOLIO
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
@@ -116,7 +116,7 @@ def _positions(text: str) -> dict[str, Position]:
     """The JSON text of the parameter `positions`: by symbol, a number of shares or a `Position`."""
     values = _json(text, "positions", '{"AAPL": 10}')
     if not isinstance(values, dict):
-        raise UserError(f'positions: expected a JSON object by symbol, found {text!r}; write {{"AAPL": 10}}')
+        raise UserError(f'positions: expected a JSON object by symbol, found {shown(text)}; write {{"AAPL": 10}}')
     return {
         symbol: parse(Position, value if isinstance(value, dict) else {"shares": value}, f"positions: {symbol}")
         for symbol, value in values.items()
@@ -146,7 +146,7 @@ def _refuse_own_accounts(positions: dict[str, Position]) -> None:
 
 
 def _portfolio_state(text: str) -> dict[str, tuple[float, ...]]:
-    state = _json(text, "agent_state", "the last answer's")
+    state = _json(text, "agent_state", "in the last answer")
     if state is None:
         return {}
     return {PORTFOLIO: parse(tuple[float, ...], state, "agent_state")}
@@ -156,7 +156,7 @@ def _json(text: str, parameter: str, example: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UserError(f"{parameter}: expected JSON, as {example}, found {text!r}: {error}") from None
+        raise UserError(f"{parameter}: expected JSON, found {shown(text)}: {error}; write it as {example}") from None
 
 
 set_model(ServingModel())

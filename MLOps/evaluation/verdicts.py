@@ -203,7 +203,7 @@ def judge(name: str, signals: pd.DataFrame, labels: pd.DataFrame, splits: Splits
 
 
 def horizon_bars(labels: pd.DataFrame, span: Span) -> int:
-    """How many bars of the market the labels of a span look ahead, at least 1.
+    """How many bars of the market the labels of a span look ahead, at least 1; 1 if it has none.
 
     Counted from `label_end`: a label over a few bars of a symbol that trades seldom spans many bars of the market, and
     a barrier that is touched soon ends a label early.
@@ -211,4 +211,4 @@ def horizon_bars(labels: pd.DataFrame, span: Span) -> int:
     timeline = pd.DatetimeIndex(labels.loc[span.rows(labels["timestamp"]), "timestamp"].unique()).sort_values()
     own = labels[span.labelled(labels)]
     ahead = timeline.searchsorted(own["label_end"]) - timeline.searchsorted(own["timestamp"])
-    return max(1, int(np.quantile(ahead, HORIZON_QUANTILE, method="higher")))
+    return max(1, int(np.quantile(ahead, HORIZON_QUANTILE, method="higher"))) if len(ahead) else 1

@@ -160,7 +160,7 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
         seed_torch(seed, threads)
         tuned = None if given.observe.fine_tuned is None else predictors[given.observe.fine_tuned]
         data = AgentData.fit(given, trading, bars, features, signals, judged.ensemble, splits, left_out, tuned)
-        trial = agent_trial(name, as_json(given), data, trading, seed)
+        trial = agent_trial(name, as_json(given), data, trading, seed, recipe.search.agents.metric)
         values = _searched(name, as_json(given), recipe.search.agents, trial, seed, checkpoints / "tune_agent")
         config = parse_agent(values, f"agents.{name}")
         trained = train_agent(name, config, data, trading, seed, threads, checkpoints)
@@ -218,7 +218,9 @@ def _searched(
     """`values`, with the best of a search if one is configured for this variant."""
     if not config.trials or not config.spaces.get(name):
         return values
-    searching = Search(name, config.spaces[name], folder / f"{name}.db", derive_seed(seed, "search", name))
+    searching = Search(
+        name, config.spaces[name], folder / f"{name}.db", derive_seed(seed, "search", name), config.metric
+    )
     trials = folder / name
     searching.run(
         config.trials,

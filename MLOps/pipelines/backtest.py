@@ -5,6 +5,7 @@ import pandas as pd
 
 from MLOps.agents.ensemble import load_agent
 from MLOps.artifacts import read_json, read_table, whole_file, write_json, write_table
+from MLOps.data.bars import ROW_ID, TARGET
 from MLOps.data.splits import Splits
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.candidate import Candidate
@@ -15,6 +16,8 @@ from MLOps.evaluation.report import AGENT
 from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
+from MLOps.predictors.ensemble import ENSEMBLE
+from MLOps.predictors.signals import probability_columns, signals_of
 from MLOps.training.seeds import derive_seed
 
 SHOWN_OF_BASELINES = ("total_return", "sharpe", "max_drawdown")
@@ -36,6 +39,7 @@ def main() -> None:
         score_predictors(stage, signals, splits)
         if stage.params.data.source == "labelled":
             print("backtest: predictors only: a labelled table has no prices to trade")
+            write_submission(stage, bars, signals)
             return
         choice = read_json(paths.CHOICE)
         ensemble = None if stage.params.agent_ensemble.kind == "none" else load_agent(paths.AGENT_ENSEMBLE)
@@ -78,6 +82,21 @@ def main() -> None:
             }
         )
         stage.report({"random_rank": report.random_rank})
+
+
+def write_submission(stage: Stage, table: pd.DataFrame, signals: pd.DataFrame) -> None:
+    """Write the ensemble's forecasts of the rows without a target, by their ids."""
+    unlabelled = table[table[TARGET].isna()]
+    if unlabelled.empty:
+        return
+    ensemble = signals_of(ENSEMBLE, signals)
+    forecasts = unlabelled[["timestamp", ROW_ID]].merge(ensemble, on="timestamp")
+    columns = {ROW_ID: "id", "expected_return": "prediction"}
+    submitted = forecasts[[*columns, *probability_columns(ensemble)]].rename(columns=columns)
+    path = stage.artifact("submission.csv")
+    with whole_file(path) as temporary:
+        submitted.to_csv(temporary, index=False)
+    print(f"backtest: {path}: forecasts of {len(submitted)} of {len(unlabelled)} rows without a target")
 
 
 def score_predictors(stage: Stage, signals: pd.DataFrame, splits: Splits) -> None:

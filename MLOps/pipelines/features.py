@@ -3,6 +3,7 @@
 from MLOps.artifacts import read_table, write_json, write_table
 from MLOps.config.labels import class_names
 from MLOps.config.params import load_params
+from MLOps.data.bars import TEST_ROWS
 from MLOps.data.splits import split
 from MLOps.data.walk_forward import require_refit, require_windows, windows_of
 from MLOps.features.fitting import fit_features
@@ -18,7 +19,7 @@ def main() -> None:
         names = class_names(stage.params.labels)
         bars, config = read_table(paths.BARS), stage.params.splits
         if stage.params.data.source == "labelled":
-            splits = split(bars["timestamp"], config)
+            splits = split(bars["timestamp"], config, bars.attrs.get(TEST_ROWS, 0))
             pipeline: FeaturePipeline | GivenFeatures = GivenFeatures.fit(bars)
             labels = make_labels(bars, stage.params.labels)
         else:

@@ -13,14 +13,16 @@ from MLOps.artifacts import content_hash, write_json
 from MLOps.config.agents import AgentConfig
 from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
+from MLOps.config.predictors import NetworkConfig, PersistenceConfig
 from MLOps.config.schema import suggest
-from MLOps.data.sources import SOURCES, source_file
+from MLOps.data.sources import SENTIMENT_PATH, SOURCES, advice_on_missing, configured_files
 from MLOps.errors import UserError
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
 from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors import predictor_modules
+from MLOps.predictors.schedule import metric_names
 
 PACKAGES = Path("requirements.txt")
 
@@ -28,17 +30,48 @@ PACKAGES = Path("requirements.txt")
 def main() -> None:
     with exit_on_user_error("prepare"):
         params = check_params()
+        check_metrics(params)
         check_features(params)
+        check_files(params)
         for name, variant in stage_names(params):
             declared = Declaration.read(name, variant)
             code = {file.as_posix(): file_hash(ROOT / file) for file in sorted(used_code(declared, params))}
-            data = {file.as_posix(): content_hash(file) for file in used_files(name, params) if file.exists()}
+            data = {file.as_posix(): content_hash(file) for file in used_files(name, params)}
             uses = {"packages": file_hash(PACKAGES), "code": code, "data": data}
             write_json(paths.USES / f"{declared.stage}.json", uses)
 
 
+def check_files(params: Params) -> None:
+    """Check that the files exist that the configured source reads; DVC would only name the missing one.
+
+    Raises:
+        UserError: one is missing.
+    """
+    for key, path in configured_files(params.data).items():
+        if not path.exists():
+            raise UserError(f"{key}: {path}: no such file or folder; {advice_on_missing(key, path)}")
+
+
+def check_metrics(params: Params) -> None:
+    """Check that predictors log the metrics that decide their number of epochs and their searches.
+
+    Raises:
+        UserError: one does not.
+    """
+    search = params.search.predictors
+    for name, config in params.predictors.items():
+        known, asked = ["train_loss", "selection_loss"], {}
+        if isinstance(config, NetworkConfig):
+            known, asked = metric_names(config), {f"predictors.{name}.monitor": config.monitor}
+        if search.trials and name in search.spaces:
+            asked["search.predictors.metric"] = search.metric
+        for key, metric in asked.items():
+            if metric not in known:
+                raise UserError(f"{key}: {name} logs no metric {metric!r}; {suggest(metric, known)}")
+
+
 def check_features(params: Params) -> None:
-    """Check that features.names gives the features that agents and the turbulence stop use.
+    """Check that features.names gives the features that predictors, agents and the turbulence stop use.
 
     Raises:
         UserError: it lacks one.
@@ -46,13 +79,9 @@ def check_features(params: Params) -> None:
     if params.data.source == "labelled":
         return
     names = _feature_names(params)
-    for agent, config in params.agents.items():
-        for name in config.observe.features:
-            if name not in names:
-                raise UserError(
-                    f"agents.{agent}.observe.features: expected features of features.names, found {name!r}; "
-                    f"{suggest(name, names)}"
-                )
+    for key, name in _asked_features(params):
+        if name not in names:
+            raise UserError(f"{key}: expected features of features.names, found {name!r}; {suggest(name, names)}")
     trading = params.trading
     if trading.turbulence_stop is not None and trading.turbulence_feature not in names:
         raise UserError(
@@ -61,10 +90,22 @@ def check_features(params: Params) -> None:
         )
 
 
+def _asked_features(params: Params) -> list[tuple[str, str]]:
+    """The features that predictors and agents name, each after its key."""
+    asked = [
+        (f"predictors.{predictor}.feature", config.feature)
+        for predictor, config in params.predictors.items()
+        if isinstance(config, PersistenceConfig)
+    ]
+    for agent, own in params.agents.items():
+        asked += [(f"agents.{agent}.observe.features", name) for name in own.observe.features]
+    return asked
+
+
 def _feature_names(params: Params) -> Sequence[str]:
-    """The features that features.names gives, as far as agents and rules may ask for them."""
+    """The features that features.names gives, as far as predictors, agents and rules may ask for them."""
     trading, listed = params.trading, params.features.names
-    asked = {name for config in params.agents.values() for name in config.observe.features}
+    asked = {name for _, name in _asked_features(params)}
     if trading.turbulence_stop is not None:
         asked.add(trading.turbulence_feature)
     if asked <= set(listed):
@@ -102,10 +143,9 @@ def fine_tuned_modules(agent: AgentConfig, params: Params) -> list[str]:
 
 
 def used_files(stage: str, params: Params) -> list[Path]:
-    """Files that params.yaml names and the stage reads. The stage itself reports a missing one."""
+    """Files that params.yaml names and the stage reads."""
     if stage == "ingest":
-        file = source_file(params.data)
-        return [] if file is None else [file]
+        return [file for key, file in configured_files(params.data).items() if key != SENTIMENT_PATH]
     if stage in ("validate_data", "walk_forward") and params.data.sentiment.enabled:
         return [Path(params.data.sentiment.path)]
     return []

@@ -30,26 +30,30 @@ def search(
         modules: the code that a trial's result depends on.
         train: see `Search.run`; its last argument is a folder for the checkpoints of one trial.
     """
-    space, seed = config.spaces[variant], stage.params.seed
+    space, seed, metric = config.spaces[variant], stage.params.seed, config.metric
     checkpoints = paths.CHECKPOINTS / stage.name
     bounds = {key: asdict(value) for key, value in space.items()}
-    study = value_hash([values, bounds, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
-    searching = Search(study[:32], space, paths.SEARCH / f"{stage.name}.db", derive_seed(seed, "search", variant))
+    study = value_hash([values, bounds, metric, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
+    searching = Search(
+        study[:32], space, paths.SEARCH / f"{stage.name}.db", derive_seed(seed, "search", variant), metric
+    )
     trials: list[Finished] = []
+
+    def best() -> float:
+        return searching.sign * min(finished.loss for finished in trials)
 
     def on_trial(trial: Finished) -> None:
         trials.append(trial)
-        best = min(finished.loss for finished in trials)
-        stage.log(trial.number, {"trial_selection_loss": trial.loss, "best_selection_loss": best})
+        stage.log(trial.number, {f"trial_{metric}": searching.sign * trial.loss, f"best_{metric}": best()})
         params = {**trial.values, "pruned": trial.pruned}
         with stage.run.nested("trial", f"{variant} trial {trial.number}", params) as run:
             for epoch, loss in trial.losses.items():
-                run.log(epoch, {"selection_loss": loss})
+                run.log(epoch, {metric: searching.sign * loss})
         # A finished trial needs no checkpoints.
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     searching.run(config.trials, lambda drawn, on_epoch: train(drawn, on_epoch, checkpoints), on_trial)
     write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())
-    stage.report({"best_selection_loss": min(trial.loss for trial in trials)})
+    stage.report({f"best_{metric}": best()})
     return searching.best()

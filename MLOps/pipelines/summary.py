@@ -6,6 +6,7 @@ from typing import Any
 
 from MLOps.artifacts import read_json
 from MLOps.config.params import Params
+from MLOps.data.quality import Finding
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.store import connect
 from MLOps.model_registry.versions import ALIASES, CANDIDATE, CHAMPION, PREDICTOR_TAG, Registry
@@ -16,7 +17,7 @@ COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
 def as_text(params: Params) -> str:
     """The results of the last run, and what to do next."""
-    parts = ["\n".join(predictors())]
+    parts = ["\n".join(data()), "\n".join(predictors())]
     if params.data.source == "labelled":
         parts += ["No agent, no backtest: a labelled table has no prices to trade."]
         parts += ["\n".join(standing(registry) for registry in _predictor_registries(params).values())]
@@ -77,6 +78,16 @@ def standing(registry: Registry) -> str:
         return f"{registry.name}: not registered."
     reigning = f"champion is version {pointed[CHAMPION]}" if pointed[CHAMPION] else "no champion"
     return f"{registry.name}: candidate is version {pointed[CANDIDATE]}, {reigning}."
+
+
+def data() -> list[str]:
+    """The quality score, and the findings that are warnings."""
+    report = read_json(paths.QUALITY)
+    warnings = [Finding(**finding) for finding in report["findings"] if finding["severity"] == "warning"]
+    title = f"Data, quality score {report['score']:.4f}"
+    if not warnings:
+        return [f"{title}: no warning."]
+    return [f"{title}, warnings:", *(f"  {finding.sentence}" for finding in warnings)]
 
 
 def predictors() -> list[str]:

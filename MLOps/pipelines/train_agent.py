@@ -52,8 +52,12 @@ def main() -> None:
             values = [one[metric] for one in metrics]
             spread = seed_spread(values, derive_seed(stage.params.seed, "spread", name, metric))
             stage.report({f"validation_{metric}_{statistic}": value for statistic, value in spread.items()})
-    # All outputs are written, so the checkpoints are no longer needed.
-    shutil.rmtree(paths.CHECKPOINTS / "agents" / name, ignore_errors=True)
+    checkpoints = paths.CHECKPOINTS / "agents" / name
+    if config.keep_checkpoints:
+        print(f"train_agent/{name}: the last checkpoints are kept in {checkpoints}")
+    else:
+        # All outputs are written, so they are no longer needed.
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def train(

@@ -64,8 +64,12 @@ def main() -> None:
             differences = predictor.export(folder, compared)
             write_json(folder / "parity.json", differences)
         stage.report({f"{kind}_difference": difference for kind, difference in differences.items()})
-    # All outputs are written, so the checkpoints are no longer needed.
-    shutil.rmtree(paths.CHECKPOINTS / "predictors" / name, ignore_errors=True)
+    checkpoints = paths.CHECKPOINTS / "predictors" / name
+    if getattr(config, "keep_checkpoints", False):
+        print(f"train_predictor/{name}: the last checkpoints are kept in {checkpoints}")
+    else:
+        # All outputs are written, so they are no longer needed.
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

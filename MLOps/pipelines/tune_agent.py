@@ -44,7 +44,7 @@ def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any
     # No space has what an agent observes, so the data are the same for all trials.
     data = read_agent_data(stage.params.agents[name], trading)
     modules = (training.__name__, ALGORITHMS[values["kind"]].partition(":")[0])
-    train = trial_of(name, values, data, trading, seed)
+    train = trial_of(name, values, data, trading, seed, stage.params.search.agents.metric)
     return search(stage, name, values, stage.params.search.agents, modules, train)
 
 

@@ -2,6 +2,7 @@
 
 from MLOps.artifacts import read_table, write_json, write_table, write_text
 from MLOps.config.params import load_params
+from MLOps.data.bars import TEST_ROWS
 from MLOps.data.clock import Clock
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.quality import QualityReport, assess
@@ -26,7 +27,8 @@ def main() -> None:
             bars, clock = raw, None
             publish(stage, assess_labelled(raw))
             needed = longest_lookback(stage.params.predictors, stage.params.search.predictors)
-            require_history(bars, split(bars["timestamp"], stage.params.splits), needed, str(paths.RAW_BARS))
+            splits = split(bars["timestamp"], stage.params.splits, raw.attrs.get(TEST_ROWS, 0))
+            require_history(bars, splits, needed, str(paths.RAW_BARS))
         else:
             clock = Clock.of(raw, data.calendar, data.bars_per_year)
             print(f"{stage.name}: clock of the bars: {clock.words}")
@@ -44,18 +46,18 @@ def main() -> None:
                 splits = window.splits(known["timestamp"], stage.params.splits)
                 require_history(known, splits, needed, str(paths.RAW_BARS))
 
-            timestamps, splits, windows = bars["timestamp"], stage.params.splits, stage.params.walk_forward
-            require_windows(timestamps, splits, windows, check)
+            timestamps, config, windows = bars["timestamp"], stage.params.splits, stage.params.walk_forward
+            require_windows(timestamps, config, windows, check)
             # Not among the stage's declared parameters, because no result depends on it.
             if load_params().walk_forward.refit:
                 where = str(paths.RAW_BARS)
-                require_refit(timestamps, splits, windows, lambda spans: require_history(bars, spans, needed, where))
+                require_refit(timestamps, config, windows, lambda spans: require_history(bars, spans, needed, where))
         write_table(paths.BARS, bars)
         write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())
 
 
 def publish(stage: Stage, report: QualityReport) -> None:
-    """Write the quality report as JSON, Markdown and HTML, and print its warnings.
+    """Write the quality report as JSON, Markdown and HTML, and print its errors and warnings.
 
     Raises:
         UserError: the run may not go on.
@@ -63,10 +65,11 @@ def publish(stage: Stage, report: QualityReport) -> None:
     threshold = stage.params.data.quality_threshold
     write_text(stage.artifact("quality.md"), as_markdown(report, threshold))
     write_text(stage.artifact("quality.html"), as_html(report, threshold))
+    for severity in ("error", "warning"):
+        for finding in report.of_severity(severity):
+            print(f"{stage.name}: {severity}: {finding.sentence}")
     if reason := report.refusal(threshold):
-        raise UserError(f"{paths.RAW_BARS}: {reason} ({stage.artifact('quality.html')} has the rows)")
-    for finding in report.of_severity("warning"):
-        print(f"{stage.name}: warning: {finding.sentence}")
+        raise UserError(f"{paths.RAW_BARS}: {reason}; rows: {stage.artifact('quality.html')}")
     write_json(paths.QUALITY, report.to_dict())
     stage.report({"quality_score": report.score, "findings": sum(f.count for f in report.findings)})
 

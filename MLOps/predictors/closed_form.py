@@ -12,6 +12,7 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.contract import Forecast, OnEpoch, forecast
 from MLOps.predictors.learning import LearningData
+from MLOps.predictors.permutation import permutation_importance
 from MLOps.predictors.windows import Windows
 from MLOps.statistics.forecasts import log_losses
 
@@ -56,8 +57,23 @@ class ClosedFormPredictor(ABC):
         return self
 
     def explain(self, windows: Windows, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """No explanations; returns an empty dict."""
-        return {}
+        """See `Predictor.explain`; empty if `explain_windows` is 0 or not a parameter of the kind."""
+        if not (wanted := getattr(self.config, "explain_windows", 0)):
+            return {}
+        every = -(-len(rows) // wanted)
+        given = windows.ending_at(rows[::every])
+        by_feature, by_bar = permutation_importance(self, given, labels[::every], seed)
+        attributed = self.attribution(given)
+        return {
+            **({} if attributed is None else {"attribution": attributed}),
+            "importance_features": by_feature,
+            "importance_bars": by_bar,
+        }
+
+    def attribution(self, windows: np.ndarray) -> np.ndarray | None:
+        """Mean absolute contribution of each input to the forecast, (bars, features); None if the model has no sum of
+        contributions."""
+        return None
 
     def export(self, folder: Path, windows: np.ndarray) -> dict[str, float]:
         """No export formats; returns an empty dict."""

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from MLOps.predictors.contract import Predictor
 from MLOps.predictors.network import NetworkPredictor
-from MLOps.statistics.forecasts import log_losses
+from MLOps.predictors.permutation import permutation_importance
 
 ATTENTION = "attention_"  # prefix of the names of attention maps
 STEPS = 32  # steps of the path along which gradients are integrated
@@ -62,38 +61,6 @@ def integrated_gradients(predictor: NetworkPredictor, windows: np.ndarray) -> np
     return parts.abs().mean(dim=0).numpy()
 
 
-def permutation_importance(
-    predictor: Predictor, windows: np.ndarray, labels: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Increase of the log loss, in nats, when a part of the windows is permuted across windows (Breiman, 2001).
-
-    Args:
-        windows: raw, (n, bars, features) float32.
-        labels: (n,) of the windows.
-
-    Returns:
-        The increase for each feature at all bars, (features,), and for each bar of all features, (bars,).
-    """
-    generator = np.random.default_rng(seed)
-
-    def loss(given: np.ndarray) -> float:
-        return float(log_losses(predictor.predict(given).probabilities, labels).mean())
-
-    whole = loss(windows)
-
-    def rise(part: tuple[Any, ...]) -> float:
-        shuffled = windows.copy()
-        shuffled[part] = windows[part][generator.permutation(len(windows))]
-        return loss(shuffled) - whole
-
-    _, bars, features = windows.shape
-    everything = slice(None)
-    return (
-        np.array([rise((everything, everything, feature)) for feature in range(features)]),
-        np.array([rise((everything, bar)) for bar in range(bars)]),
-    )
-
-
 def attention_maps(predictor: NetworkPredictor, windows: np.ndarray) -> dict[str, np.ndarray]:
     """Mean attention of each bar (rows) to each bar (columns), (bars, bars), by layer; empty without attention."""
     network = copy.deepcopy(predictor.network).double().eval()
@@ -104,7 +71,7 @@ def attention_maps(predictor: NetworkPredictor, windows: np.ndarray) -> dict[str
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, inputs: tuple[Any, ...], outputs: tuple[torch.Tensor, torch.Tensor]) -> None:
-            maps[name] = outputs[1].mean(dim=0).numpy()
+            maps[name.replace(".", "_")] = outputs[1].mean(dim=0).numpy()
 
         return hook
 

@@ -27,6 +27,14 @@ class LogisticPredictor(ClosedFormPredictor):
             "class_returns": data.targets.class_returns(rows),
         }
 
+    def attribution(self, windows: np.ndarray) -> np.ndarray:
+        """Of the score of the most probable class; these are its integrated gradients, which for a linear score are
+        input times coefficient."""
+        inputs, coefficients = flattened(windows, self.arrays), self.arrays["coefficients"]
+        scores = inputs @ coefficients.T + self.arrays["intercepts"]
+        chosen = scores.argmax(axis=1)  # of two classes there is one score, of which either class takes the size
+        return np.abs(inputs * coefficients[chosen]).mean(axis=0).reshape(windows.shape[1:])
+
     def predict(self, windows: np.ndarray) -> Forecast:
         inputs = flattened(windows, self.arrays)
         scores = inputs @ self.arrays["coefficients"].T + self.arrays["intercepts"]

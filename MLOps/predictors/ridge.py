@@ -30,6 +30,11 @@ class RidgePredictor(ClosedFormPredictor):
             "variance": np.array([told.variance]),
         }
 
+    def attribution(self, windows: np.ndarray) -> np.ndarray:
+        """Of the expected return."""
+        parts = flattened(windows, self.arrays) * self.arrays["coefficients"]
+        return np.abs(parts).mean(axis=0).reshape(windows.shape[1:])
+
     def predict(self, windows: np.ndarray) -> Forecast:
         expected = flattened(windows, self.arrays) @ self.arrays["coefficients"] + self.arrays["intercept"]
         told = ReturnClasses(self.arrays["shares"], self.arrays["means"], self.arrays["variance"].item())

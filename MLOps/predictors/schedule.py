@@ -3,13 +3,13 @@
 import math
 
 from MLOps.config.predictors import NetworkConfig
+from MLOps.training.direction import is_better
 
 History = list[dict[str, float]]  # the metrics of each finished epoch
 
 EPOCH_METRICS = ("train_loss", "gradient_norm", "learning_rate")
 CLASS_METRICS = ("accuracy", "f1_macro")
 RETURN_METRICS = ("rmse", "rank_ic")
-LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "calibration_error", "max_drawdown", "gradient_norm")
 
 
 def schedule(config: NetworkConfig, history: History) -> float | None:
@@ -19,12 +19,15 @@ def schedule(config: NetworkConfig, history: History) -> float | None:
     if done >= config.max_epochs or done - best >= config.patience_epochs:
         return None
     if config.schedule == "plateau":
-        return config.learning_rate * 0.5 ** _plateaus(history, config)
+        return config.learning_rate * config.plateau_factor ** _plateaus(history, config)
     if config.schedule == "constant":
         return config.learning_rate
     # Half a cosine over all epochs, or over each period between warm restarts (Loshchilov & Hutter, 2017).
     period = config.max_epochs if config.schedule == "cosine" else config.schedule_epochs
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (done % period) / period))
+    while done >= period:
+        done, period = done - period, period * config.t_mult
+    height = config.learning_rate - config.eta_min
+    return config.eta_min + height * 0.5 * (1 + math.cos(math.pi * done / period))
 
 
 def best_epoch(history: History, monitor: str) -> int:
@@ -42,11 +45,6 @@ def metric_names(config: NetworkConfig) -> list[str]:
     names += CLASS_METRICS if config.class_loss_weight else ()
     names += RETURN_METRICS if config.return_loss_weight else ()
     return [*EPOCH_METRICS, *(f"selection_{name}" for name in names)]
-
-
-def is_better(metric: str, new: float, old: float) -> bool:
-    """Whether `new` is better than `old` for the named metric, which may have a prefix, as in selection_loss."""
-    return new < old if metric.endswith(LOWER_IS_BETTER) else new > old
 
 
 def _plateaus(history: History, config: NetworkConfig) -> int:

@@ -104,7 +104,9 @@ class Training:
             self._step = torch.compile(self.network)
         optimiser = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
         # The fused kernel updates all weights in one pass.
-        self._optimiser = optimiser(self.network.parameters(), weight_decay=config.weight_decay, fused=True)
+        self._optimiser = optimiser(
+            self.network.parameters(), betas=config.betas, weight_decay=config.weight_decay, fused=True
+        )
         self._amp = config.mixed_precision and bfloat16_is_native(self.device, "mixed_precision")
 
         self.history: History = []

@@ -20,13 +20,14 @@ def thinned(network: nn.Module, seed: int) -> Iterator[None]:
     generator = torch.Generator().manual_seed(seed)
     masks: dict[nn.Module, torch.Tensor] = {}
 
-    def drop(module: nn.Dropout, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    def drop(module: nn.Dropout | nn.Dropout1d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
         if module not in masks:
-            kept = torch.rand(output.shape[-1], generator=generator, dtype=torch.float64) >= module.p
+            units = (output.shape[1], 1) if isinstance(module, nn.Dropout1d) else (output.shape[-1],)
+            kept = torch.rand(units, generator=generator, dtype=torch.float64) >= module.p
             masks[module] = (kept / (1 - module.p)).to(output.dtype)
         return output * masks[module]
 
-    hooks = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, nn.Dropout)]
+    hooks = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, (nn.Dropout, nn.Dropout1d))]
     try:
         yield
     finally:

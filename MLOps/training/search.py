@@ -13,8 +13,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from MLOps.config.schema import suggest
 from MLOps.config.search import SearchRange
+from MLOps.errors import UserError
 from MLOps.progress import progress_bars
+from MLOps.training.direction import is_better
 from MLOps.training.seeds import derive_seed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -27,8 +30,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished trial: `values` in the form of params.yaml, the selection loss of each epoch, and whether it was
-    pruned."""
+    """A finished trial: `values` in the form of params.yaml, the metric at each epoch, and whether it was pruned.
+    `losses` are to be minimised: a metric of which more is better has its sign changed."""
 
     number: int
     values: dict[str, Any]
@@ -37,7 +40,7 @@ class Finished:
 
     @property
     def loss(self) -> float:
-        """The lowest selection loss."""
+        """The lowest loss."""
         return min(self.losses.values())
 
 
@@ -47,9 +50,18 @@ class Search:
     Args:
         study: a name that identifies everything a trial's result depends on; another name starts another search.
         storage: an SQLite file.
+        metric: what trials are compared by; see `is_better` for its direction.
     """
 
-    def __init__(self, study: str, space: Mapping[str, SearchRange], storage: Path, seed: int) -> None:
+    def __init__(
+        self,
+        study: str,
+        space: Mapping[str, SearchRange],
+        storage: Path,
+        seed: int,
+        metric: str = "selection_loss",
+    ) -> None:
+        self._metric, self.sign = metric, 1 if is_better(metric, 0.0, 1.0) else -1
         storage.parent.mkdir(parents=True, exist_ok=True)
         self._space, self._seed = space, seed
         self._study = optuna.create_study(
@@ -71,9 +83,12 @@ class Search:
         """Run until `trials` trials have finished.
 
         Args:
-            train: trains with the given values and passes each epoch's `selection_loss` to the callback, which may
-                raise an exception to prune the trial.
+            train: trains with the given values and passes each epoch's metrics to the callback, which may raise an
+                exception to prune the trial.
             on_trial: called with every finished trial, those of earlier runs first.
+
+        Raises:
+            UserError: the metric is not among those of an epoch.
         """
         for finished in self.finished():
             on_trial(finished)
@@ -93,7 +108,7 @@ class Search:
         ]
 
     def best(self) -> dict[str, Any]:
-        """The values of the trial with the lowest selection loss."""
+        """The values of the trial with the best value of the metric."""
         return self._values(self._study.best_trial)
 
     def importances(self) -> dict[str, float]:
@@ -108,7 +123,9 @@ class Search:
         losses: list[float] = []
 
         def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            losses.append(metrics["selection_loss"])
+            if self._metric not in metrics:
+                raise UserError(f"search: metric: no epoch logs {self._metric!r}; {suggest(self._metric, metrics)}")
+            losses.append(self.sign * metrics[self._metric])
             trial.report(losses[-1], epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned

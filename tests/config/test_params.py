@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import parse_yaml as parse_for_dvc
 
 from MLOps.config.agreement import check_params
-from MLOps.config.params import SECTIONS, load_params
+from MLOps.config.params import SECTIONS, load_params, parse_yaml
+from MLOps.config.schema import as_json
 from MLOps.errors import UserError
 from tests.project import ROOT
 
@@ -202,3 +204,14 @@ def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
     with pytest.raises(UserError, match="no such file"):
         load_params(tmp_path / "elsewhere.yaml")
+
+
+def test_variants_share_what_an_anchor_names(tmp_path: Path) -> None:
+    """As docs/predictors.md shows it; DVC reads the file by its own parser."""
+    text = (ROOT / "params.yaml").read_text()
+    variant = "  lstm_wide:\n    <<: *lstm\n    hidden_size: 96\n  logistic:\n"
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("  lstm:\n    kind", "  lstm: &lstm\n    kind").replace("  logistic:\n", variant, 1))
+    predictors = check_params(path).predictors
+    assert as_json(predictors["lstm_wide"]) == {**as_json(predictors["lstm"]), "hidden_size": 96}
+    assert parse_for_dvc(path.read_text(), path)["predictors"] == parse_yaml(path.read_text())["predictors"]

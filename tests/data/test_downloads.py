@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.config.data import CcxtConfig, DataConfig, YahooConfig
+from MLOps.config.data import CcxtConfig, DataConfig
 from MLOps.data.adjust import adjust
 from MLOps.data.sources import ccxt, yahoo
 from MLOps.data.sources.downloads import extend
@@ -107,7 +107,7 @@ def test_yahoo_in_the_shape_of_yfinance(config: DataConfig) -> None:
         )
 
     client = SimpleNamespace(Ticker=lambda symbol: SimpleNamespace(history=history))
-    config = replace(config, yahoo=YahooConfig(symbols=("XYZ",), start="2024-03-07", end="2024-03-14"))
+    config = replace(config, symbols=("XYZ",), start="2024-03-07", end="2024-03-14")
     bars = yahoo.download(config, client)
     assert asked == [{"start": "2024-03-07", "end": "2024-03-14", "auto_adjust": False, "raise_errors": True}]
     # Summer time begins on the 10th; the days stay days.
@@ -136,7 +136,10 @@ def exchange(now: str, pages: list[int]) -> SimpleNamespace:
 def test_ccxt_pages_and_leaves_the_unfinished_bar_out(config: DataConfig) -> None:
     config = replace(
         config,
-        ccxt=CcxtConfig(exchange="kraken", symbols=("BTC/USD",), timeframe="1h", start="2024-01-01", end="2024-03-01"),
+        ccxt=CcxtConfig(exchange="kraken", timeframe="1h"),
+        symbols=("BTC/USD",),
+        start="2024-01-01",
+        end="2024-03-01",
     )
     pages: list[int] = []
     bars = ccxt.download(config, exchange("2024-02-01 10:30", pages))

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from MLOps.artifacts import read_table, write_table
 from MLOps.config.data import DataConfig
 from MLOps.config.labels import UNKNOWN, TargetLabelConfig, class_names
 from MLOps.config.params import load_params
-from MLOps.data.bars import TARGET
+from MLOps.config.splits import SplitConfig
+from MLOps.data.bars import ROW_ID, TARGET, TEST_ROWS
 from MLOps.data.labelled_quality import assess_labelled
 from MLOps.data.sources.labelled import read_labelled
+from MLOps.data.splits import split
 from MLOps.errors import UserError
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import make_labels
@@ -145,3 +148,32 @@ def test_quality_finds_what_is_planted(table: pd.DataFrame, tmp_path: Path) -> N
     }
     assert {f.check: f.rows for f in assess_labelled(dirty).findings}["row without a feature"] == ("row 3",)
     assert report.score == pytest.approx((1 - 1 / ROWS) * 2 / 3)
+
+
+def test_a_second_table_is_the_test_span(table: pd.DataFrame, tmp_path: Path) -> None:
+    data: DataConfig = load_params().data
+    table.head(30).to_csv(tmp_path / "learn.csv", index=False)
+    files = (str(tmp_path / "learn.csv"), str(tmp_path / "test.csv"))
+    config = replace(data, labelled=replace(data.labelled, path=files[0], test_path=files[1]))
+
+    def read_with(test: pd.DataFrame) -> pd.DataFrame:
+        test.to_csv(tmp_path / "test.csv", index=False)
+        return read_labelled(config, 0)
+
+    # In another order of columns, with one more, and without targets.
+    both = read_with(table.tail(10)[["b", "a", "id"]].assign(more=1.0))
+    assert GivenFeatures.fit(both).names == ("a", "b")
+    np.testing.assert_array_equal(both[["a", "b"]], table[["a", "b"]])
+    assert both[ROW_ID].tolist() == [str(number) for number in range(ROWS)]
+    assert both[TARGET].isna().tolist() == [False] * 30 + [True] * 10
+    long = pd.Series(pd.date_range("1970-01-01", periods=400, freq="min", tz="UTC"))
+    shares = SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=0, folds=3)
+    splits = split(long, shares, 100)
+    assert splits.test.rows(long).sum() == 100 == 10 * both.attrs[TEST_ROWS]
+    assert splits.train.rows(long).sum() == round(300 * 0.7 / 0.85)
+    write_table(tmp_path / "raw.parquet", both)
+    assert read_table(tmp_path / "raw.parquet").attrs == both.attrs
+    with pytest.raises(UserError, match=r"test.csv: expected a unique id .* repeated in 10 rows, first row 30"):
+        read_with(table.head(10))
+    with pytest.raises(UserError, match=r"test.csv: data.labelled.features: no column 'b'"):
+        read_with(table.tail(10).drop(columns="b"))

@@ -173,6 +173,8 @@ def test_the_clean_sample_has_one_finding_which_is_true(raw: bool, calendar: str
         ("split-like jump", ("AAPL 2000-09-29T00:00:00+00:00",))
     ]
     assert report.score > 0.9999
+    (jump,) = (f for f in report.findings if f.severity != "info")
+    assert ("add an adj_close column" in jump.advice) == (not raw), "the raw sample has that column"
 
 
 def test_both_pages_tell_every_finding(clean: pd.DataFrame) -> None:

@@ -250,7 +250,7 @@ def test_a_calendar_that_contradicts_the_bars_is_told_first(make: Market, config
     assert "data.calendar" in first.advice
     assert fits in first.advice
     reason = report.refusal(0.8)
-    assert reason.index("data.calendar") < reason.index("stray high or low")
+    assert reason.index(WRONG_CALENDAR) < reason.index("stray high or low") < reason.index("data.calendar")
     # Nothing else is held against a calendar that does not fit.
     assert report.score > 0.99
 

@@ -1,5 +1,8 @@
 """The cuts of a timeline, on timelines of several kinds."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,9 +88,9 @@ def test_the_spans_by_hand(embargo_bars: int) -> None:
         (4, {"train": 0.6, "validation": 0.2, "test": 0.2}, "found 0 for train out of 4"),
     ],
 )
-def test_a_span_of_too_few_bars_is_named_with_its_number(bars: int, config: dict[str, float], words: str) -> None:
+def test_a_span_of_too_few_bars_is_named_with_its_number(bars: int, config: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        split(BARS[:bars], SplitConfig(**config, embargo_bars=5, folds=2))
+        split(BARS[:bars], replace(CONFIG, **config, folds=2))
 
 
 def folds_of(ends: list[int], embargo_bars: int, symbols: int = 1) -> list[tuple[list[int], list[int]]]:
@@ -136,3 +139,20 @@ def test_all_symbols_of_a_bar_are_held_out_together() -> None:
     for (learn, held), (learn_two, held_two) in zip(one, two, strict=True):
         assert learn_two == [*learn, *(row + 12 for row in learn)]
         assert held_two == [*held, *(row + 12 for row in held)]
+
+
+@pytest.mark.parametrize("timeline", TIMELINES)
+def test_days_cut_where_their_first_bars_are(timeline: str) -> None:
+    bars = pd.Series(TIMELINES[timeline])
+    days = bars.dt.normalize()
+    cut, test = (days[round(len(bars) * share)] for share in (0.6, 0.8))
+    given: dict[str, Any] = {"validation_start": str(cut.date()), "test_start": str(test.date())}
+    splits = split(bars, SplitConfig(**given, embargo_bars=5, folds=5))
+    assert splits.validation.start == bars[days == cut].iloc[0]
+    assert splits.test.start == bars[days == test].iloc[0]
+    # The same cuts by their shares give the same spans.
+    places = [int((bars < place).sum()) / len(bars) for place in (splits.validation.start, splits.test.start)]
+    shares: dict[str, Any] = {"train": places[0], "validation": places[1] - places[0], "test": 1 - places[1]}
+    assert split(bars, replace(CONFIG, **shares)) == splits
+    with pytest.raises(UserError, match=r"splits\.test_start: expected a day .* no later than .* found 2040-01-01"):
+        split(bars, SplitConfig(**{**given, "test_start": "2040-01-01"}, embargo_bars=5, folds=5))

@@ -127,3 +127,15 @@ def test_what_a_window_knows_ends_with_it() -> None:
     known = first.known(bars)
     assert known["timestamp"].max() < first.end
     assert np.array_equal(known["close"], bars.loc[(bars["timestamp"] < first.end).to_numpy(), "close"])
+
+
+@pytest.mark.parametrize("timeline", TIMELINES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_windows_of_days_are_those_of_the_same_shares(timeline: str, name: str) -> None:
+    bars = pd.Series(TIMELINES[timeline])
+    days = [str(bars[round(len(bars) * share)].date()) for share in (0.7, 0.85)]
+    by_day = SplitConfig(validation_start=days[0], test_start=days[1], embargo_bars=5, folds=5)
+    before = [int((bars < pd.Timestamp(day, tz="UTC")).sum()) / len(bars) for day in days]
+    by_share = replace(SPLITS, train=before[0], validation=before[1] - before[0], test=1 - before[1])
+    config = CONFIGS[name]
+    assert windows_of(bars, by_day, config) == windows_of(bars, by_share, config)

@@ -17,7 +17,7 @@ from MLOps.config.agents import parse_agent
 from MLOps.config.labels import ScoreLabelConfig
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
-from MLOps.config.search import SearchConfig, SearchConfigs, SearchRange
+from MLOps.config.search import AgentSearchConfig, PredictorSearchConfig, SearchConfigs, SearchRange
 from MLOps.config.splits import SplitConfig
 from MLOps.config.walk_forward import WalkForwardConfig
 from MLOps.data.bars import PRICES
@@ -30,7 +30,8 @@ from MLOps.training.checkpoints import Checkpoints
 from tests.data.markets import MARKETS
 from tests.project import ROOT
 
-NO_SEARCH = SearchConfig(trials=0, spaces={})
+NO_PREDICTOR_SEARCH = PredictorSearchConfig(trials=0, spaces={})
+NO_AGENT_SEARCH = AgentSearchConfig(trials=0, spaces={})
 AGENT = {
     "kind": "ppo",
     "observe": {"features": ["return_1", "volatility_5"]},
@@ -55,7 +56,7 @@ RECIPE = Recipe(
     splits=SplitConfig(train=0.6, validation=0.2, test=0.2, embargo_bars=5, folds=2),
     labels=ScoreLabelConfig(kind="score", n_classes=3, horizon_bars=2, volatility_bars=10),
     predictors={"logistic": parse_predictor({"kind": "logistic", "lookback_bars": 2, "l2_penalty": 10.0}, "test")},
-    search=SearchConfigs(predictors=NO_SEARCH, agents=NO_SEARCH),
+    search=SearchConfigs(predictors=NO_PREDICTOR_SEARCH, agents=NO_AGENT_SEARCH),
     validation=PARAMS.validation,
     trading=replace(PARAMS.trading, episode_bars=60),
     agents={"ppo": parse_agent(AGENT, "test")},
@@ -174,8 +175,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "trading": {"trading": replace(RECIPE.trading, fee_bps=1.0)},
     "search": {
         "search": SearchConfigs(
-            predictors=SearchConfig(trials=1, spaces={"logistic": {"l2_penalty": SearchRange(low=1.0, high=9.0)}}),
-            agents=NO_SEARCH,
+            predictors=PredictorSearchConfig(
+                trials=1, spaces={"logistic": {"l2_penalty": SearchRange(low=1.0, high=9.0)}}
+            ),
+            agents=NO_AGENT_SEARCH,
         )
     },
     "agents": {"agents": {"other": RECIPE.agents["ppo"]}},

@@ -18,7 +18,7 @@ from MLOps.pipelines import features, ingest, paths, validate_data
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.learning import learning_data
 from tests.data.markets import daily_stocks, hourly_crypto, thirty_stocks
-from tests.project import Project
+from tests.project import SMALL, Project
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -67,6 +67,23 @@ def frozen(bars: pd.DataFrame) -> pd.DataFrame:
     return bars
 
 
+def of_one(symbol: str, **values: float) -> Spoil:
+    return lambda bars: bars.assign(
+        **{name: bars[name].mask(bars["symbol"] == symbol, value) for name, value in values.items()}
+    )
+
+
+def with_zones(bars: pd.DataFrame) -> pd.DataFrame:
+    """The same days, every second with the offset of New York: five hours later in UTC."""
+    days = pd.to_datetime(bars["timestamp"], utc=True).dt.strftime("%Y-%m-%d")
+    return bars.assign(timestamp=days.where(np.arange(len(bars)) % 2 == 0, days + "T00:00:00-05:00"))
+
+
+def in_another_zone(bars: pd.DataFrame) -> pd.DataFrame:
+    days = pd.to_datetime(bars["timestamp"], utc=True).dt.strftime("%Y-%m-%d")
+    return bars.assign(timestamp=days.where(bars["symbol"] != "S02", days + "T00:00:00-05:00"))
+
+
 WHOLE = [*PRICES, ADJUSTED_CLOSE]
 STOPS, RUNS = "stops", "runs on"
 # What is done to daily bars of four symbols, and what must come of it.
@@ -81,6 +98,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "ended after one bar": (short_life(1, ended=True), RUNS),
     "lived just long enough": (short_life(133, ended=True), RUNS),
     "a session missing for all": (lambda bars: bars[bars["timestamp"] != bars["timestamp"].unique()[200]], RUNS),
+    "a hole": (without_rows([900]), RUNS),
+    "a symbol halted for weeks": (without_rows(slice(900, 930)), RUNS),
+    "a symbol that ends a year early": (without_rows(slice(1250, 1508)), RUNS),
+    "volume of zero alone": (lambda bars: bars.assign(volume=0.0), RUNS),
     "newest first": (lambda bars: bars.iloc[::-1], RUNS),
     "high below open by a rounding": (
         lambda bars: bars.assign(high=bars[list(PRICES)].max(axis=1) * (1 - 2e-7)),
@@ -92,6 +113,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "an empty price": (put("close", np.nan, [5]), STOPS),
     "a price of 0": (put("low", 0.0, [5]), STOPS),
     "an infinite price": (put("high", np.inf, [5]), STOPS),
+    "a negative price": (put("low", -3.0, [5]), STOPS),
+    "a symbol whose price never moves": (of_one("S02", **dict.fromkeys(WHOLE, 50.0)), STOPS),
+    "a symbol in another time zone": (in_another_zone, STOPS),
+    "time zones mixed": (with_zones, STOPS),
     "a negative volume": (put("volume", -1.0, [5]), STOPS),
     "an empty volume": (put("volume", np.nan, [5]), STOPS),
     "text in a price": (put("close", "much", [5]), STOPS),
@@ -123,7 +148,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for top in ("data/raw", "data/processed", "reports"):
         shutil.rmtree(folder / top, ignore_errors=True)
+    params = (folder / "params.yaml").read_text()
     yield folder
+    (folder / "params.yaml").write_text(params)
 
 
 def stopped(capsys: pytest.CaptureFixture[str]) -> str:
@@ -137,6 +164,7 @@ def stopped(capsys: pytest.CaptureFixture[str]) -> str:
                 line for line in capsys.readouterr().err.splitlines() if line.startswith(stage.__name__.split(".")[-1])
             ]
             assert len(told) == 1
+            assert len(told[0]) < 300, told[0]
             return told[0]
     return ""
 
@@ -165,11 +193,9 @@ def test_bad_bars_stop_early_or_run_on(bad: str, here: Path, capsys: pytest.Capt
 def test_unlike_bars_run_on(
     make: Callable[[int], pd.DataFrame], keys: dict[str, str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = (here / "params.yaml").read_text()
     Project(here).update({"data.calendar": "auto", **keys})
     make(3).to_csv(here / "bars.csv", index=False)
     told = stopped(capsys)
-    (here / "params.yaml").write_text(params)
     assert told == ""
     goes_on()
 
@@ -193,3 +219,51 @@ def goes_on() -> None:
     assert market.observable.any(axis=1).all(), "every symbol can be traded"
     for span in (splits.train, splits.validation, splits.test):
         assert market.between(span.start, span.end).observable.any()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"predictors.lstm.lookback_bars": 700}, ["expected a symbol with at least", "warm-up and look-back"]),
+        ({"walk_forward.windows": 9}, ["walk_forward.windows", "found 9", "set windows to"]),
+        ({"splits.train": 0.05, "splits.validation": 0.9, "splits.test": 0.05}, ["splits", "training span"]),
+        ({"splits.embargo_bars": 400}, ["splits", "expected at least 20 bars in each span"]),
+        (
+            {"splits": {"validation_start": "2030-01-01", "test_start": "2031-01-01", "embargo_bars": 5, "folds": 5}},
+            ["splits.validation_start", "found 2030-01-01"],
+        ),
+    ],
+    ids=["look-back", "walk-forward", "training", "embargo", "days"],
+)
+def test_bars_too_short_for_the_configuration_stop_early(
+    keys: dict[str, object], words: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Project(here).update(keys)
+    daily_stocks(3).to_csv(here / "bars.csv", index=False)
+    told = stopped(capsys)
+    assert told.startswith("validate_data: ")
+    assert all(word in told for word in words), told
+    assert not paths.BARS.exists()
+
+
+# Every kind of bad data that runs on, through the whole pipeline.
+WHOLE_RUNS = [
+    "no volume",
+    "one symbol",
+    "ended after sixty bars",
+    "a hole",
+    "a symbol halted for weeks",
+    "a symbol that ends a year early",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", WHOLE_RUNS)
+def test_bad_bars_that_run_on_are_trained_on_to_the_end(bad: str, tmp_path: Path) -> None:
+    spoil, expected = BAD[bad]
+    assert expected == RUNS
+    project = Project.copy(tmp_path / "whole")
+    project.update({**SMALL, "data.source": "files", "data.files.path": "bars.csv", "data.calendar": "XNYS"})
+    spoil(daily_stocks(3)).to_csv(project.folder / "bars.csv", index=False)
+    project.repro()
+    assert (project.folder / "reports/metrics.json").exists()

@@ -38,6 +38,7 @@ def sentence(project: Project, *stage: str, **variables: str) -> str:
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage[0]}: ")]
     assert len(lines) == 1, done.stderr
+    assert len(lines[0]) < 300, lines[0]
     return lines[0]
 
 

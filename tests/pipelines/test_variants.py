@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -176,3 +177,30 @@ def test_an_agents_own_view_and_the_turbulence_stop_are_served_as_backtested(tmp
     levels = features.groupby("timestamp")["turbulence_20"].max()
     before = whole.groupby("symbol")["timestamp"].shift().map(levels)
     assert (whole.loc[before >= stop, "position"] == 0).all()
+
+
+@pytest.mark.slow
+def test_a_table_without_targets_gets_a_submission(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path)
+    scores = pd.read_csv(tmp_path / "data/sample/scores.csv.gz")
+    learnt, asked = scores.head(len(scores) - 300), scores.tail(300)
+    learnt.to_csv(tmp_path / "learn.csv", index=False)
+    asked.drop(columns="target").to_csv(tmp_path / "asked.csv", index=False)
+    project.update(
+        {
+            "data.source": "labelled",
+            "data.labelled.path": "learn.csv",
+            "data.labelled.test_path": "asked.csv",
+            "labels": {"kind": "target", "n_classes": 5, "horizon_rows": 1},
+            "splits.folds": 2,
+        }
+    )
+    project.keep_predictors("logistic")
+    project.update({"agents.ppo.observe.predictors": None})
+    output = project.run("dvc", "repro").stdout
+    assert "submission.csv: forecasts of 300 of 300 rows without a target" in output
+    submitted = pd.read_csv(tmp_path / "reports/records/backtest/submission.csv")
+    assert submitted["id"].tolist() == asked["id"].tolist()
+    assert np.corrcoef(submitted["prediction"], asked["target"])[0, 1] > 0.2
+    test = read_json(tmp_path / "data/processed/splits.json")["test"]
+    assert pd.Timestamp(test["start"]) == pd.Timestamp(len(learnt), unit="m", tz="UTC")

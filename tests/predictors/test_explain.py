@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from MLOps.errors import UserError
-from MLOps.predictors.explain import attention_maps, integrated_gradients, permutation_importance
+from MLOps.predictors.closed_form import flattened
+from MLOps.predictors.explain import attention_maps, integrated_gradients
 from MLOps.predictors.export import FILES, export
+from MLOps.predictors.logistic import LogisticPredictor
 from MLOps.predictors.network import NetworkPredictor
+from MLOps.predictors.permutation import permutation_importance
 from MLOps.predictors.windows import Windows
-from tests.predictors.markets import FEATURES, NETWORKS, fit, small_market
+from tests.predictors.markets import BASELINES, FEATURES, NETWORKS, fit, small_market
 
 MARKET = small_market(100.0, symbols=2, bars=800)
 TASKS = {"lstm": (1.0, 0.0), "gru": (0.0, 1.0), "bilstm": (1.0, 0.0), "dlstm": (0.6, 0.4), "cnn_lstm": (1.0, 0.0),
@@ -81,3 +85,31 @@ def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("onnxruntime.InferenceSession", OtherRuntime)
     with pytest.raises(UserError, match=r"network\.onnx: expected the predictor's own forecasts within 1e-05"):
         export(predictor, ("onnx",), tmp_path, windows_of(predictor)[0])
+
+
+@pytest.mark.parametrize("name", ["logistic", "ridge", "gradient_boosting"])
+def test_predictors_in_closed_form_are_explained_too(name: str, tmp_path: Path) -> None:
+    predictor = fit({**BASELINES[name], "explain_windows": 300}, MARKET, tmp_path)
+    windows = Windows(MARKET.features, FEATURES, predictor.lookback_bars)
+    rows = MARKET.rows("validation", windows)
+    labels = MARKET.targets.labels[rows]
+    explained = predictor.explain(windows, rows, labels, seed=1)
+    assert explained["importance_features"].argmax() == FEATURES.index("volume")
+    assert explained["importance_bars"].argmax() == 2
+    if name != "gradient_boosting":
+        place = np.unravel_index(explained["attribution"].argmax(), explained["attribution"].shape)
+        assert place == (2, FEATURES.index("volume"))
+    silent = fit(BASELINES[name], MARKET, tmp_path)
+    assert silent.explain(windows, rows, labels, seed=1) == {}
+
+
+def test_the_attribution_of_a_linear_score_is_its_integrated_gradient(tmp_path: Path) -> None:
+    predictor = fit(BASELINES["logistic"], MARKET, tmp_path)
+    assert isinstance(predictor, LogisticPredictor)
+    windows = Windows(MARKET.features, FEATURES, 3).ending_at(np.array([50]))
+    inputs = torch.from_numpy(flattened(windows, predictor.arrays)).requires_grad_()
+    scores = inputs @ torch.from_numpy(predictor.arrays["coefficients"]).T
+    chosen = int((scores + torch.from_numpy(predictor.arrays["intercepts"])).argmax())
+    (gradient,) = torch.autograd.grad(scores[0, chosen], inputs)
+    expected = (gradient * inputs).abs().detach().numpy().reshape(3, len(FEATURES))
+    np.testing.assert_allclose(predictor.attribution(windows), expected)

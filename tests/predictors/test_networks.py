@@ -2,16 +2,19 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from MLOps.config.predictors import parse_predictor
+from MLOps.errors import UserError
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import Predictor, forecast
 from MLOps.predictors.networks import NETWORKS as KINDS
-from MLOps.predictors.training import network_class
+from MLOps.predictors.training import hidden_width, network_class
+from MLOps.predictors.uncertainty import thinned
 from MLOps.predictors.windows import Windows
 from MLOps.statistics.forecasts import log_losses
 from tests.predictors.markets import FEATURES, NETWORKS, SmallMarket, fit, small_market
@@ -101,3 +104,63 @@ def test_heads_answer_what_the_loss_weights_ask_for(name: str) -> None:
         values = {**NETWORKS[name], "class_loss_weight": weights[0], "return_loss_weight": weights[1]}
         config = parse_predictor(values, "test")
         assert network_class(name)(4, 5, config)(torch.randn(2, 8, 4)).shape == (2, 1, outputs)
+
+
+CONVOLUTIONAL = ("cnn_lstm", "hybrid")
+
+
+def parameters(name: str, **values: Any) -> dict[str, torch.Size]:
+    config = parse_predictor({**NETWORKS[name], **values}, "test")
+    return {key: tensor.shape for key, tensor in network_class(name)(4, 3, config).state_dict().items()}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("key", ["recurrent_layers", "attention_layers"])
+def test_layers_of_each_kind_are_counted_apart(name: str, key: str) -> None:
+    plain, two, three = (set(parameters(name, **{key: layers})) for layers in (1, 2, 3))
+    kind = "recurrent." if key == "recurrent_layers" else ""
+    assert plain < two < three
+    assert all(part.startswith(f"{kind}deeper.") for part in three - plain)
+    assert len(three - plain) == 2 * len(two - plain)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("key", ["dropout", "convolution_dropout", "recurrent_dropout", "attention_dropout"])
+def test_each_dropout_acts_by_itself(name: str, key: str) -> None:
+    rates = {"dropout": 0.0, "attention_dropout": 0.0, key: 0.5}
+    config = parse_predictor({**NETWORKS[name], **rates, "uncertainty_samples": 2}, "test")
+    torch.manual_seed(0)
+    model, windows = network_class(name)(4, 3, config).eval(), torch.randn(6, 8, 4)
+    model.train()
+    assert not torch.equal(model(windows), model(windows))
+    still = model.eval()(windows)
+    with thinned(model, 1):
+        assert not torch.equal(model(windows), still), "Monte-Carlo dropout thins this layer too"
+
+
+def test_the_width_of_the_fusion_is_free() -> None:
+    config = parse_predictor({**NETWORKS["hybrid"], "fusion_size": 10, "heads": 5}, "test")
+    model = network_class("hybrid")(4, 3, config)
+    assert hidden_width(model) == 10
+    assert model(torch.randn(2, 8, 4)).shape == (2, 1, 3)
+    with pytest.raises(UserError, match="heads must divide the width of attention, 10"):
+        parse_predictor({**NETWORKS["hybrid"], "fusion_size": 10, "heads": 4}, "test")
+
+
+MINIMAL: dict[str, dict[str, Any]] = {
+    **{kind: {"lookback_bars": 8, "hidden_size": 8} for kind in ("lstm", "gru", "bilstm", "dlstm")},
+    **{
+        kind: {"lookback_bars": 8, "hidden_size": 8, "filters": [4], "kernels": [3], "heads": 2}
+        for kind in CONVOLUTIONAL
+    },
+    **{kind: {"lookback_bars": 3} for kind in ("logistic", "ridge", "gradient_boosting")},
+}
+
+
+@pytest.mark.parametrize("kind", MINIMAL)
+def test_only_what_depends_on_the_data_has_no_default(kind: str) -> None:
+    parse_predictor({"kind": kind, **MINIMAL[kind]}, "test")
+    for key in MINIMAL[kind]:
+        rest = {name: value for name, value in MINIMAL[kind].items() if name != key}
+        with pytest.raises(UserError, match=f"the key '{key}' is missing"):
+            parse_predictor({"kind": kind, **rest}, "test")

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from MLOps.config.predictors import parse_predictor
-from MLOps.predictors.schedule import best_epoch, is_better, schedule
+from MLOps.predictors.schedule import best_epoch, schedule
+from MLOps.training.direction import is_better
 from tests.predictors.markets import NETWORKS
 
 MONITOR = "selection_sharpe_per_bar"
@@ -39,3 +41,23 @@ def test_better_is_lower_for_losses_and_errors_alone() -> None:
         assert is_better(name, 1.0, 2.0)
     for name in ("selection_accuracy", "selection_sharpe_per_bar", "selection_rank_ic", "selection_f1_macro"):
         assert is_better(name, 2.0, 1.0)
+
+
+@pytest.mark.parametrize("t_mult", [1, 2, 3])
+def test_warm_restarts_are_those_of_pytorch(t_mult: int) -> None:
+    values = {"schedule": "warm_restarts", "schedule_epochs": 3, "t_mult": t_mult, "eta_min": 0.001, "max_epochs": 30}
+    config = parse_predictor({**NETWORKS["lstm"], **values, "patience_epochs": 99}, "test")
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=config.learning_rate)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=3, T_mult=t_mult, eta_min=0.001)
+    for epoch in range(30):
+        history = [{"selection_loss": 1.0 - 0.01 * n} for n in range(epoch)]
+        assert schedule(config, history) == pytest.approx(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        theirs.step()
+
+
+def test_a_plateau_multiplies_by_its_factor() -> None:
+    values = {"schedule": "plateau", "schedule_epochs": 1, "plateau_factor": 0.1, "patience_epochs": 99}
+    config = parse_predictor({**NETWORKS["lstm"], **values}, "test")
+    rates = [schedule(config, [{"selection_loss": 1.0}] * n) for n in range(1, 4)]
+    assert rates == pytest.approx([0.01, 0.001, 0.0001])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from MLOps.config.schema import parse
-from MLOps.config.search import SearchConfig, SearchRange
+from MLOps.config.search import PredictorSearchConfig, SearchRange
 from MLOps.errors import UserError
 from MLOps.training.search import Finished, OnEpoch, Search
 
@@ -97,4 +97,19 @@ def test_more_trials_go_on_from_those_that_were(uninterrupted: tuple[Search, lis
 )
 def test_a_bad_space_is_told_in_a_sentence(space: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        parse(SearchConfig, {"trials": 1, "spaces": {"lstm": space}}, "params.yaml")
+        parse(PredictorSearchConfig, {"trials": 1, "spaces": {"lstm": space}}, "params.yaml")
+
+
+def test_a_metric_is_searched_in_its_own_direction(tmp_path: Path) -> None:
+    def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+        on_epoch(1, {"selection_accuracy": -abs(values["hidden_size"] - 40), "selection_loss": 0.0})
+
+    told: list[Finished] = []
+    space = {"hidden_size": SPACE["hidden_size"]}
+    search = Search("accuracy", space, tmp_path / "s.db", 7, "selection_accuracy")
+    search.run(4, train, told.append)
+    sizes = [trial.values["hidden_size"] for trial in told]
+    assert search.best()["hidden_size"] == min(sizes, key=lambda size: abs(size - 40))
+    assert min(trial.loss for trial in told) == min(abs(size - 40) for size in sizes)
+    with pytest.raises(UserError, match="no epoch logs 'selection_acuracy'; did you mean 'selection_accuracy'"):
+        Search("other", SPACE, tmp_path / "s.db", 7, "selection_acuracy").run(1, train, told.append)

@@ -32,8 +32,9 @@ def read_ccxt(config: DataConfig, _seed: int) -> pd.DataFrame:
 def download(config: DataConfig, exchange: Any) -> pd.DataFrame:
     """Download the bars of `data.ccxt` from `exchange`, a ccxt exchange object."""
     bar_ms = int(exchange.parse_timeframe(config.ccxt.timeframe) * 1000)
+    assert config.symbols and config.start and config.end, "the configuration requires them of this source"
     tables = []
-    for symbol in with_progress(config.ccxt.symbols, f"downloads from {config.ccxt.exchange}"):
+    for symbol in with_progress(config.symbols, f"downloads from {config.ccxt.exchange}"):
         folder = DOWNLOADS / "ccxt" / config.ccxt.exchange / config.ccxt.timeframe
 
         def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:
@@ -51,7 +52,7 @@ def download(config: DataConfig, exchange: Any) -> pd.DataFrame:
             stamps = pd.to_datetime(bars["timestamp"].astype("int64"), unit="ms", utc=True)
             return bars.assign(timestamp=stamps.astype("datetime64[us, UTC]"))
 
-        own = extend(folder / f"{symbol.replace('/', '-')}.parquet", fetch, config.ccxt.start, config.ccxt.end)
+        own = extend(folder / f"{symbol.replace('/', '-')}.parquet", fetch, config.start, config.end)
         tables.append(own.assign(symbol=symbol))
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], ignore_index=True)
     return check_raw_bars(bars, f"ccxt {config.ccxt.exchange}")

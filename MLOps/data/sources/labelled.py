@@ -2,18 +2,20 @@
 
 The rows form one sequence, in the file's order or sorted by `data.labelled.time`. A row's timestamp is its position in
 the sequence, one minute per row from 1970 on, so that splits, purging, folds and windows work as they do for bars.
-The contract of the table: `timestamp`, `symbol` (SEQUENCE in every row), the feature columns (float64, NaN if empty),
-and `target` (float64, NaN if unknown).
+The contract of the table: `timestamp`, `symbol` (SEQUENCE in every row), `row_id` (text), the feature columns (float64,
+NaN if empty), and `target` (float64, NaN if unknown). With a table of its own for the test span, `attrs` has the number
+of its rows, which are the last, as `test_rows`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from MLOps.config.data import DataConfig
+from MLOps.config.data import DataConfig, LabelledConfig
 from MLOps.config.schema import suggest
-from MLOps.data.bars import KEYS, TARGET
+from MLOps.data.bars import KEYS, ROW_ID, TARGET, TEST_ROWS
 from MLOps.data.tables import read_table
 from MLOps.errors import UserError
 
@@ -29,7 +31,35 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
     """
     wanted = config.labelled
     path = Path(wanted.path)
+    learnt = _read(path, wanted)
+    if wanted.test_path is None:
+        return _contract(learnt)
+    test_path = Path(wanted.test_path)
+    test = _read(test_path, replace(wanted, features=tuple(features_of(learnt))), has_target=False)
+    table = pd.concat([learnt, test], ignore_index=True)
+    _check_ids(table[ROW_ID], test_path)
+    return _contract(table, len(test))
+
+
+def features_of(table: pd.DataFrame) -> list[str]:
+    """The names of the feature columns of a table in contract form."""
+    return [str(name) for name in table.columns if name not in (*KEYS, ROW_ID, TARGET)]
+
+
+def _contract(table: pd.DataFrame, test_rows: int = 0) -> pd.DataFrame:
+    """The table with its keys; the last `test_rows` are the test span."""
+    minutes = np.arange(len(table)).astype("datetime64[m]").astype("datetime64[us]")
+    table.insert(0, "timestamp", pd.DatetimeIndex(minutes, tz="UTC"))
+    table.insert(1, "symbol", SEQUENCE)
+    table.attrs = {TEST_ROWS: test_rows} if test_rows else {}
+    return table
+
+
+def _read(path: Path, wanted: LabelledConfig, has_target: bool = True) -> pd.DataFrame:
+    """The ids, features and targets of a file, in order."""
     table = read_table(path, lambda name: name == wanted.id)
+    if not has_target and wanted.target not in table.columns:
+        table[wanted.target] = np.nan
     columns = [str(name) for name in table.columns]
     given = [("id", wanted.id), ("target", wanted.target), ("time", wanted.time)]
     for key, name in (*given, *(("features", feature) for feature in wanted.features or ())):
@@ -41,7 +71,7 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
         raise UserError(
             f"{path}: expected feature columns besides {wanted.id} and {wanted.target}, found none; add some"
         )
-    if clashing := sorted({*KEYS, TARGET} & set(names)):
+    if clashing := sorted({*KEYS, ROW_ID, TARGET} & set(names)):
         raise UserError(f"{path}: the column name {clashing[0]} is reserved by the pipeline; rename that feature")
     if table.empty:
         raise UserError(f"{path}: expected at least one row, found none; add rows")
@@ -51,11 +81,9 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
     else:
         print(f"{path}: rows are sorted by {wanted.time}; equal times keep the file's order")
         table = table.iloc[np.argsort(_times(table[wanted.time], path), kind="stable")]
-    minutes = np.arange(len(table)).astype("datetime64[m]").astype("datetime64[us]")
     return pd.DataFrame(
         {
-            "timestamp": pd.DatetimeIndex(minutes, tz="UTC"),
-            "symbol": SEQUENCE,
+            ROW_ID: table[wanted.id].astype("str").to_numpy(),
             **{name: _numbers(table[name], path) for name in names},
             TARGET: _numbers(table[wanted.target], path),
         }
@@ -68,7 +96,7 @@ def _check_ids(ids: pd.Series, path: Path) -> None:
         if faulty.any():
             row = int(np.argmax(faulty))
             raise UserError(
-                f"{path}: expected a unique {ids.name} in each row; it {what} in {int(faulty.sum())} rows, first row "
+                f"{path}: expected a unique id in each row; it {what} in {int(faulty.sum())} rows, first row "
                 f"{row} ({ids.iloc[row]!r}); correct or remove them"
             )
 

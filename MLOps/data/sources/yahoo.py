@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
-    """The raw bars of `data.yahoo`."""
+    """The raw bars of `data.symbols`."""
     try:
         # An optional package, needed by this source only.
         import yfinance
@@ -34,9 +34,10 @@ def read_yahoo(config: DataConfig, _seed: int) -> pd.DataFrame:
 
 
 def download(config: DataConfig, client: Any) -> pd.DataFrame:
-    """Download the raw bars of `data.yahoo` with `client`, the module yfinance."""
+    """Download the raw bars of `data.symbols` with `client`, the module yfinance."""
+    assert config.symbols and config.start and config.end, "the configuration requires them of this source"
     tables = []
-    for symbol in with_progress(config.yahoo.symbols, "downloads from Yahoo"):
+    for symbol in with_progress(config.symbols, "downloads from Yahoo"):
         path = DOWNLOADS / "yahoo" / f"{symbol}.parquet"
 
         def fetch(first: pd.Timestamp, last: pd.Timestamp, symbol: str = symbol) -> pd.DataFrame:
@@ -47,6 +48,6 @@ def download(config: DataConfig, client: Any) -> pd.DataFrame:
             stamps = pd.DatetimeIndex(bars.index).tz_localize(None).normalize().tz_localize("UTC")
             return bars.assign(timestamp=stamps.astype("datetime64[us, UTC]")).reset_index(drop=True)
 
-        own = extend(path, fetch, config.yahoo.start, config.yahoo.end)
+        own = extend(path, fetch, config.start, config.end)
         tables.append(own.assign(symbol=symbol)[["timestamp", "symbol", *VALUES, "adj_close"]])
     return bars_from_table(pd.concat(tables, ignore_index=True), DOWNLOADS / "yahoo", config.on_duplicate, "sort")

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from MLOps.config.predictors import CNNLSTMConfig
-from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads, Network
+from MLOps.predictors.networks.layers import Attention, BiLSTM, Heads, Network, convolution
 
 
 class CNNLSTM(Network):
@@ -14,18 +14,22 @@ class CNNLSTM(Network):
         super().__init__()
         widths = [features, *config.filters]
         self.convolutions = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(before, after, kernel, padding="same"), nn.BatchNorm1d(after), nn.ReLU())
+            convolution(before, after, kernel, config.convolution_dropout)
             for before, after, kernel in zip(widths[:-1], config.filters, config.kernels, strict=True)
         )
-        self.recurrent = BiLSTM(widths[-1], config.hidden_size)
-        self.attention = Attention(2 * config.hidden_size, config.heads, config.dropout)
+        self.recurrent = BiLSTM(widths[-1], config.hidden_size, config.recurrent_layers, config.recurrent_dropout)
+        width, rate = config.attention_width, config.attention_rate
+        self.attention = Attention(width, config.heads, rate)
+        self.deeper = nn.ModuleList(Attention(width, config.heads, rate) for _ in range(config.attention_layers - 1))
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = Heads(2 * config.hidden_size, classes, config)
+        self.heads = Heads(width, classes, config)
 
     def hidden(self, windows: torch.Tensor) -> torch.Tensor:
         channels = windows.transpose(1, 2)
-        for convolution in self.convolutions:
-            channels = convolution(channels)
+        for layer in self.convolutions:
+            channels = layer(channels)
         hidden = self.recurrent(channels.transpose(1, 2))
-        pooled: torch.Tensor = self.dropout(self.attention(hidden, hidden).mean(dim=1, keepdim=True))
+        for attention in (self.attention, *self.deeper):
+            hidden = attention(hidden, hidden)
+        pooled: torch.Tensor = self.dropout(hidden.mean(dim=1, keepdim=True))
         return pooled

@@ -51,15 +51,21 @@ class Recurrent(nn.Module):
 
 
 class BiLSTM(nn.Module):
-    """A bidirectional LSTM, (batch, bars, features) to (batch, bars, 2 * hidden)."""
+    """Stacked bidirectional LSTMs, (batch, bars, features) to (batch, bars, 2 * hidden), with dropout after each."""
 
-    def __init__(self, features: int, hidden_size: int) -> None:
+    def __init__(self, features: int, hidden_size: int, layers: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
         self.lstm = nn.LSTM(features, hidden_size, batch_first=True, bidirectional=True)
+        self.deeper = nn.ModuleList(
+            nn.LSTM(2 * hidden_size, hidden_size, batch_first=True, bidirectional=True) for _ in range(layers - 1)
+        )
+        self.dropouts = nn.ModuleList(nn.Dropout(dropout) for _ in range(layers)) if dropout else None
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        hidden: torch.Tensor = self.lstm(inputs)[0]
-        return hidden
+        for number, lstm in enumerate([self.lstm, *self.deeper]):
+            inputs = lstm(inputs)[0]
+            inputs = inputs if self.dropouts is None else self.dropouts[number](inputs)
+        return inputs
 
 
 class Attention(nn.Module):
@@ -74,3 +80,9 @@ class Attention(nn.Module):
     def forward(self, queries: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         attended, _ = self.attention(queries, memory, memory, need_weights=False)
         return self.norm(queries + self.dropout(attended))
+
+
+def convolution(channels: int, filters: int, kernel: int, dropout: float) -> nn.Sequential:
+    """A convolution over the bars, with batch norm, (batch, channels, bars) to (batch, filters, bars)."""
+    layers = [nn.Conv1d(channels, filters, kernel, padding="same"), nn.BatchNorm1d(filters), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout1d(dropout)) if dropout else nn.Sequential(*layers)

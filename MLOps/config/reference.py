@@ -99,8 +99,8 @@ def descriptions(kind: type) -> dict[str, str]:
 
 def classes(kind: Any) -> list[type]:
     """The dataclasses that a key of this type can hold; none for a plain value."""
-    if dataclasses.is_dataclass(kind):
-        return [typing.cast(type, kind)]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return [kind]
     return [found for part in typing.get_args(kind) for found in classes(part)]
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import read_json
 from MLOps.config.gate import GateConfig
@@ -43,11 +42,7 @@ def logged(finished: Project) -> set[str]:
     """The names of all metrics of all runs."""
     client = finished.client()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return {name for run in all_runs(client, experiments) for name in run.data.metrics}
-
-
-def all_runs(client: MlflowClient, experiments: list[str]) -> list:
-    return list(client.search_runs(experiments, max_results=1000))
+    return {name for run in client.search_runs(experiments, max_results=1000) for name in run.data.metrics}
 
 
 def test_every_metric_of_a_run_is_named(finished: Project, logged: set[str]) -> None:

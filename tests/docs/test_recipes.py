@@ -1,5 +1,6 @@
 """The recipes that add code: applied as written, the new feature, predictor and algorithm are found and train."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,12 @@ import pytest
 import yaml
 
 from MLOps.artifacts import read_json
+from MLOps.config.data import FilesConfig
+from MLOps.config.params import load_params
+from MLOps.data.sources.files import read_files
 from tests.docs.pages import Block, blocks
 from tests.docs.test_blocks import merged
-from tests.project import SMALL, Project
+from tests.project import ROOT, SMALL, Project
 
 TITLED = [block for block in blocks("diff", "python", "yaml") if block.title and block.page.name == "recipes.md"]
 
@@ -47,6 +51,15 @@ def test_what_the_recipes_add_is_found(tmp_path: Path) -> None:
     assert "MLOps/predictors/discriminant.py" in uses["code"]
     uses = read_json(project.folder / "reports/uses/train_agent/annealed.json")
     assert "MLOps/agents/algorithms/annealed_ppo.py" in uses["code"]
+
+
+def test_the_file_of_the_tour_is_read(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks("text") if block.page.name == "tour.md"]
+    (tmp_path / "prices.csv").write_text(shown.text)
+    params = load_params(ROOT / "params.yaml")
+    bars = read_files(replace(params.data, files=FilesConfig(path=str(tmp_path / "prices.csv"))), 0)
+    assert list(bars["symbol"]) == ["AAPL", "AAPL"]
+    assert {"open", "high", "low", "close", "adj_close", "volume"} <= set(bars)
 
 
 @pytest.mark.slow

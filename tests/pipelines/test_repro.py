@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from tests.project import Project
 
@@ -184,3 +185,15 @@ def test_plots_are_in_the_runs_of_those_who_judge(finished: Project) -> None:
     }
     assert plots("backtest", "report") == {"equity.png", "equity.csv", "ppo"}
     assert plots("backtest", "report/ppo") == {"training.png"}
+
+
+@pytest.mark.slow
+def test_the_last_checkpoints_are_kept_on_demand(own: Project) -> None:
+    kept = own.folder / ".cache/training/predictors/lstm"
+    for keep in (True, False):
+        own.set(predictors__lstm__keep_checkpoints=keep)
+        own.repro("train_predictor@lstm")
+        assert kept.exists() == keep
+        if keep:
+            states = [load_file(file) for file in kept.glob("*/*.safetensors")]
+            assert states and all(any(name.startswith("optimiser.") for name in state) for state in states)

@@ -191,3 +191,8 @@ def test_a_training_that_diverges_is_told_in_a_sentence(tmp_path: Path) -> None:
     values = {**QUICK, "class_loss_weight": 0.0, "return_loss_weight": 1.0}
     with pytest.raises(UserError, match=r"the loss of epoch 1 is .*; lower learning_rate"):
         fit(values, MARKET, tmp_path, learning_rate=1e30)
+
+
+def test_the_optimiser_has_the_configured_betas() -> None:
+    assert training(betas=[0.8, 0.99])._optimiser.param_groups[0]["betas"] == (0.8, 0.99)
+    assert training()._optimiser.param_groups[0]["betas"] == torch.optim.AdamW([torch.zeros(1)]).defaults["betas"]

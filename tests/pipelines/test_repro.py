@@ -52,6 +52,7 @@ def test_a_second_run_only_looks_at_what_is_used_and_at_the_registry(own: Projec
     assert len(own.client().search_runs(["1"])) == runs_before, "a promotion that changes nothing is no run"
 
 
+@pytest.mark.slow
 def test_an_agents_parameter_retrains_that_agent_and_what_follows(own: Project) -> None:
     own.set(agents__ppo__gamma=0.9)
     assert own.repro() == [

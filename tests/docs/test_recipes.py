@@ -70,7 +70,8 @@ def test_what_the_recipes_add_trains(tmp_path: Path) -> None:
     project.update(
         {f"agents.annealed.{key.removeprefix('agents.ppo.')}": SMALL[key] for key in SMALL if ".ppo." in key}
     )
-    project.repro()
+    project.keep_predictors("logistic", "discriminant")
+    project.repro("choose_agent")
     assert "upside_20" in read_json(project.folder / "data/processed/feature_pipeline.json")["names"]
     verdicts = read_json(project.folder / "reports/verdicts.json")["verdicts"]
     assert "discriminant" in [verdict["predictor"] for verdict in verdicts]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.project import SMALL, Project
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Each worker computes on one thread, or the threads of PyTorch would wait for each other on the shared cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A job in the background of a shell ignores it, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where MLflow's database keeps absolute paths of artifacts.
 ARTIFACT_PATHS = {

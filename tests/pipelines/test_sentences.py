@@ -263,7 +263,7 @@ REQUESTS: dict[str, tuple[Spoil, dict[str, Any], list[str]]] = {
     "no time": (lambda b: b.assign(timestamp="yesterday"), {}, ["the request's bars", "timestamp"]),
     "a negative price": (lambda b: b.assign(open=-b["open"]), {}, ["the request's bars", "open must be positive"]),
     "a symbol alone": (lambda b: b[b["symbol"] == "S00"], {}, ["the features compare symbols", "missing"]),
-    "negative cash": (lambda b: b, {"cash": -1}, ["cash", "-1"]),
+    "negative cash": (lambda b: b, {"cash_per_symbol": -1}, ["cash_per_symbol", "-1"]),
     "no JSON": (lambda b: b, {"positions": "{S00: 1}"}, ["positions", "JSON"]),
     "a list": (lambda b: b, {"positions": "[1]"}, ["positions", "JSON object"]),
     "an unknown word": (lambda b: b, {"positions": '{"S00": {"share": 1}}'}, ["positions: S00", "'shares'"]),

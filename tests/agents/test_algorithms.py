@@ -139,9 +139,13 @@ CHANGED: dict[str, Any] = {
 }
 # Of a search along a line whose first step is taken.
 WITHOUT_EFFECT = ("line_search_shrinking_factor", "line_search_max_iter")
+# A training for each of their many parameters takes minutes together.
+COSTLY = ("recurrent_ppo", "sac", "tqc", "crossq", "rainbow")
 
 
-@pytest.mark.parametrize("kind", ALGORITHMS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in COSTLY else kind for kind in ALGORITHMS]
+)
 def test_every_parameter_reaches_the_learner(kind: str) -> None:
     """Each parameter, changed by itself, changes what is learnt in a few updates."""
     algorithm: Algorithm = resolve_name(ALGORITHMS[kind])

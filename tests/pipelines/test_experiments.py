@@ -182,6 +182,7 @@ def test_experiments_count_and_move_nothing(own: Project, monkeypatch: pytest.Mo
     assert len(client.search_model_versions("name = 'trading-agent'")) == 2
 
 
+@pytest.mark.slow
 def test_an_experiment_up_to_the_choice_costs_no_trial(own: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = trials_of(own, monkeypatch)
     known = ledger.count()

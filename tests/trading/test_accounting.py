@@ -38,13 +38,13 @@ def check(case: Sequence) -> None:
         assert np.allclose(ledger.cash[:, bar] + value, ledger.equity[:, bar], rtol=1e-13, atol=1e-9)
 
 
-@settings(lenient, max_examples=1_200)
+@settings(lenient, max_examples=600)
 @given(sequences(KINDS[:2]))
 def test_the_kernel_agrees_with_the_decimal_book(case: Sequence) -> None:
     check(case)
 
 
-@settings(lenient, max_examples=800)
+@settings(lenient, max_examples=400)
 @given(sequences(KINDS[2:]))
 def test_the_kernel_agrees_with_the_decimal_book_on_portfolios(case: Sequence) -> None:
     check(case)

@@ -1,4 +1,6 @@
-"""The exception for a user's mistake, as opposed to a defect of the program."""
+"""How programs end other than well: by a user's mistake, as opposed to a defect, or by Ctrl-C."""
+
+INTERRUPTED = 130  # the exit status after Ctrl-C: 128 + SIGINT, by the shells' convention
 
 
 class UserError(Exception):

@@ -43,6 +43,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Projec
     return Project(folder)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, which take seconds to create; to be copied."""
+    from mlflow.tracking import MlflowClient  # here, because most tests need no MLflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
 @pytest.fixture
 def own(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, its cache and its store, to do anything with."""

@@ -3,14 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from MLOps.errors import UserError
+from MLOps.errors import INTERRUPTED, UserError
 
-INTERRUPTED = 130  # exit status of a program that Ctrl-C ended, 128 + SIGINT
+if TYPE_CHECKING:
+    from MLOps.model_registry.versions import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,7 +103,7 @@ def quality(as_json: bool) -> None:
     Runs the stages ingest and validate_data where they are out of date. Exit status 1 if an error stops the pipeline.
     """
     from MLOps.artifacts import read_json
-    from MLOps.commands.servers import run
+    from MLOps.commands.processes import run
     from MLOps.pipelines import paths
 
     # What DVC says is no part of the report.
@@ -154,7 +154,7 @@ def compare(first: str, second: str, as_json: bool) -> None:
     """
     from MLOps.operations.comparison import as_table, described
 
-    models = registry()
+    models = bundle_versions()
     # The candidate may be the champion.
     names = dict.fromkeys(models.resolve(name) for name in (first, second))
     versions = [described(models, name) for name in names]
@@ -171,10 +171,10 @@ def promote(version: str, reason: str, as_json: bool) -> None:
     VERSION is a number or an alias, as candidate. The gate is not asked; its verdict is shown. Who, when and why are
     kept as a tag of the version. Serving by the alias champion follows at its next start.
     """
-    from MLOps.operations.champions import appoint
+    from MLOps.operations.champions import set_champion
 
-    models = registry()
-    moved = appoint(models, models.resolve(version), user(), reason)
+    models = bundle_versions()
+    moved = set_champion(models, models.resolve(version), user(), reason)
     gate = models.tags(moved.version).get("gate", "not asked")
     show(moved.as_dict() if as_json else f"{models.name}: {moved.words} (gate: {gate})")
 
@@ -189,10 +189,10 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
     The present one is marked as withdrawn: `dvc repro` does not promote it again, `promote` does. Who, when and why are
     kept as tags of both versions.
     """
-    from MLOps.operations.champions import withdraw
+    from MLOps.operations.champions import roll_back
 
-    models = registry()
-    moved = withdraw(models, None if version is None else models.resolve(version), user(), reason)
+    models = bundle_versions()
+    moved = roll_back(models, None if version is None else models.resolve(version), user(), reason)
     show(moved.as_dict() if as_json else f"{models.name}: {moved.words}")
 
 
@@ -228,14 +228,14 @@ def show(what: Any) -> None:
     click.echo(what if isinstance(what, str) else json.dumps(what, indent=2, ensure_ascii=False))
 
 
-def registry() -> Any:
+def bundle_versions() -> "Registry":
     """The registered model of params.yaml."""
     from MLOps.config.params import load_params
     from MLOps.experiment_tracking.store import connect
     from MLOps.model_registry.versions import Registry
 
-    tracking = load_params(Path("params.yaml")).tracking
-    return Registry(connect(tracking)[0], tracking.registered_model)
+    tracking = load_params().tracking
+    return Registry.of_bundles(connect(tracking)[0], tracking)
 
 
 def user() -> str:

@@ -1,15 +1,13 @@
 """MLflow's servers, started with the store and the model of params.yaml."""
 
-import os
-import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import IO
 
 from MLOps.commands.browser import open_page
+from MLOps.commands.processes import run
 from MLOps.config.params import load_params
 from MLOps.experiment_tracking.address import store_uri, without_password
 
@@ -23,7 +21,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
     tracking = load_params().tracking
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", str(workers)]
     command += ["--host", host, "--port", str(port), "--model-uri", f"models:/{tracking.registered_model}@{alias}"]
-    return run(command, {"MLFLOW_TRACKING_URI": store_uri(tracking)})
+    return run_server(command, {"MLFLOW_TRACKING_URI": store_uri(tracking)})
 
 
 def show_runs(host: str, port: int, browser: bool | None) -> int:
@@ -40,7 +38,8 @@ def show_runs(host: str, port: int, browser: bool | None) -> int:
     print(f"runs: {runs_page(url, experiment_id)}", flush=True)
     page = threading.Thread(target=_open_when_up, args=(url, experiment_id, browser), daemon=True)
     page.start()
-    return run([sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri])
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--backend-store-uri", uri]
+    return run_server(command)
 
 
 def runs_page(server: str, experiment_id: str) -> str:
@@ -48,14 +47,11 @@ def runs_page(server: str, experiment_id: str) -> str:
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
-def run(command: Sequence[str], variables: Mapping[str, str] | None = None, stdout: IO[str] | None = None) -> int:
-    """Run `command` in the foreground; its exit status, which is 0 where Ctrl-C ended a server."""
-    process = subprocess.Popen(command, env={**os.environ, **QUIET, **(variables or {})}, stdout=stdout)
+def run_server(command: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
+    """Run a server until it is ended; its exit status, 0 after Ctrl-C, which is how a server is ended."""
     try:
-        return process.wait()
+        return run(command, {**QUIET, **(variables or {})})
     except KeyboardInterrupt:
-        # The terminal has told the process too.
-        process.wait()
         return 0
 
 

@@ -27,6 +27,11 @@ ROW_ID = "row_id"  # beside it, the id of each row
 TEST_ROWS = "test_rows"  # in its `attrs`: how many of the last rows are the test span, if they were given apart
 
 
+def given_features(table: pd.DataFrame) -> list[str]:
+    """The names of the feature columns of a labelled table."""
+    return [str(name) for name in table.columns if name not in (*KEYS, ROW_ID, TARGET)]
+
+
 def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
     """Return the bars in contract form: columns in order, timestamps in UTC, values as float64; sentiment if present.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from MLOps.data.bars import KEYS, ROW_ID, TARGET
+from MLOps.data.bars import TARGET, given_features
 from MLOps.data.quality import ROWS_SHOWN, Finding, QualityReport
 
 
@@ -13,7 +13,7 @@ def assess_labelled(table: pd.DataFrame) -> QualityReport:
     Rows are identified by their number in the table's order, from 0.
     The score is the share of rows without errors or warnings, times the share of features that vary.
     """
-    features = table.drop(columns=[*KEYS, ROW_ID, TARGET])
+    features = table[given_features(table)]
     hollow = features.isna().all(axis=1)
     checks = {
         "row without a feature": ("warning", hollow, "remove it: a window cannot hold it"),

@@ -100,7 +100,7 @@ def deflated(case: Case, level: float) -> CheckResult:
     sharpes = trial_sharpes(case.trials)
     own = sharpe(case.returns, 1)
     figure = deflated_sharpe(case.returns, sharpes) if own else 0.0
-    expected = expected_of_luck(case)
+    expected = highest_sharpe_without_skill(case)
     passed = figure >= level
     reason = (
         f"the Sharpe ratio {case.annual(own):.2f} exceeds {expected:.2f}, expected of the best of {len(sharpes)} "
@@ -202,7 +202,7 @@ def trial_sharpes(trials: pd.DataFrame) -> np.ndarray:
     return np.array([sharpe(own.dropna().to_numpy(), 1) for _, own in trials.items()])
 
 
-def expected_of_luck(case: Case) -> float:
+def highest_sharpe_without_skill(case: Case) -> float:
     """The highest annual Sharpe ratio expected of as many trials without skill, whose ratios differ as these do."""
     sharpes = trial_sharpes(case.trials)
     spread = float(np.std(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0

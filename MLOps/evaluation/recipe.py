@@ -30,7 +30,7 @@ from MLOps.training.seeds import derive_seed
 
 
 @dataclass(frozen=True)
-class Material:
+class Dataset:
     """What models learn from: bars and spans, and what the stage `features` makes of them."""
 
     bars: pd.DataFrame
@@ -49,7 +49,7 @@ class Material:
         labels: LabelConfig,
         trading: TradingConfig,
         threads: int,
-    ) -> "Material":
+    ) -> "Dataset":
         """Fit and compute features, and label the bars.
 
         Args:
@@ -63,7 +63,7 @@ class Material:
 def train_predictor(
     name: str,
     config: PredictorConfig,
-    material: Material,
+    dataset: Dataset,
     split_config: SplitConfig,
     seed: int,
     threads: int,
@@ -75,9 +75,9 @@ def train_predictor(
         checkpoints: a folder for the progress of all predictors.
     """
     seed_torch(seed, threads)
-    names = material.pipeline.names
+    names = dataset.pipeline.names
     data = learning_data(
-        config.lookback_bars, material.features, material.labels, material.class_names, names, material.splits
+        config.lookback_bars, dataset.features, dataset.labels, dataset.class_names, names, dataset.splits
     )
     kind, folder = predictor_class(config.kind), checkpoints / "predictors" / name
     return train_with_signals(kind, config, data, split_config, seed, _ignore, folder)
@@ -101,7 +101,7 @@ def train_agent(
 def combine_agents(
     config: AgentEnsembleConfig,
     members: Mapping[str, Agent],
-    material: Material,
+    dataset: Dataset,
     signals: pd.DataFrame,
     trading: TradingConfig,
     seed: int,
@@ -109,8 +109,8 @@ def combine_agents(
 ) -> AgentEnsemble:
     """The ensemble of the agents, fitted on validation."""
     seed_torch(seed, threads)
-    span = material.splits.validation
-    market = next(iter(members.values())).market(material.bars, material.features, signals, trading)
+    span = dataset.splits.validation
+    market = next(iter(members.values())).market(dataset.bars, dataset.features, signals, trading)
     return fit_ensemble(config, members, market.between(span.start, span.end), derive_seed(seed, "agent_ensemble"))
 
 

@@ -22,7 +22,7 @@ from MLOps.config.predictors import PredictorConfig
 from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import LearningSplits
-from MLOps.evaluation.recipe import Material, combine_agents, train_agent, train_predictor
+from MLOps.evaluation.recipe import Dataset, combine_agents, train_agent, train_predictor
 from MLOps.evaluation.validation import combine
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors.contract import Predictor
@@ -107,28 +107,28 @@ def refit(choices: Choices, bars: pd.DataFrame, splits: LearningSplits, checkpoi
         UserError: the recipe does not work on these spans.
     """
     seed, threads, trading = choices.seed, choices.threads, choices.trading
-    material = Material.of(bars, splits, choices.features, choices.labels, trading, threads)
-    features, labels = material.features, material.labels
+    dataset = Dataset.of(bars, splits, choices.features, choices.labels, trading, threads)
+    features, labels = dataset.features, dataset.labels
 
     predictors, tables = {}, {}
     for name, predictor_config in choices.predictors.items():
         predictors[name], tables[name] = train_predictor(
-            name, predictor_config, material, choices.splits, seed, threads, checkpoints
+            name, predictor_config, dataset, choices.splits, seed, threads, checkpoints
         )
     # The members' gains on validation, which the judged weights are proportional to, are not measured again.
     kept = dict(zip(choices.ensemble.members, choices.ensemble.weights, strict=True))
-    names, classes = material.pipeline.names, material.class_names
+    names, classes = dataset.pipeline.names, dataset.class_names
     ensemble, signals = combine(choices.ensemble_kind, kept, tables, features, names, labels, classes, splits.train)
 
     members: dict[str, Agent] = {}
     seeds = {}
     for name, config in choices.agents.items():
         tuned = None if config.observe.fine_tuned is None else predictors[config.observe.fine_tuned]
-        left_out = material.pipeline.left_out
+        left_out = dataset.pipeline.left_out
         data = AgentData.fit(config, trading, bars, features, signals, ensemble, splits, left_out, tuned)
         trained = train_agent(name, config, data, trading, seed, threads, checkpoints)
         members[name], seeds[name] = trained.agent, trained.number
     agent: Agent | AgentEnsemble = next(iter(members.values()))
     if choices.agent_ensemble.kind != "none":
-        agent = combine_agents(choices.agent_ensemble, members, material, signals, trading, seed, threads)
-    return Refit(splits, bars["timestamp"].max(), material.pipeline, predictors, ensemble, agent, seeds)
+        agent = combine_agents(choices.agent_ensemble, members, dataset, signals, trading, seed, threads)
+    return Refit(splits, bars["timestamp"].max(), dataset.pipeline, predictors, ensemble, agent, seeds)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from MLOps.evaluation.gate import Case, expected_of_luck, trial_sharpes
+from MLOps.evaluation.gate import Case, highest_sharpe_without_skill, trial_sharpes
 
 
 def trial_list(case: Case, recorded: Sequence[str], own: str) -> dict[str, Any]:
@@ -14,8 +14,8 @@ def trial_list(case: Case, recorded: Sequence[str], own: str) -> dict[str, Any]:
         own: the candidate that is judged.
 
     Returns:
-        `expected_of_luck`: the highest annual Sharpe ratio expected of as many trials without skill; and `trials`, the
-        one with the highest ratio first: `number` in the ledger, `candidate`, the first and last bar `start` and `end`,
+        `highest_sharpe_without_skill`: the highest annual Sharpe ratio expected of as many trials without skill; and
+        `trials`, the one with the highest ratio first: `number` in the ledger, `candidate`, the first and last bar `start` and `end`,
         `bars`, `sharpe` (annual), and `own`, whether it is the one judged.
     """
     numbers = {candidate: number for number, candidate in enumerate(recorded, start=1)}
@@ -34,4 +34,4 @@ def trial_list(case: Case, recorded: Sequence[str], own: str) -> dict[str, Any]:
             }
         )
     trials.sort(key=lambda trial: (-trial["sharpe"], trial["number"]))
-    return {"expected_of_luck": expected_of_luck(case), "trials": trials}
+    return {"highest_sharpe_without_skill": highest_sharpe_without_skill(case), "trials": trials}

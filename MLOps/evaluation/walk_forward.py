@@ -37,7 +37,7 @@ from MLOps.errors import UserError
 from MLOps.evaluation.backtest import backtest
 from MLOps.evaluation.candidate import Candidate
 from MLOps.evaluation.outcome import Outcome, window_report
-from MLOps.evaluation.recipe import Material, combine_agents, train_agent, train_predictor
+from MLOps.evaluation.recipe import Dataset, combine_agents, train_agent, train_predictor
 from MLOps.evaluation.validation import Validated, validate
 from MLOps.features.history import required_bars
 from MLOps.imports import code_hash
@@ -147,10 +147,10 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     bars, _ = settle(raw, recipe.on_missing, needed, where)
     bars = with_sentiment(bars, clock, recipe.sentiment)
     splits = window.splits(bars["timestamp"], recipe.splits)
-    material = Material.of(bars, splits, recipe.features, recipe.labels, trading, threads)
-    features, left_out = material.features, material.pipeline.left_out
+    dataset = Dataset.of(bars, splits, recipe.features, recipe.labels, trading, threads)
+    features, left_out = dataset.features, dataset.pipeline.left_out
 
-    predictors, judged = _predictors(recipe, material, splits, checkpoints)
+    predictors, judged = _predictors(recipe, dataset, splits, checkpoints)
     signals = judged.signals
 
     members: dict[str, Agent] = {}
@@ -168,7 +168,7 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
 
     ensemble = None
     if recipe.agent_ensemble.kind != "none":
-        ensemble = combine_agents(recipe.agent_ensemble, members, material, signals, trading, seed, threads)
+        ensemble = combine_agents(recipe.agent_ensemble, members, dataset, signals, trading, seed, threads)
     candidate = Candidate.choose(members, rewards, ensemble)
     market = candidate.agent.market(bars, features, signals, trading)
     result = backtest(
@@ -186,11 +186,11 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
 
 
 def _predictors(
-    recipe: Recipe, material: Material, splits: Splits, checkpoints: Path
+    recipe: Recipe, dataset: Dataset, splits: Splits, checkpoints: Path
 ) -> tuple[dict[str, Predictor], Validated]:
     """What the stages `tune`, `train_predictor` and `validate_predictors` do."""
-    seed, threads, names = recipe.seed, recipe.threads, material.class_names
-    features, labels, feature_names = material.features, material.labels, material.pipeline.names
+    seed, threads, names = recipe.seed, recipe.threads, dataset.class_names
+    features, labels, feature_names = dataset.features, dataset.labels, dataset.pipeline.names
     predictors: dict[str, Predictor] = {}
     tables = {}
     for name, given in recipe.predictors.items():
@@ -200,7 +200,7 @@ def _predictors(
         values = _searched(name, values, recipe.search.predictors, trial, seed, checkpoints / "tune")
         config = parse_predictor(values, f"predictors.{name}")
         predictors[name], tables[name] = train_predictor(
-            name, config, material, recipe.splits, seed, threads, checkpoints
+            name, config, dataset, recipe.splits, seed, threads, checkpoints
         )
     seed_torch(seed, threads)
     judged = validate(predictors, tables, features, feature_names, labels, names, splits, recipe.validation)

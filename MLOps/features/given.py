@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from MLOps.data.bars import KEYS, ROW_ID, TARGET
+from MLOps.data.bars import KEYS, given_features
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class GivenFeatures:
 
     @classmethod
     def fit(cls, table: pd.DataFrame) -> "GivenFeatures":
-        return cls(tuple(str(name) for name in table.columns if name not in (*KEYS, ROW_ID, TARGET)))
+        return cls(tuple(given_features(table)))
 
     def compute(self, table: pd.DataFrame, _threads: int = 1) -> pd.DataFrame:
         """The keys and one float32 column per feature, NaN for empty cells."""

@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import content_hash, value_hash
+from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 
 CANDIDATE = "candidate"
@@ -29,6 +30,16 @@ class Registry:
     client: MlflowClient
     name: str
     identity_tag: str = BUNDLE_TAG
+
+    @classmethod
+    def of_bundles(cls, client: MlflowClient, tracking: TrackingConfig) -> "Registry":
+        """The registered model whose versions hold bundles."""
+        return cls(client, tracking.registered_model)
+
+    @classmethod
+    def of_predictor(cls, client: MlflowClient, tracking: TrackingConfig, predictor: str) -> "Registry":
+        """The registered model of the predictor of this name."""
+        return cls(client, f"{tracking.registered_predictor}-{predictor}", PREDICTOR_TAG)
 
     def versions_of(self, identity: str) -> list[str]:
         """The versions that were registered with the content of this identity, newest first."""

@@ -42,7 +42,7 @@ class Change:
         return asdict(self)
 
 
-def appoint(registry: Registry, version: str, by: str, reason: str) -> Change:
+def set_champion(registry: Registry, version: str, by: str, reason: str) -> Change:
     """Make `version` the champion.
 
     Raises:
@@ -51,11 +51,11 @@ def appoint(registry: Registry, version: str, by: str, reason: str) -> Change:
     return _move(registry, "promote", version, by, reason)
 
 
-def withdraw(registry: Registry, to: str | None, by: str, reason: str) -> Change:
+def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Change:
     """Take the alias off the champion and give it to the version `to`, by default to the champion before it.
 
     Raises:
-        UserError: as `appoint`; or there is no champion, or none before it.
+        UserError: as `set_champion`; or there is no champion, or none before it.
     """
     present = registry.version_at(CHAMPION)
     if present is None:
@@ -89,12 +89,12 @@ def before(registry: Registry, present: str) -> str:
     Raises:
         UserError: none is known.
     """
-    reign: list[str] = []
+    succession: list[str] = []
     for change in history(registry):
         if change.kind == "rollback":
-            reign = reign[: reign.index(change.version)] if change.version in reign else []
-        reign.append(change.version)
-    earlier = reign[: reign.index(present)] if present in reign else reign
+            succession = succession[: succession.index(change.version)] if change.version in succession else []
+        succession.append(change.version)
+    earlier = succession[: succession.index(present)] if present in succession else succession
     if not earlier:
         raise UserError(
             f"{registry.name}: no {CHAMPION} before version {present} is recorded; name one with --to: "

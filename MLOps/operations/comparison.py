@@ -6,16 +6,10 @@ from typing import Any
 from MLOps.artifacts import read_json
 from MLOps.evaluation.report import AGENT, BUY_AND_HOLD
 from MLOps.model_registry.versions import ALIASES, BUNDLE_TAG, Registry
+from MLOps.operations.model_card import METRICS
 from MLOps.operations.promotion import CHECK_TAG
 
-FIGURES = {
-    "total_return": "{:.2%}",
-    "cagr": "{:.2%}",
-    "sharpe": "{:.2f}",
-    "max_drawdown": "{:.2%}",
-    "turnover": "{:.1f}",
-    "exposure": "{:.2%}",
-}
+FIGURES = METRICS | {"exposure": "{:.2%}"}
 OF_BUY_AND_HOLD = ("total_return", "sharpe")
 WIDTH = 34
 

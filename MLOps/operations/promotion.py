@@ -9,7 +9,7 @@ from MLOps.config.gate import GateConfig
 from MLOps.errors import UserError
 from MLOps.evaluation.gate import Case, CheckResult, judge, judge_beside
 from MLOps.model_registry.versions import CHAMPION, Registry
-from MLOps.operations.champions import GATE, appoint, withdrawn
+from MLOps.operations.champions import GATE, set_champion, withdrawn
 
 CHECK_TAG = "check_"  # prefix of the tag of a check's result
 
@@ -64,7 +64,7 @@ def promote(
     }
     changed |= registry.tag(version, tags)
     if decision.promoted and champion != version:
-        appoint(registry, version, GATE, "every check passed")
+        set_champion(registry, version, GATE, "every check passed")
         changed = True
     return Decision(decision.results, changed)
 

@@ -4,7 +4,8 @@ import sys
 from multiprocessing import parent_process
 from types import TracebackType
 
-INTERRUPTED = 130  # 128 + SIGINT, by the shells' convention
+from MLOps.errors import INTERRUPTED
+
 SENTENCE = "interrupted; `dvc repro` continues where it stopped"
 
 

@@ -24,6 +24,7 @@ from MLOps.pipelines.user_errors import exit_on_user_error
 if TYPE_CHECKING:
     from MLOps.experiment_tracking.record import Record
     from MLOps.experiment_tracking.runs import Runs
+    from MLOps.experiment_tracking.trials import Trial
     from MLOps.model_registry.versions import Registry
 
 MEMORY = Path(".cache/last_promotion.json")
@@ -90,7 +91,8 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
 
     has_agent = params.data.source != "labelled"
     if has_agent:
-        Trials(params.tracking).record(candidate_trial())
+        trials, own = Trials(params.tracking), candidate_trial()
+        trials.record(own)
         runs.show_on_parent(read_json(paths.HEADLINES))
     else:
         for of_agent in (paths.VERDICT, paths.TRIALS):  # left by an earlier run on prices
@@ -101,7 +103,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         return f"promote: experiment {name}: not registered; `dvc exp apply {name}` and `dvc repro` do so", False, []
     standing = promote_predictors(params, runs, records)
     if has_agent:
-        standing.append(promote_agent(params, runs, records))
+        standing.append(promote_agent(params, runs, records, trials.all(), own))
     # With the run that registered the bundle, else with that of the last stage, which the store has by now.
     shown_with = standing[-1].registry.run_of(standing[-1].version) if has_agent else runs.find(records[-1])
     assert shown_with is not None
@@ -134,7 +136,7 @@ class Standing:
 def promote_predictors(params: Params, runs: "Runs", records: "Sequence[Record]") -> list[Standing]:
     """Register each trained predictor, with its verdict."""
     from MLOps.config.labels import class_names
-    from MLOps.model_registry.versions import PREDICTOR_TAG, Registry
+    from MLOps.model_registry.versions import Registry
     from MLOps.operations.model_card import predictor_card
     from MLOps.operations.predictor_promotion import promote_predictor
     from MLOps.operations.registration import register_predictor
@@ -146,7 +148,7 @@ def promote_predictors(params: Params, runs: "Runs", records: "Sequence[Record]"
     splits = None if params.data.source == "labelled" else read_json(paths.SPLITS)
     standing = []
     for name in params.predictors:
-        registry = Registry(runs.client, f"{params.tracking.registered_predictor}-{name}", PREDICTOR_TAG)
+        registry = Registry.of_predictor(runs.client, params.tracking, name)
         training, folder = trainings[f"train_predictor/{name}"], paths.PREDICTORS / name
         version, is_new = register_predictor(runs, registry, training, folder, len(features))
         verdict, scores = verdicts[name], scored.get(name, {}).get("scores")
@@ -157,14 +159,19 @@ def promote_predictors(params: Params, runs: "Runs", records: "Sequence[Record]"
     return standing
 
 
-def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> Standing:
-    """Register the bundle, ask the gate, and write its verdict and the trials that it counted."""
+def promote_agent(
+    params: Params, runs: "Runs", records: "Sequence[Record]", trials: "Sequence[Trial]", own: "Trial"
+) -> Standing:
+    """Register the bundle, ask the gate, and write its verdict and the trials that it counted.
+
+    Args:
+        trials: all that were recorded, `own` among them, which is that of the bundle.
+    """
     import pandas as pd
 
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import BacktestReport
     from MLOps.evaluation.trial_list import trial_list
-    from MLOps.experiment_tracking.trials import Trials
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import champion_returns
@@ -172,12 +179,11 @@ def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> 
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
     from MLOps.pipelines.bundle_contents import bundle_metadata, bundle_parts
-    from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
 
     report = BacktestReport.from_dict(read_json(paths.BACKTEST))
-    registry = Registry(runs.client, params.tracking.registered_model)
+    registry = Registry.of_bundles(runs.client, params.tracking)
     metadata = bundle_metadata(params, report, records)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
@@ -192,14 +198,13 @@ def promote_agent(params: Params, runs: "Runs", records: "Sequence[Record]") -> 
         test = Splits.from_dict(read_json(paths.SPLITS)).test
         return champion_returns(registry, champion, paths.BARS, test, params.trading)
 
-    trials = Trials(params.tracking).all()
     case = gate_case(params, trials)
     decision = promote(registry, version, report.agent, case, params.gate, returns_of)
     outcome = f"{registry.name} version {version}, bundle {identity[:12]}: {decision.words}"
     checks = [asdict(result) for result in decision.results]
     verdict = {"promoted": decision.promoted, "checks": checks, "trials": case.trials.shape[1], "version": version}
     write_json(paths.VERDICT, {**verdict, "words": decision.words})
-    write_json(paths.TRIALS, trial_list(case, [trial.candidate for trial in trials], candidate_trial().candidate))
+    write_json(paths.TRIALS, trial_list(case, [trial.candidate for trial in trials], own.candidate))
     changed = is_new or decision.changed
     pipeline = paths.FEATURE_PIPELINE
     if (refitted := refit_in_words(metadata)) is not None:

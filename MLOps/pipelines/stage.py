@@ -99,6 +99,13 @@ class Stage:
         """Where to write a plot or report to show with the run."""
         return self.record.folder / name
 
+    def finish_checkpoints(self, folder: Path, keep: bool) -> None:
+        """Delete the checkpoints of a stage that has ended well and so does not resume, or say where they are kept."""
+        if keep:
+            print(f"{self.name}: the last checkpoints are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

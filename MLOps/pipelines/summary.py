@@ -9,7 +9,7 @@ from MLOps.config.params import Params
 from MLOps.data.quality import Finding
 from MLOps.evaluation.report import AGENT, BEST_MEMBER, BacktestReport
 from MLOps.experiment_tracking.store import connect
-from MLOps.model_registry.versions import ALIASES, CANDIDATE, CHAMPION, PREDICTOR_TAG, Registry
+from MLOps.model_registry.versions import ALIASES, CANDIDATE, CHAMPION, Registry
 from MLOps.pipelines import paths
 
 COLUMNS = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
@@ -23,7 +23,7 @@ def as_text(params: Params) -> str:
         parts += ["\n".join(standing(registry) for registry in _predictor_registries(params).values())]
         return "\n\n".join([*parts, "Next:\n  make ui      compare the runs in MLflow"])
     parts += ["\n".join(part) for part in (agents(list(params.agents)), test_span(), walk_forward())]
-    registry = _registry(params)
+    registry = Registry.of_bundles(connect(params.tracking)[0], params.tracking)
     lines = []
     if (candidate := registry.version_at(CANDIDATE)) is not None:
         tags = registry.tags(candidate)
@@ -45,25 +45,21 @@ def as_values(params: Params) -> dict[str, Any]:
     }
     if params.data.source == "labelled":
         return common
-    registry = _registry(params)
+    registry = Registry.of_bundles(connect(params.tracking)[0], params.tracking)
     return {
         **common,
         "choice": read_json(paths.CHOICE),
         "test": read_json(paths.BACKTEST)["metrics"],
-        "walk_forward": read_json(paths.WALK_FORWARD / "report.json"),
+        "walk_forward": read_json(paths.WALK_FORWARD_REPORT),
         "gate": read_json(paths.VERDICT),
         "model": registry.name,
         "aliases": aliases(registry),
     }
 
 
-def _registry(params: Params) -> Registry:
-    return Registry(connect(params.tracking)[0], params.tracking.registered_model)
-
-
 def _predictor_registries(params: Params) -> dict[str, Registry]:
-    client, prefix = connect(params.tracking)[0], params.tracking.registered_predictor
-    return {name: Registry(client, f"{prefix}-{name}", PREDICTOR_TAG) for name in params.predictors}
+    client = connect(params.tracking)[0]
+    return {name: Registry.of_predictor(client, params.tracking, name) for name in params.predictors}
 
 
 def aliases(registry: Registry) -> dict[str, str | None]:
@@ -76,8 +72,8 @@ def standing(registry: Registry) -> str:
     pointed = aliases(registry)
     if pointed[CANDIDATE] is None:
         return f"{registry.name}: not registered."
-    reigning = f"champion is version {pointed[CHAMPION]}" if pointed[CHAMPION] else "no champion"
-    return f"{registry.name}: candidate is version {pointed[CANDIDATE]}, {reigning}."
+    champion = f"champion is version {pointed[CHAMPION]}" if pointed[CHAMPION] else "no champion"
+    return f"{registry.name}: candidate is version {pointed[CANDIDATE]}, {champion}."
 
 
 def data() -> list[str]:
@@ -161,7 +157,7 @@ def test_span() -> list[str]:
 
 def walk_forward() -> list[str]:
     """The policies over all windows together, and the agent in each window."""
-    report = read_json(paths.WALK_FORWARD / "report.json")
+    report = read_json(paths.WALK_FORWARD_REPORT)
     windows = report["windows"]
     spans = [[window[bound][:10] for bound in ("start", "end")] for window in windows]
     lines = [_head(f"{spans[0][0]} to {spans[-1][1]}")]

@@ -1,6 +1,5 @@
 """One agent of params.yaml, trained on out-of-fold signals with several seeds; validation chooses weights and seed."""
 
-import shutil
 import sys
 from dataclasses import asdict
 
@@ -52,12 +51,7 @@ def main() -> None:
             values = [one[metric] for one in metrics]
             spread = seed_spread(values, derive_seed(stage.params.seed, "spread", name, metric))
             stage.report({f"validation_{metric}_{statistic}": value for statistic, value in spread.items()})
-    checkpoints = paths.CHECKPOINTS / "agents" / name
-    if config.keep_checkpoints:
-        print(f"train_agent/{name}: the last checkpoints are kept in {checkpoints}")
-    else:
-        # All outputs are written, so they are no longer needed.
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    stage.finish_checkpoints(paths.CHECKPOINTS / "agents" / name, config.keep_checkpoints)
 
 
 def train(

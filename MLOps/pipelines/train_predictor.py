@@ -1,6 +1,5 @@
 """One predictor of params.yaml, and its signals: out of fold in the training span."""
 
-import shutil
 import sys
 from dataclasses import asdict
 
@@ -28,6 +27,7 @@ def main() -> None:
     tuned = paths.TUNED / f"{name}.json"
     with exit_on_user_error(f"train_predictor/{name}"):
         config = parse_predictor(read_json(tuned), str(tuned))
+    checkpoints = paths.CHECKPOINTS / "predictors" / name
     with Stage("train_predictor", name, predictor=asdict(config)) as stage:
         stage.run.watch_system()
         labels, splits = read_table(paths.LABELS), Splits.from_dict(read_json(paths.SPLITS))
@@ -49,7 +49,7 @@ def main() -> None:
             stage.params.splits,
             stage.params.seed,
             stage.log,
-            paths.CHECKPOINTS / "predictors" / name,
+            checkpoints,
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
@@ -64,12 +64,8 @@ def main() -> None:
             differences = predictor.export(folder, compared)
             write_json(folder / "parity.json", differences)
         stage.report({f"{kind}_difference": difference for kind, difference in differences.items()})
-    checkpoints = paths.CHECKPOINTS / "predictors" / name
-    if getattr(config, "keep_checkpoints", False):
-        print(f"train_predictor/{name}: the last checkpoints are kept in {checkpoints}")
-    else:
-        # All outputs are written, so they are no longer needed.
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    # Kinds without epochs have none to keep.
+    stage.finish_checkpoints(checkpoints, getattr(config, "keep_checkpoints", False))
 
 
 if __name__ == "__main__":

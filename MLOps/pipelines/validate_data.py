@@ -22,13 +22,13 @@ NO_CLOCK = {"calendar": None, "spacing_minutes": None, "bars_per_year": None}
 
 def main() -> None:
     with Stage("validate_data") as stage:
-        data, raw = stage.params.data, read_table(paths.RAW_BARS)
+        data, raw, where = stage.params.data, read_table(paths.RAW_BARS), str(paths.RAW_BARS)
         if data.source == "labelled":
             bars, clock = raw, None
             publish(stage, assess_labelled(raw))
             needed = longest_lookback(stage.params.predictors, stage.params.search.predictors)
             splits = split(bars["timestamp"], stage.params.splits, raw.attrs.get(TEST_ROWS, 0))
-            require_history(bars, splits, needed, str(paths.RAW_BARS))
+            require_history(bars, splits, needed, where)
         else:
             clock = Clock.of(raw, data.calendar, data.bars_per_year)
             print(f"{stage.name}: clock of the bars: {clock.words}")
@@ -37,20 +37,19 @@ def main() -> None:
                 publish(stage, report)
             predictors, search = stage.params.predictors, stage.params.search.predictors
             needed = required_bars(stage.params.features.names, raw, predictors, search)
-            bars, changes = settle(raw, data.on_missing, needed, str(paths.RAW_BARS))
+            bars, changes = settle(raw, data.on_missing, needed, where)
             publish(stage, report.with_findings(changes))
             bars = with_sentiment(bars, clock, data.sentiment)
 
             def check(window: Window) -> None:
                 known = window.known(bars)
                 splits = window.splits(known["timestamp"], stage.params.splits)
-                require_history(known, splits, needed, str(paths.RAW_BARS))
+                require_history(known, splits, needed, where)
 
             timestamps, config, windows = bars["timestamp"], stage.params.splits, stage.params.walk_forward
             require_windows(timestamps, config, windows, check)
             # Not among the stage's declared parameters, because no result depends on it.
             if load_params().walk_forward.refit:
-                where = str(paths.RAW_BARS)
                 require_refit(timestamps, config, windows, lambda spans: require_history(bars, spans, needed, where))
         write_table(paths.BARS, bars)
         write_json(paths.CLOCK, NO_CLOCK if clock is None else clock.to_dict())

@@ -1,4 +1,4 @@
-"""The section of the page on the trials: the best of them, and what luck alone would do."""
+"""The section of the page on the trials: the best of them, and what as many without skill would reach."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ def trials(path: Path) -> dict[str, Any] | None:
     listed = read_json(path)
     ranked = listed["trials"]
     shown, left_out = ranked[:TRIALS_SHOWN], ranked[TRIALS_SHOWN:]
-    for trial in left_out:
-        if trial["own"]:  # it takes the last row
-            left_out = [*shown[-1:], *(other for other in left_out if not other["own"])]
-            shown = [*shown[:-1], trial]
+    if judged := [trial for trial in left_out if trial["own"]]:  # it takes the last row
+        left_out = [*shown[-1:], *(trial for trial in left_out if not trial["own"])]
+        shown = [*shown[:-1], *judged]
     ratios = [trial["sharpe"] for trial in left_out]
     rest = {"count": len(ratios), "lowest": min(ratios), "highest": max(ratios)} if ratios else None
-    return {"count": len(ranked), "expected_of_luck": listed["expected_of_luck"], "shown": shown, "rest": rest}
+    without_skill = listed["highest_sharpe_without_skill"]
+    return {"count": len(ranked), "highest_sharpe_without_skill": without_skill, "shown": shown, "rest": rest}

@@ -146,7 +146,7 @@ def test_a_withdrawn_version_is_not_promoted_by_the_gate(
     assert "champion: every check passed" in decided()
     (change,) = champions.history(two_versions)
     assert (change.by, change.version) == (champions.GATE, "1")
-    champions.withdraw(two_versions, "2", "Ann", "wrong prices")
+    champions.roll_back(two_versions, "2", "Ann", "wrong prices")
     told = decided()
     assert "champion refused: it was withdrawn by Ann" in told
     assert "`python -m MLOps promote 1` makes it champion again" in told

@@ -115,7 +115,7 @@ def series(values: np.ndarray, first: int = 0) -> pd.Series:
     return pd.Series(values, pd.DatetimeIndex(TIMES[first : first + len(values)]))
 
 
-def test_a_champion_is_beaten_or_reigns_on() -> None:
+def test_a_champion_is_beaten_or_stays() -> None:
     assert judge_beside(case(GOOD), series(returns(0.5, 7)), 0.9, None).passed
     refused = judge_beside(case(GOOD), series(returns(2.3, 7)), 0.9, None)
     assert not refused.passed and "the champion" in refused.reason

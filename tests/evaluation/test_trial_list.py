@@ -46,5 +46,5 @@ def test_the_ratio_of_luck_is_that_of_the_gates_reason() -> None:
     listed, check = trials()
     ratios = [row["sharpe"] for row in listed["trials"]]  # type: ignore[attr-defined]
     expected = expected_highest_sharpe(float(np.std(ratios, ddof=1)), len(ratios))
-    assert listed["expected_of_luck"] == pytest.approx(expected)
+    assert listed["highest_sharpe_without_skill"] == pytest.approx(expected)
     assert f"exceeds {expected:.2f}, expected of the best of 4 trials" in check.reason

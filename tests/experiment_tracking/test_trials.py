@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
@@ -19,14 +18,6 @@ from MLOps.experiment_tracking.trials import IDENTITY, SUFFIX, Trial, Trials
 from tests.project import ROOT
 
 DAILY = pd.date_range("2020-01-01", periods=250, freq="B", tz="UTC")
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, which take seconds to create."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
 
 
 @pytest.fixture

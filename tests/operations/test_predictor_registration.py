@@ -7,7 +7,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import content_hash
 from MLOps.config.predictors import ClassPriorConfig
@@ -69,14 +68,6 @@ class Workshop:
 
     def aliases(self) -> tuple[str | None, str | None]:
         return self.registry.version_at(CANDIDATE), self.registry.version_at(CHAMPION)
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, which take seconds to create."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
 
 
 @pytest.fixture

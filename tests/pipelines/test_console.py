@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from MLOps.errors import INTERRUPTED
 from MLOps.experiment_tracking import processes
 from MLOps.experiment_tracking.processes import Verbosity
 from MLOps.pipelines.console import Console
-from MLOps.pipelines.interruption import INTERRUPTED, SENTENCE
+from MLOps.pipelines.interruption import SENTENCE
 from tests.project import ROOT, Project
 
 # A stage that takes for ever, and says when it has begun.

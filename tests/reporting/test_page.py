@@ -152,7 +152,7 @@ def trials_file(left: Path, count: int, own: int) -> list[str]:
         for rank in range(count)
     ]
     write_json(left / "reports/verdict.json", {**VERDICT, "trials": count})
-    write_json(left / "reports/trials.json", {"expected_of_luck": 1.234, "trials": trials})
+    write_json(left / "reports/trials.json", {"highest_sharpe_without_skill": 1.234, "trials": trials})
     return [trial["candidate"][:12] for trial in trials]
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from MLOps.config.data import DataConfig, LabelledConfig
 from MLOps.config.schema import suggest
-from MLOps.data.bars import KEYS, ROW_ID, TARGET, TEST_ROWS
+from MLOps.data.bars import KEYS, ROW_ID, TARGET, TEST_ROWS, given_features
 from MLOps.data.tables import read_table
 from MLOps.errors import UserError
 
@@ -35,15 +35,10 @@ def read_labelled(config: DataConfig, _seed: int) -> pd.DataFrame:
     if wanted.test_path is None:
         return _contract(learnt)
     test_path = Path(wanted.test_path)
-    test = _read(test_path, replace(wanted, features=tuple(features_of(learnt))), has_target=False)
+    test = _read(test_path, replace(wanted, features=tuple(given_features(learnt))), has_target=False)
     table = pd.concat([learnt, test], ignore_index=True)
     _check_ids(table[ROW_ID], test_path)
     return _contract(table, len(test))
-
-
-def features_of(table: pd.DataFrame) -> list[str]:
-    """The names of the feature columns of a table in contract form."""
-    return [str(name) for name in table.columns if name not in (*KEYS, ROW_ID, TARGET)]
 
 
 def _contract(table: pd.DataFrame, test_rows: int = 0) -> pd.DataFrame:

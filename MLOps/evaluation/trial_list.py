@@ -15,8 +15,8 @@ def trial_list(case: Case, recorded: Sequence[str], own: str) -> dict[str, Any]:
 
     Returns:
         `highest_sharpe_without_skill`: the highest annual Sharpe ratio expected of as many trials without skill; and
-        `trials`, the one with the highest ratio first: `number` in the ledger, `candidate`, the first and last bar `start` and `end`,
-        `bars`, `sharpe` (annual), and `own`, whether it is the one judged.
+        `trials`, the one with the highest ratio first: `number` in the ledger, `candidate`, the first and last bar
+        `start` and `end`, `bars`, `sharpe` (annual), and `own`, whether it is the one judged.
     """
     numbers = {candidate: number for number, candidate in enumerate(recorded, start=1)}
     trials = []

@@ -11,7 +11,8 @@ from MLOps.features.causality import CORRUPTIONS, draw_cutoffs, find_leaks, find
 from MLOps.features.pipeline import FeaturePipeline
 from tests.features.leaks import LEAKS
 
-CUTOFFS = 200
+# How many times the future is replaced: each costs a computation, so most run with the slow tests.
+CUTOFFS = [50, pytest.param(200, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("leak", LEAKS)
@@ -44,21 +45,23 @@ def test_a_row_that_depends_on_the_future_is_found(early: pd.DataFrame) -> None:
     assert any(leak.column == "(rows)" for leak in find_leaks(rises_only, early, draw_cutoffs(early, 20)))
 
 
+@pytest.mark.parametrize("cutoffs", CUTOFFS)
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_the_whole_catalogue_is_causal(corruption: str, early: pd.DataFrame) -> None:
+def test_the_whole_catalogue_is_causal(corruption: str, cutoffs: int, early: pd.DataFrame) -> None:
     pipeline = FeaturePipeline.fit(FAMILIES, early)
     after_warmup = early[early.groupby("symbol").cumcount() >= pipeline.warmup_bars]
-    cutoffs = draw_cutoffs(after_warmup, CUTOFFS)
-    assert find_leaks(pipeline.compute, early, cutoffs, corruptions=[corruption]) == []
+    drawn = draw_cutoffs(after_warmup, cutoffs)
+    assert find_leaks(pipeline.compute, early, drawn, corruptions=[corruption]) == []
 
 
+@pytest.mark.parametrize("cutoffs", CUTOFFS)
 @pytest.mark.parametrize("warmup_bars", sorted({feature.warmup_bars for feature in CATALOGUE.values()}))
-def test_history_before_the_warmup_changes_no_bit(warmup_bars: int, sample: pd.DataFrame) -> None:
+def test_history_before_the_warmup_changes_no_bit(warmup_bars: int, cutoffs: int, sample: pd.DataFrame) -> None:
     names = [name for name, feature in CATALOGUE.items() if feature.warmup_bars == warmup_bars]
     bars = sample[sample["symbol"].isin(["AAPL", "MSFT"])].reset_index(drop=True)
     pipeline = FeaturePipeline.fit(names, bars)
     after_warmup = bars[bars.groupby("symbol").cumcount() >= warmup_bars]
-    assert find_warmup_breaks(pipeline.compute, bars, warmup_bars, draw_cutoffs(after_warmup, CUTOFFS)) == []
+    assert find_warmup_breaks(pipeline.compute, bars, warmup_bars, draw_cutoffs(after_warmup, cutoffs)) == []
 
 
 def test_a_warmup_declared_too_short_is_found(early: pd.DataFrame) -> None:

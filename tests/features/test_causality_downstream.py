@@ -25,7 +25,8 @@ from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import signal_table, train_with_signals
 from MLOps.predictors.windows import Windows
 
-CUTOFFS = 200
+# How many times the future is replaced: each costs a computation, so most run with the slow tests.
+CUTOFFS = [50, pytest.param(200, marks=pytest.mark.slow)]
 NAME = "logistic"
 
 
@@ -90,14 +91,15 @@ def fitted(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Fitt
     return fit(bars, tmp_path_factory.mktemp("checkpoints"))
 
 
+@pytest.mark.parametrize("cutoffs", CUTOFFS)
 @pytest.mark.parametrize("made", [Fitted.scaled, Fitted.signals, Fitted.observations])
 def test_nothing_made_of_features_knows_the_future(
-    made: Callable[[Fitted, pd.DataFrame], pd.DataFrame], fitted: Fitted, bars: pd.DataFrame
+    made: Callable[[Fitted, pd.DataFrame], pd.DataFrame], cutoffs: int, fitted: Fitted, bars: pd.DataFrame
 ) -> None:
     # What was fitted on the training span is given; the bars it is applied to are probed.
     recent = bars.groupby("symbol", sort=False).tail(330).reset_index(drop=True)
     after_warmup = recent[recent.groupby("symbol").cumcount() >= fitted.pipeline.warmup_bars + 5]
-    assert find_leaks(lambda table: made(fitted, table), recent, draw_cutoffs(after_warmup, CUTOFFS)) == []
+    assert find_leaks(lambda table: made(fitted, table), recent, draw_cutoffs(after_warmup, cutoffs)) == []
 
 
 def test_replacing_all_test_rows_changes_no_fitted_parameter(

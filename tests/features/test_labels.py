@@ -73,13 +73,14 @@ def test_scores_are_ordered_and_about_equally_frequent() -> None:
     assert class_names(KINDS["score"]) == ("score_-1", "score_-0.5", "score_0", "score_0.5", "score_1")
 
 
+@pytest.mark.parametrize("cutoffs", [50, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_label_looks_beyond_its_end(kind: str, early: pd.DataFrame) -> None:
+def test_no_label_looks_beyond_its_end(kind: str, cutoffs: int, early: pd.DataFrame) -> None:
     def labels(bars: pd.DataFrame) -> pd.DataFrame:
         return make_labels(bars, KINDS[kind])
 
     bars = early[early["symbol"] != "IBM"].groupby("symbol").head(230).reset_index(drop=True)
-    assert find_leaks(labels, bars, draw_cutoffs(bars, 200), known_at="label_end") == []
+    assert find_leaks(labels, bars, draw_cutoffs(bars, cutoffs), known_at="label_end") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

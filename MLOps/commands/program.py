@@ -174,7 +174,10 @@ def promote(version: str, reason: str, as_json: bool) -> None:
     from MLOps.operations.champions import set_champion
 
     models = bundle_versions()
-    moved = set_champion(models, models.resolve(version), user(), reason)
+    version = models.resolve(version)
+    moved = set_champion(models, version, user(), reason)
+    if moved is None:
+        raise UserError(f"{models.name}: version {version} is the champion already; name another version")
     gate = models.tags(moved.version).get("gate", "not asked")
     show(moved.as_dict() if as_json else f"{models.name}: {moved.words} (gate: {gate})")
 

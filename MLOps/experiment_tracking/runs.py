@@ -298,6 +298,13 @@ class Run:
         self._client.set_tag(self.run_id, "failure", reason)
         self._end("KILLED" if is_interrupted else "FAILED")
 
+    def discard(self) -> None:
+        """Delete a finished run that repeats another, and the models that it logged."""
+        outputs = self._client.get_run(self.run_id).outputs
+        for model in outputs.model_outputs if outputs else ():
+            self._client.delete_logged_model(model.model_id)
+        self._client.delete_run(self.run_id)
+
     def keep(self, path: Path, folder: str) -> None:
         """Log a file that is no part of the record."""
         self._client.log_artifact(self.run_id, str(path), folder)

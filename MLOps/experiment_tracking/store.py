@@ -19,6 +19,7 @@ from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
+from MLOps.experiment_tracking.retries import RetryingClient
 
 # At the top of the page of runs.
 DESCRIPTION = (
@@ -46,7 +47,7 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
     try:
         if uri.startswith(SQLITE):
             _create_database(Path(uri.removeprefix(SQLITE)))
-        client = MlflowClient()
+        client = RetryingClient()
         experiment_id = _experiment(client, f"{config.experiment}{suffix}", uri, "" if suffix else DESCRIPTION)
         if not suffix:
             mlflow.set_experiment(experiment_id=experiment_id)  # logged models go to the process's experiment

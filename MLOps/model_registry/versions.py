@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from MLOps.artifacts import content_hash, value_hash
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
+from MLOps.experiment_tracking.retries import retried
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -42,9 +43,9 @@ class Registry:
         return cls(client, f"{tracking.registered_predictor}-{predictor}", PREDICTOR_TAG)
 
     def versions_of(self, identity: str) -> list[str]:
-        """The versions that were registered with the content of this identity, newest first."""
+        """The versions that were registered with the content of this identity, oldest first."""
         found = self.client.search_model_versions(f"name = '{self.name}' and tags.{self.identity_tag} = '{identity}'")
-        return [str(number) for number in sorted((int(version.version) for version in found), reverse=True)]
+        return [str(number) for number in sorted(int(version.version) for version in found)]
 
     def version_at(self, alias: str) -> str | None:
         """The version that `alias` points at."""
@@ -94,17 +95,31 @@ class Registry:
             raise UserError(f"{self.name} version {version}: its files differ from those registered ({folder})")
         return folder
 
+    def is_whole(self, version: str) -> bool:
+        """Whether the files of the version are those that were registered."""
+        try:
+            self.files(version)
+        except UserError:
+            return False
+        return True
+
     def bundle(self, version: str) -> Path:
         """A local copy of the version's bundle, after a check of all files of the version; raises like `files`."""
         return self.files(version) / ARTIFACTS / "bundle"
 
     def register(self, model_uri: str, identity: str) -> str:
-        """Make a version of a logged model."""
-        version = str(mlflow.register_model(model_uri, self.name).version)
-        # The tag that a version is found by comes last: a version without the others is never taken for whole.
-        self.tag(version, {FILES_TAG: _files_hash(self._files(version))})
-        self.tag(version, {self.identity_tag: identity})
-        return version
+        """Make a version of a logged model, and return it.
+
+        Where another process has registered the same content meanwhile, its version is returned and ours deleted.
+        """
+        tags = {FILES_TAG: _files_hash(model_files(model_uri, model_uri)), self.identity_tag: identity}
+        made = str(retried(lambda: mlflow.register_model(model_uri, self.name, tags=tags)).version)
+        # All who register see the oldest of their versions by now, and keep that one.
+        for version in self.versions_of(identity):
+            if int(version) < int(made) and self.is_whole(version):
+                self.client.delete_model_version(self.name, made)
+                return version
+        return made
 
     def run_of(self, version: str) -> str:
         """The id of the run that registered a version."""

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from MLOps.errors import UserError
 from MLOps.model_registry.versions import CHAMPION, Registry
@@ -42,11 +43,11 @@ class Change:
         return asdict(self)
 
 
-def set_champion(registry: Registry, version: str, by: str, reason: str) -> Change:
-    """Make `version` the champion.
+def set_champion(registry: Registry, version: str, by: str, reason: str) -> Change | None:
+    """Make `version` the champion; None if it is already.
 
     Raises:
-        UserError: it is the champion, its files are not as they were registered, or the reason is empty or too long.
+        UserError: its files are not as they were registered, or the reason is empty or too long.
     """
     return _move(registry, "promote", version, by, reason)
 
@@ -61,6 +62,8 @@ def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Chang
     if present is None:
         raise UserError(f"{registry.name}: there is no {CHAMPION} to roll back")
     change = _move(registry, "rollback", to or before(registry, present), by, reason)
+    if change is None:
+        raise UserError(f"{registry.name}: version {to} is the {CHAMPION} already; name another version")
     registry.tag(present, {WITHDRAWN: f"by {by} on {change.time[:10]}: {reason}"})
     return change
 
@@ -80,7 +83,9 @@ def history(registry: Registry) -> list[Change]:
         for tag, value in registry.tags(version).items()
         if tag.startswith(SINCE)
     ]
-    return sorted(changes, key=lambda change: change.time)
+    changes.sort(key=lambda change: change.time)
+    # Two processes that made one version the champion at once have both written it down.
+    return [next(same) for _, same in groupby(changes, key=lambda change: change.version)]
 
 
 def before(registry: Registry, present: str) -> str:
@@ -103,19 +108,35 @@ def before(registry: Registry, present: str) -> str:
     return earlier[-1]
 
 
-def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change:
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change | None:
+    """Write a change down and point the alias at its version; None if it points there already."""
     present = registry.version_at(CHAMPION)
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise UserError(
             f"--reason: expected 1 to {LONGEST_REASON} characters, found {len(reason)}; say why in a sentence"
         )
     if version == present:
-        raise UserError(f"{registry.name}: version {version} is the {CHAMPION} already; name another version")
-    registry.bundle(version)
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-    change = Change(kind, version, present, by, reason.strip(), now)
+        return None
+    registry.files(version)
+    change = Change(kind, version, present, by, reason.strip(), _later(registry))
     kept = {name: value for name, value in change.as_dict().items() if name not in ("version", "time")}
-    registry.tag(version, {f"{SINCE}{now}": json.dumps(kept, ensure_ascii=False)})
+    registry.tag(version, {f"{SINCE}{change.time}": json.dumps(kept, ensure_ascii=False)})
     registry.untag(version, WITHDRAWN)
-    registry.point(CHAMPION, version)
+    # Of several that move the alias at once, each comes here and follows the latest change, so that all agree.
+    while registry.point(CHAMPION, history(registry)[-1].version):
+        pass
     return change
+
+
+def _later(registry: Registry) -> str:
+    """The time of a change: now, or just after the last one where a clock was set back or another's is ahead."""
+    changes = history(registry)
+    if not changes or now() > changes[-1].time:
+        return now()
+    last = datetime.fromisoformat(changes[-1].time)
+    return (last + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")

@@ -64,8 +64,7 @@ def promote(
     }
     changed |= registry.tag(version, tags)
     if decision.promoted and champion != version:
-        set_champion(registry, version, GATE, "every check passed")
-        changed = True
+        changed |= set_champion(registry, version, GATE, "every check passed") is not None
     return Decision(decision.results, changed)
 
 

@@ -13,14 +13,17 @@ from MLOps.operations.restoration import log_saved_predictor
 
 
 def whole_version(registry: Registry, identity: str) -> str | None:
-    """The newest version with this content whose files are as they were registered."""
+    """The oldest version with this content whose files are as they were registered."""
+    harmed = []
     for version in registry.versions_of(identity):
         try:
             registry.files(version)
         except UserError as error:
-            print(f"{error}; it is registered anew")
+            harmed.append(str(error))
         else:
             return version
+    for reason in harmed:
+        print(f"{reason}; it is registered anew")
     return None
 
 
@@ -46,7 +49,10 @@ def register(runs: Runs, registry: Registry, record: Record, bundle: Path, ident
     except BaseException as error:
         run.fail(error)
         raise
-    return registry.register(uri, identity)
+    version = registry.register(uri, identity)
+    if registry.run_of(version) != run.run_id:
+        run.discard()  # another process was first
+    return version
 
 
 def register_predictor(

@@ -10,7 +10,7 @@ UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
 
-.PHONY: help setup repro experiment experiments doctor report compare quality test test-all lint format docs ui serve lock
+.PHONY: help setup repro experiment experiments retrain doctor report compare quality test test-all lint format docs ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ experiment: setup ## try parameters without the test span: SET="-S agents.ppo.ga
 
 experiments: setup ## compare the experiments
 	dvc exp show --no-pager --only-changed --drop '^((data|models|reports)/|params.yaml|Created|State|Executor|cagr)'
+
+retrain: setup ## run the pipeline on the newest bars, commit what changed; PUSH=--push pushes it
+	python -m MLOps retrain $(PUSH)
 
 doctor: setup ## check the machine, the packages, the data and the store
 	python -m MLOps doctor
@@ -46,11 +49,12 @@ test: $(VENV)/.installed-dev lint ## run the linters and all tests but the slow 
 test-all: $(VENV)/.installed-dev lint ## run the linters and all tests
 	pytest --numprocesses 2
 
-lint: $(VENV)/.installed-dev ## run ruff, mypy and import-linter
+lint: $(VENV)/.installed-dev ## run ruff, mypy, import-linter and zizmor
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-cache
+	zizmor --offline --quiet .github/workflows
 
 format: $(VENV)/.installed-dev ## format the code with ruff
 	ruff format .

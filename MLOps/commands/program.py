@@ -10,6 +10,8 @@ import click
 from MLOps.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from MLOps.model_registry.versions import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -197,6 +199,36 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
     models = bundle_versions()
     moved = roll_back(models, None if version is None else models.resolve(version), user(), reason)
     show(moved.as_dict() if as_json else f"{models.name}: {moved.words}")
+
+
+@main.command()
+@click.option("--base", default="HEAD", show_default=True, help="A commit or branch to compare with.")
+def changes(base: str) -> None:
+    """Print what the last run changed, in Markdown.
+
+    Headlines and parameters beside those of a commit, and the gate's checks with their reasons."""
+    from MLOps.commands.changes import changes
+
+    show(changes(base))
+
+
+@main.command()
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Day after the last one to download; by default today. Other sources have the bars that their files have.",
+)
+@click.option("--commit/--no-commit", default=True, show_default=True, help="Commit dvc.lock, params.yaml and figures.")
+@click.option("--push", is_flag=True, help="Push the commit.")
+def retrain(until: "datetime | None", commit: bool, push: bool) -> None:
+    """Run the pipeline on the newest bars, and commit what changed.
+
+    Downloads new bars (sources yahoo and ccxt), pulls from DVC's remote if there is one, runs `dvc repro`, writes
+    reports/retraining.md, pushes to the remote, and commits. The gate decides on the champion as always.
+    """
+    from MLOps.commands.retraining import retrain
+
+    show(retrain(None if until is None else until.date(), commit, push))
 
 
 @main.command()

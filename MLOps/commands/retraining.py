@@ -1,0 +1,90 @@
+"""Retraining: new bars, the pipeline, what it changed, and a commit of it."""
+
+import re
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from MLOps.artifacts import read_json, write_text
+from MLOps.commands.changes import PARAMS, changes
+from MLOps.commands.processes import run
+from MLOps.config.data import DOWNLOADED
+from MLOps.config.params import load_params, parse_yaml
+from MLOps.errors import UserError
+from MLOps.pipelines import paths
+
+REPORT = Path("reports/retraining.md")  # what the last one changed
+# The line of `end` in the section `data`: a library that writes YAML would lay the file out anew.
+DATA_END = re.compile(r"^(data:\n(?:[ #].*\n|\n)*?  end: +)[^\s#]+", flags=re.MULTILINE)
+# What a retraining changes of what Git tracks.
+COMMITTED = (PARAMS, Path("dvc.lock"), paths.HEADLINES)
+
+
+def retrain(until: date | None, commit: bool, push: bool) -> str:
+    """Run the pipeline on the newest bars.
+
+    A remote of DVC, if there is one, is asked for what another machine has computed, and is given what this one has.
+    Every step may be repeated, so that after a failure the same command goes on.
+
+    Args:
+        until: the day after the last one to use, today if None. Of a source that downloads; others have the bars that
+            their files have.
+        commit: commit dvc.lock, params.yaml and the figures, if they changed.
+        push: also push the commit to the branch that this one follows.
+
+    Returns:
+        What changed against the last commit, in Markdown; it is in reports/retraining.md too.
+
+    Raises:
+        UserError: a step failed.
+    """
+    if load_params().data.source in DOWNLOADED:
+        extend(PARAMS, until or datetime.now(UTC).date())
+    has_remote = bool(_asked("dvc", "remote", "list"))
+    if has_remote:
+        # The run cache has what others computed of states that they did not commit.
+        _step("dvc", "pull", "--run-cache", "--allow-missing")
+    _step("dvc", "repro")
+    report = changes("HEAD")
+    write_text(REPORT, report)
+    if has_remote:
+        _step("dvc", "push", "--run-cache")
+    changed = [str(path) for path in COMMITTED if path.exists()]
+    if commit and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *changed]).returncode:
+        _step("git", "add", "--", *changed)
+        _step("git", "commit", "--quiet", "--message", f"{_title()}\n\n{report}", "--", *changed)
+    if push:
+        _step("git", "push", "--quiet")
+    return report
+
+
+def extend(params: Path, until: date) -> None:
+    """Set `data.end` of params.yaml to `until` if it is earlier; comments and layout stay."""
+    text = params.read_text()
+    if str(parse_yaml(text)["data"]["end"]) >= until.isoformat():
+        return
+    longer, found = DATA_END.subn(rf'\g<1>"{until.isoformat()}"', text, count=1)
+    if not found or parse_yaml(longer)["data"]["end"] != until.isoformat():
+        raise UserError(f'{params}: data.end: expected a line of its own; write it as `  end: "{until}"`')
+    write_text(params, longer)
+
+
+def _title() -> str:
+    if not paths.VERDICT.exists():
+        return "Retrain"  # the rows of a labelled table have no times
+    end = read_json(paths.SPLITS)["test"]["end"][:10]
+    verdict = read_json(paths.VERDICT)
+    return f"Retrain on bars until {end}: gate {'passed' if verdict['promoted'] else 'refused'}"
+
+
+def _step(program: str, *words: str) -> None:
+    command = [sys.executable, "-m", program, *words] if program == "dvc" else [program, *words]
+    shown = f"{program} {words[0]}"
+    print(f"retrain: {shown}", flush=True)
+    if status := run(command, stdout=sys.stderr):
+        raise UserError(f"`{shown}` ended with status {status}; mend what it says, then `make retrain` goes on")
+
+
+def _asked(program: str, *words: str) -> str:
+    return subprocess.run([sys.executable, "-m", program, *words], capture_output=True, text=True).stdout.strip()

@@ -1,8 +1,10 @@
 """The process behind a run: its `dvc` command, its commit, and whether it still lives."""
 
+import os
 import platform
 import re
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +53,19 @@ def dvc_ancestor() -> psutil.Process | None:
         if subcommand(process) is not None:
             return process
     return None
+
+
+def end_with_dvc() -> None:
+    """Let this process end when the `dvc` command above it is killed; the next one would train beside it."""
+    dvc = dvc_ancestor()
+    if dvc is None:
+        return
+
+    def wait() -> None:
+        dvc.wait()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def subcommand(process: psutil.Process) -> str | None:

@@ -29,6 +29,8 @@ DESCRIPTION = (
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# It prints the trace of each error of the database that it raises; the exception says the same.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str]:

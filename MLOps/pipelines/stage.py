@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 from MLOps.artifacts import read_json, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
-from MLOps.experiment_tracking.processes import verbosity
+from MLOps.experiment_tracking.processes import end_with_dvc, verbosity
 from MLOps.experiment_tracking.record import Record, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.experiment_tracking.trials import Trial, Trials
+from MLOps.faults import fault
 from MLOps.pipelines import paths
 from MLOps.pipelines.console import Console
 from MLOps.pipelines.declaration import Declaration
@@ -65,6 +66,7 @@ class Stage:
 
     def _open(self) -> None:
         self._started = time.monotonic()
+        end_with_dvc()
         params = load_params()
         self.params = self._declared.visible(params)
         self.record = new_record(self._declared, params, self._logged)
@@ -115,9 +117,14 @@ class Stage:
                 return
             except BaseException as late:
                 error = late
-        self._console.keep("".join(traceback.format_exception(error)))
-        self._end_log()
-        self.run.fail(error)
+        try:
+            self._console.keep("".join(traceback.format_exception(error)))
+            self._end_log()
+            self.run.fail(error)
+        except Exception as second:
+            # What ended the stage, a full disk or a store that is gone, keeps that from being written down too.
+            if fault(second) is None:
+                raise
         with exit_on_user_error(self.name):
             raise error
 

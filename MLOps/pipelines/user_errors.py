@@ -1,17 +1,23 @@
-"""The end of a stage on a user's mistake: one sentence, status 1, no stack trace."""
+"""The end of a stage on a user's mistake or a fault of the machine: one sentence, status 1, no stack trace."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from MLOps.errors import UserError
+from MLOps.faults import fault
 
 
 @contextmanager
 def exit_on_user_error(stage: str) -> Iterator[None]:
-    """Turn a UserError into one sentence on standard error and exit status 1."""
+    """Turn a UserError, and a fault of machine or store, into one sentence on standard error and exit status 1."""
     try:
         yield
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if (sentence := fault(error)) is None:
+            raise
+        print(f"{stage}: {sentence}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -1,0 +1,48 @@
+"""Faults of the machine and of the store, told apart from defects by the exceptions that libraries raise."""
+
+import errno
+from collections.abc import Iterator
+
+# The file system refuses to write.
+ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# The same in the words of libraries that have exceptions of their own: SQLite, Arrow, safetensors.
+OF_THE_DISK = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "Input/output error",
+    "Read-only file system",
+    "disk is full",
+    "disk I/O error",
+)
+OF_THE_STORE = ("database is locked", "Max retries exceeded", "Connection refused", "too many 5", "Read timed out")
+LONGEST = 160  # characters of what a library said
+
+
+def fault(error: BaseException) -> str | None:
+    """A sentence on the fault that caused `error`; None if none did."""
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in ERRNOS:
+            return _of_the_disk(f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror))
+        # Around these words libraries print their statements and frames.
+        for words in OF_THE_DISK:
+            if words in str(cause):
+                return _of_the_disk(words)
+        for words in OF_THE_STORE:
+            if words in str(cause):
+                said = " ".join(str(cause).split())[:LONGEST]
+                return f"the tracking store does not answer: {said}; once it does, `dvc repro` continues"
+    return None
+
+
+def _of_the_disk(said: str) -> str:
+    return f"a file could not be written: {said}; free space or mend the disk, then `dvc repro` continues"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what it was raised from or after."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__

@@ -2,7 +2,7 @@
 
 A single file may hold many symbols; a folder holds one file per symbol, named after it. Unknown columns are dropped and
 listed on standard error. Rows may be in any order. Timestamps may be text, dates, or epoch seconds, milliseconds,
-microseconds or nanoseconds; without a time zone they are read as UTC.
+microseconds or nanoseconds; without a time zone they are read as UTC. Lines before the header are skipped.
 """
 
 import difflib
@@ -48,10 +48,11 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume", "6volume"),
 }
 # An unknown column with "close" in its name may be an adjusted close, unless it contains one of these.
-NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct")
+NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct", "sma", "ema", "mean", "avg")
 MISSPELT = 0.8  # a column at least this similar to a missing one counts as a misspelling of it
 # The size of an epoch number gives its unit: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
+TWELVE_HOURS = "%Y-%m-%d %I-%p"  # 2019-10-17 09-AM, as in older files of CryptoDataDownload
 Columns = Mapping[str, str | None]
 
 
@@ -59,11 +60,11 @@ def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The raw bars under `data.files.path`, a file or a folder, sorted."""
     path, columns = Path(config.files.path), config.files.columns
     if not path.is_dir():
-        return bars_from_file(path, config.on_duplicate, "sort", columns)
+        return bars_from_file(path, config.on_duplicate, "sort", config.on_empty, columns)
     files = sorted(file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES))
     if not files:
         raise UserError(f"{path}: expected files ending in {', '.join(SUFFIXES)}, found none; set data.files.path")
-    tables = [bars_from_file(file, config.on_duplicate, "sort", columns) for file in files]
+    tables = [bars_from_file(file, config.on_duplicate, "sort", config.on_empty, columns) for file in files]
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
     # Each file has been checked alone; here duplicates of a symbol's bars across files are found.
     return check_raw_bars(bars, str(path), hint="or give each symbol one file")
@@ -71,20 +72,29 @@ def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
 
 def read_csv(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The raw bars in the file `data.csv.path`; `data.on_unsorted` sets how rows out of order are handled."""
-    return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted)
+    return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted, config.on_empty)
 
 
 def bars_from_file(
-    path: Path, on_duplicate: str = "error", on_unsorted: str = "error", columns: Columns | None = None
+    path: Path,
+    on_duplicate: str = "error",
+    on_unsorted: str = "error",
+    on_empty: str = "error",
+    columns: Columns | None = None,
 ) -> pd.DataFrame:
     """Raw bars from the file at `path`; see `bars_from_table`."""
     columns = columns or {}
     table = read_table(path, lambda name: _plain(name) in SPELLINGS["symbol"] or columns.get(name) == "symbol")
-    return bars_from_table(table, path, on_duplicate, on_unsorted, columns)
+    return bars_from_table(table, path, on_duplicate, on_unsorted, on_empty, columns)
 
 
 def bars_from_table(
-    table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str, columns: Columns | None = None
+    table: pd.DataFrame,
+    path: Path,
+    on_duplicate: str,
+    on_unsorted: str,
+    on_empty: str = "error",
+    columns: Columns | None = None,
 ) -> pd.DataFrame:
     """Raw bars from a table with any of the usual column names.
 
@@ -93,6 +103,7 @@ def bars_from_table(
         path: its file; gives the symbol if no column does, and is the prefix of error messages.
         on_duplicate: "error", or "keep_last" of a symbol's bars at one timestamp.
         on_unsorted: "error", or "sort" by symbol and timestamp.
+        on_empty: "error", or "drop" the rows that lack a price; their number is printed on standard error.
         columns: maps the table's column names to those of the contract; None drops a column.
 
     Raises:
@@ -108,11 +119,13 @@ def bars_from_table(
         for name in (*VALUES, ADJUSTED_CLOSE):
             if name in bars.columns:
                 bars[name] = _numbers(bars[name], path)
+        if on_empty == "drop":
+            bars = _without_empty_prices(bars, path)
         if on_unsorted == "sort":
             bars = bars.sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
         if on_duplicate == "keep_last":
             bars = bars.drop_duplicates(list(KEYS), keep="last", ignore_index=True)
-    return check_raw_bars(bars, str(path), hint)
+    return check_raw_bars(bars, str(path), hint, "or set data.on_empty: drop")
 
 
 def _plain(name: object) -> str:
@@ -181,6 +194,18 @@ def _without_repeated_headers(bars: pd.DataFrame) -> pd.DataFrame:
     return bars[~header].reset_index(drop=True)
 
 
+def _without_empty_prices(bars: pd.DataFrame, path: Path) -> pd.DataFrame:
+    whole = bars[list(PRICES)].notna().all(axis=1)
+    if not whole.all():
+        first = bars[~whole].iloc[0]
+        print(
+            f"{path}: rows dropped that lack a price: {int((~whole).sum())}, the first {first['symbol']} "
+            f"{first['timestamp'].isoformat()}",
+            file=sys.stderr,
+        )
+    return bars[whole].reset_index(drop=True)
+
+
 def _numbers(values: pd.Series, path: Path) -> pd.Series:
     """Cells as float64; commas are removed if they separate groups of three digits."""
     if values.dtype.kind in "fiu":
@@ -214,6 +239,9 @@ def _times(values: pd.Series, path: Path) -> pd.Series:
         return pd.to_datetime(text, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
     except ValueError:
         pass
+    times = pd.to_datetime(text, utc=True, format=TWELVE_HOURS, errors="coerce")
+    if times.notna().all():
+        return times.astype("datetime64[us, UTC]")
     times = pd.to_datetime(text, utc=True, format="mixed", errors="coerce")
     if times.isna().any():
         row = int(np.argmax(times.isna()))

@@ -121,7 +121,8 @@ class DataConfig:
         end: day after the last one to use; null ends with the source's last bar. A source that downloads needs it.
         on_duplicate: what happens to bars of the same symbol and time: an error, or the last one is kept.
         on_unsorted: what happens to rows out of order in time.
-        on_empty: what happens to rows of a file that lack a price: an error, or they are dropped, and are missing bars.
+        on_empty: what happens to rows of a file in which a price is empty or 0: an error, or they are dropped and count
+            as missing bars.
         quality_threshold: least quality score, the share of expected bars without a finding.
         calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto chooses the one that fits, null uses the
             timestamps at which any symbol has a bar.

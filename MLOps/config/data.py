@@ -130,6 +130,7 @@ class DataConfig:
         on_missing: if a symbol lacks a bar that others have: stop, drop the timestamp for all symbols, or trade the
             symbol without it.
         accept_findings: names of findings of severity error that are true of the market and must not stop the run.
+        drop_findings: names of findings whose bars are dropped and count as missing.
     """
 
     source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]
@@ -147,6 +148,7 @@ class DataConfig:
     on_empty: Literal["error", "drop"] = "error"
     on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
     accept_findings: tuple[str, ...] = ()
+    drop_findings: tuple[str, ...] = ()
     symbols: Names | None = None
     start: Day | None = None
     end: Day | None = None

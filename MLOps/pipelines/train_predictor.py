@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -17,6 +18,7 @@ from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
+from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.signals import train_with_signals
 from MLOps.training.determinism import seed_torch
 
@@ -42,17 +44,23 @@ def main() -> None:
             feature_names,
             splits,
         )
+
+        def log(epoch: int, metrics: Mapping[str, float]) -> None:
+            stage.log(epoch, with_loss_ratio(metrics))
+
         predictor, signals = train_with_signals(
             kind,
             config,
             data,
             stage.params.splits,
             stage.params.seed,
-            stage.log,
+            log,
             paths.CHECKPOINTS / "predictors" / name,
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
+        if isinstance(predictor, NetworkPredictor):
+            stage.run.draw(predictor.network, (predictor.lookback_bars, len(feature_names)))
         log_predictor(stage.run, paths.PREDICTORS / name, predictor.lookback_bars, len(feature_names))
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):
@@ -70,6 +78,13 @@ def main() -> None:
     else:
         # All outputs are written, so they are no longer needed.
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def with_loss_ratio(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of an epoch and, if they have both losses, that on the selection rows over that in training."""
+    if metrics.get("train_loss", 0.0) > 0 and "selection_loss" in metrics:
+        return {**metrics, "loss_ratio": metrics["selection_loss"] / metrics["train_loss"]}
+    return dict(metrics)
 
 
 if __name__ == "__main__":

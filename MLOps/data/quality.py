@@ -119,7 +119,8 @@ def assess(
     missing, outages = missing_bars(sound), pd.DataFrame()
 
     def note(check: str, severity: str, rows: np.ndarray, advice: str) -> None:
-        severity = "warning" if check in accepted else severity
+        if check in accepted:
+            severity, advice = "warning", "nothing: data.accept_findings has it"
         if rows.any():
             findings.append(_finding(check, severity, sound.loc[rows], advice))
             faulty[rows & (severity != "info")] = True

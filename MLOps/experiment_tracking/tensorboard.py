@@ -1,4 +1,4 @@
-"""A stage's metrics, and the graph of its network, for TensorBoard, in addition to MLflow: `tensorboard --logdir .cache/tensorboard`."""
+"""A stage's metrics and the graph of its network, for `tensorboard --logdir .cache/tensorboard`."""
 
 import warnings
 from collections.abc import Mapping, Sequence

@@ -225,7 +225,8 @@ def _nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
     rough = (high - low) / count
     power = 10.0 ** np.floor(np.log10(rough))
-    step = float(power * next(m for m in (1, 2, 5, 10) if rough <= m * power * (1 + 1e-9)))
+    # The nearest step from above or a little below: rounding up always would leave up to half of an axis empty.
+    step = float(power * next(m for m in (1, 2, 5, 10) if rough <= m * power * 1.25))
     first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
     return [number * step for number in range(first, last + 1)]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from MLOps.experiment_tracking.tensorboard import FOLDER, Board
 from MLOps.pipelines.train_predictor import with_loss_ratio

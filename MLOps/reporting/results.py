@@ -156,8 +156,10 @@ def trading(ledger: pd.DataFrame) -> dict[str, Any]:
 
 
 def positions(ledger: pd.DataFrame) -> list[dict[str, Any]]:
-    """What was held after the last bar."""
-    last = ledger.sort_values("timestamp", kind="stable").groupby("symbol").tail(1)
+    """What was held after the last bar, at the last known close of each symbol."""
+    ledger = ledger.sort_values("timestamp", kind="stable")
+    ledger = ledger.assign(close=ledger.groupby("symbol")["close"].ffill())
+    last = ledger.groupby("symbol").tail(1)
     held = last[last["position"] != 0].sort_values("symbol")
     held = held.assign(value=held["position"] * held["close"], gain=held["close"] / held["entry_price"] - 1)
     held["gain"] *= np.sign(held["position"])

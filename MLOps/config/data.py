@@ -121,6 +121,8 @@ class DataConfig:
         end: day after the last one to use; null ends with the source's last bar. A source that downloads needs it.
         on_duplicate: what happens to bars of the same symbol and time: an error, or the last one is kept.
         on_unsorted: what happens to rows out of order in time.
+        on_empty: what happens to rows of a file in which a price is empty or 0: an error, or they are dropped and count
+            as missing bars.
         quality_threshold: least quality score, the share of expected bars without a finding.
         calendar: the exchange calendar of the bars (XNYS, 24/7, …); auto chooses the one that fits, null uses the
             timestamps at which any symbol has a bar.
@@ -128,6 +130,7 @@ class DataConfig:
         on_missing: if a symbol lacks a bar that others have: stop, drop the timestamp for all symbols, or trade the
             symbol without it.
         accept_findings: names of findings of severity error that are true of the market and must not stop the run.
+        drop_findings: names of findings whose bars are dropped and count as missing.
     """
 
     source: Literal["sample", "csv", "files", "yahoo", "ccxt", "synthetic", "labelled"]
@@ -142,8 +145,10 @@ class DataConfig:
     sentiment: SentimentConfig
     calendar: str | None = "auto"
     bars_per_year: Auto | PositiveNumber = "auto"
+    on_empty: Literal["error", "drop"] = "error"
     on_missing: Literal["error", "drop_timestamp", "trade_without"] = "trade_without"
     accept_findings: tuple[str, ...] = ()
+    drop_findings: tuple[str, ...] = ()
     symbols: Names | None = None
     start: Day | None = None
     end: Day | None = None

@@ -45,15 +45,23 @@ def check_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
     return _checked(bars, (VOLUME, *SENTIMENT) if with_sentiment else (VOLUME,), (), where, hint)
 
 
-def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "") -> pd.DataFrame:
-    """The same for raw bars; a volume or adjusted close that is NaN for every symbol is dropped."""
+def check_raw_bars(bars: pd.DataFrame, where: str, hint: str = "", empty_hint: str = "") -> pd.DataFrame:
+    """The same for raw bars; a volume or adjusted close that is NaN for every symbol is dropped.
+
+    `empty_hint` ends the message about prices that are empty or 0.
+    """
     absent = [name for name in (VOLUME, ADJUSTED_CLOSE) if name in bars.columns and bars[name].isna().all()]
     optional = (VOLUME, ADJUSTED_CLOSE)
-    return _checked(bars.drop(columns=absent) if len(bars) else bars, optional, optional, where, hint)
+    return _checked(bars.drop(columns=absent) if len(bars) else bars, optional, optional, where, hint, empty_hint)
 
 
 def _checked(
-    bars: pd.DataFrame, optional: tuple[str, ...], by_symbol: tuple[str, ...], where: str, hint: str
+    bars: pd.DataFrame,
+    optional: tuple[str, ...],
+    by_symbol: tuple[str, ...],
+    where: str,
+    hint: str,
+    empty_hint: str = "",
 ) -> pd.DataFrame:
     """Check the required and the present `optional` columns; `by_symbol` columns may be NaN for a whole symbol."""
     required = (*KEYS, *PRICES)
@@ -78,11 +86,12 @@ def _checked(
         wanted = np.ones(len(bars), dtype=bool)
         if name in by_symbol:
             wanted = ~bars[name].isna().groupby(bars["symbol"]).transform("all").to_numpy()
-        _refuse(bars, wanted & ~np.isfinite(numbers), where, f"{name} must be finite", name)
+        advice = empty_hint if name in PRICES and (np.isnan(numbers) | (numbers == 0)).any() else ""
+        _refuse(bars, wanted & ~np.isfinite(numbers), where, f"{name} must be finite", name, advice)
         if name == VOLUME:
             _refuse(bars, numbers < 0, where, "volume must be 0 or more", name)
         elif name not in SENTIMENT:
-            _refuse(bars, numbers <= 0, where, f"{name} must be positive", name)
+            _refuse(bars, numbers <= 0, where, f"{name} must be positive", name, advice)
     symbols, stamps = bars["symbol"].to_numpy(dtype=object), bars["timestamp"].to_numpy(dtype="int64")
     same = symbols[1:] == symbols[:-1]
     unsorted, repeated = np.zeros((2, len(bars)), dtype=bool)

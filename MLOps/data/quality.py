@@ -2,7 +2,8 @@
 
 The score is the share of expected bars that are present and free of errors and warnings. Bars are expected where the
 clock's calendar has them, from a symbol's first bar to its last; without a calendar, at the timestamps at which any
-symbol has one. A finding of severity "error" stops the run whatever the score, unless the user accepts it as true.
+symbol has one. A finding of severity "error" stops the run whatever the score, unless the user accepts it as true or
+drops its bars.
 """
 
 from collections.abc import Iterable
@@ -67,10 +68,13 @@ class QualityReport:
             more = "".join(f", {other.count} {other.check}" for other in others[:2]) + (", …" if others[2:] else "")
             found = f"{first.count} {first.check} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
             accepted = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
-            if first.check not in accepted:
-                return f"expected no errors, found {found}; {first.advice}"
             names = str(accepted) if len(accepted) <= 2 else "their names"
-            return f"expected no errors, found {found}; correct them or, if true, set data.accept_findings: {names}"
+            remedy = first.advice
+            if first.check in accepted:
+                remedy = f"correct them or, if true, set data.accept_findings: {names}"
+            if first.check in CHECKS:
+                remedy += "; data.drop_findings drops such bars"
+            return f"expected no errors, found {found}; {remedy}"
         if self.score < threshold:
             warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]
             found = ", ".join(f"{f.count} {f.check}" for f in warnings) or "no finding"
@@ -115,7 +119,8 @@ def assess(
     missing, outages = missing_bars(sound), pd.DataFrame()
 
     def note(check: str, severity: str, rows: np.ndarray, advice: str) -> None:
-        severity = "warning" if check in accepted else severity
+        if check in accepted:
+            severity, advice = "warning", "nothing: data.accept_findings has it"
         if rows.any():
             findings.append(_finding(check, severity, sound.loc[rows], advice))
             faulty[rows & (severity != "info")] = True
@@ -152,6 +157,26 @@ def assess(
         expected_bars=expected,
         findings=_in_order(findings),
     )
+
+
+def without_bars_of(bars: pd.DataFrame, clock: Clock, checks: Iterable[str]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Raw bars in contract form without those that the named checks find, and a finding for them.
+
+    Raises:
+        UserError: a name is not a check.
+    """
+    names, ordered = list(checks), OrderedBars.of(bars, clock)
+    found = np.zeros(len(bars), dtype=bool)
+    for name in names:
+        if name not in CHECKS:
+            raise UserError(f"data.drop_findings: no finding is called {name!r}; {suggest(name, CHECKS)}")
+        found[ordered.table.index[CHECKS[name].find(ordered)]] = True
+    if not found.any():
+        return bars, []
+    if found.all():
+        raise UserError("data.drop_findings: expected a bar without these findings, found none; list fewer findings")
+    finding = _finding("bar dropped", "warning", bars.loc[found], f"nothing: data.drop_findings is {names}")
+    return bars[~found].reset_index(drop=True), [finding]
 
 
 def missing_bars(bars: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,13 @@
 """Read tables from CSV files in their usual variants, Parquet and Feather; column names are left as they are."""
 
+import csv
+import gzip
 import zlib
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +20,27 @@ NO_VALUE = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
+SAMPLED_LINES = 50  # from which the separator and the place of the header are told
+# First cells of the three header lines that yfinance writes: the values, the symbols, the name of the rows.
+YFINANCE = (("Price",), ("Ticker",), ("Date", "Datetime"))
+
+
+class Layout(NamedTuple):
+    """Where a CSV file has its columns.
+
+    Attributes:
+        separator: comma, semicolon or tab, whichever splits the lines into the most cells.
+        comments: lines before the header.
+        header: names of the columns.
+        surplus: cells that rows have beyond the header.
+        by_symbol: the columns are pairs of a value and a symbol, as yfinance writes them.
+    """
+
+    separator: str
+    comments: int
+    header: list[str]
+    surplus: int
+    by_symbol: bool
 
 
 def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> pd.DataFrame:
@@ -33,8 +59,7 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
             return pd.read_parquet(path).reset_index()
         if name.endswith((".feather", ".arrow")):
             return pd.read_feather(path)
-        separator, header = _header(path)
-        return _read_csv(path, separator, header, is_text)
+        return _read_csv(path, _layout(path), is_text)
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: expected a header and rows, found an empty file; add at least one row") from None
     except (
@@ -49,22 +74,47 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         raise UserError(f"{path}: not readable: {' '.join(str(error).split())}; correct the file") from None
 
 
-def _read_csv(path: Path, separator: str, header: list[str], is_text: Callable[[str], bool]) -> pd.DataFrame:
-    text = [name for name in header if is_text(name)]
+def _read_csv(path: Path, layout: Layout, is_text: Callable[[str], bool]) -> pd.DataFrame:
+    if layout.by_symbol:
+        wide = pd.read_csv(path, header=[0, 1], index_col=0, encoding="utf-8-sig")
+        return wide.rename_axis(index="Date").stack(1, future_stack=True).dropna(how="all").reset_index()
+    text = [name for name in layout.header if is_text(name)]
     return pd.read_csv(
         path,
-        sep=separator,
+        sep=layout.separator,
+        header=layout.comments,
+        # Where rows end with a separator, pandas would take their first cell for an index and shift the others.
+        index_col=False if layout.surplus else None,
+        usecols=layout.header if layout.surplus else None,
         encoding="utf-8-sig",
         dtype=dict.fromkeys(text, "str"),
         keep_default_na=False,
-        na_values={name: list(NO_VALUE) for name in header if name not in text},
+        na_values={name: list(NO_VALUE) for name in layout.header if name not in text},
         low_memory=False,
     )
 
 
-def _header(path: Path) -> tuple[str, list[str]]:
-    """The separator (comma, semicolon or tab) that splits the header into the most columns, and these columns."""
-    headers = {
-        separator: list(pd.read_csv(path, sep=separator, nrows=0, encoding="utf-8-sig").columns) for separator in ",;\t"
-    }
-    return max(headers.items(), key=lambda item: len(item[1]))
+def _layout(path: Path) -> Layout:
+    """The layout of a CSV file, told from its first lines.
+
+    Raises:
+        UserError: the rows have more cells than the header.
+    """
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        lines = [line for line in islice(file, SAMPLED_LINES) if line.strip()]
+    if not lines:
+        raise pd.errors.EmptyDataError
+    splits = {separator: [row for row in csv.reader(lines, delimiter=separator) if row] for separator in ",;\t"}
+    widths = {separator: Counter(map(len, rows)).most_common(1)[0][0] for separator, rows in splits.items()}
+    separator = max(widths, key=lambda separator: widths[separator])
+    rows, width = splits[separator], widths[separator]
+    by_symbol = all(row[:1] and row[0] in names for row, names in zip(rows, YFINANCE, strict=False)) and len(rows) > 3
+    # A comment has fewer cells than the rows; a header may lack the one of a last, empty column.
+    comments = next(number for number, row in enumerate(rows) if len(row) >= width - 1)
+    header, data = rows[comments], rows[comments + 1 :]
+    surplus = width - len(header) if data else 0
+    if surplus > 0 and any(row[-1].strip() for row in data if len(row) == width):
+        raise UserError(f"{path}: the header names {len(header)} columns, the rows have {width}; name every column")
+    names = list(pd.read_csv(path, sep=separator, header=comments, nrows=0, encoding="utf-8-sig").columns)
+    return Layout(separator, comments, names, max(surplus, 0), by_symbol)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.dates
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
@@ -32,6 +33,8 @@ STYLE: Any = {
 }
 CALIBRATION_BINS = 10
 PANELS_A_ROW = 3
+STEP_TICKS = 6  # at most, so that labels of large steps do not touch
+EPOCH_CURVES = ("loss_ratio", "selection_mae", "selection_r2")  # of a training, to plot in a browser
 MIN_PER_BIN = 20  # fewer forecasts make a point of noise
 MAX_POINTS = 1000  # of a curve in a table to plot in a browser
 
@@ -51,10 +54,14 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
 def training_plot(history: pd.DataFrame, path: Path) -> None:
     """One panel per metric; train and selection or validation share a panel.
 
+    A metric that is the same at all steps has no panel; with no panel left there is no file.
+
     Args:
         history: one column per metric, indexed by step; NaN where a step has no value.
     """
-    table = history.dropna(axis="columns", how="all")
+    table = history.loc[:, history.nunique() > 1]
+    if table.empty:
+        return
     panels: dict[str, list[str]] = {}
     for column in table.columns:
         panels.setdefault(re.sub("^(train|selection|validation)_", "", column), []).append(column)
@@ -67,10 +74,18 @@ def training_plot(history: pd.DataFrame, path: Path) -> None:
             for column in columns:
                 known = table[column].dropna()
                 axis.plot(known.index, known, marker="o", markersize=3, label=column.replace("_", " "))
-            axis.set_title(quantity.replace("_", " "))
+            axis.set_title((quantity if len(columns) > 1 else columns[0]).replace("_", " "))
             axis.set_xlabel("step")
-            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-            axis.legend()
+            axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(STEP_TICKS, integer=True))
+            axis.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+            if len(columns) > 1:
+                axis.legend()
+
+
+def epoch_tables(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Those of EPOCH_CURVES that a training of several epochs logged, each as a column indexed by step."""
+    curves = {name: history[[name]].dropna() for name in EPOCH_CURVES if name in history}
+    return {name: curve for name, curve in curves.items() if len(curve) > 1}
 
 
 def calibration_plot(signals: Mapping[str, pd.DataFrame], labels: pd.DataFrame, path: Path) -> None:
@@ -172,6 +187,8 @@ def equity_plot(portfolios: Mapping[str, Portfolio], path: Path) -> None:
             timestamps, equity = pd.DatetimeIndex(portfolio.timestamps), portfolio.equity
             axes[0, 0].plot(timestamps, equity, label=name.replace("_", " "), **style)
             axes[1, 0].plot(timestamps, equity / np.maximum.accumulate(equity) - 1, **style)
+        for axis in axes.flat:
+            axis.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(axis.xaxis.get_major_locator()))
         axes[0, 0].set_title("equity, start = 1")
         axes[0, 0].legend()
         axes[1, 0].set_title("drawdown")

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -222,6 +222,11 @@ class Run:
             self._board.log(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._flush()
+
+    def draw(self, network: Any, shape: Sequence[int]) -> None:
+        """Show the graph of a PyTorch module for one input of this shape in TensorBoard, if that is configured."""
+        if self._board:
+            self._board.draw(network, shape)
 
     @contextmanager
     def nested(self, kind: str, name: str, params: Mapping[str, Any]) -> Iterator["Run"]:

@@ -1,7 +1,9 @@
-"""A stage's metrics for TensorBoard, in addition to MLflow: `tensorboard --logdir .cache/tensorboard`."""
+"""A stage's metrics and the graph of its network, for `tensorboard --logdir .cache/tensorboard`."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(".cache/tensorboard")
 
@@ -23,6 +25,16 @@ class Board:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
+
+    def draw(self, network: Any, shape: Sequence[int]) -> None:
+        """The graph of a PyTorch module for one input of this shape."""
+        import torch
+
+        first = next(network.parameters())
+        with warnings.catch_warnings():
+            # A trace holds for the traced shape only, which is all that a drawing needs.
+            warnings.simplefilter("ignore")
+            self._writer.add_graph(network, torch.zeros(1, *shape, dtype=first.dtype, device=first.device))
 
     def close(self) -> None:
         self._writer.close()

@@ -24,7 +24,7 @@ Research on whether the policy has skill, and decisions on paper. It sends no or
 
 ## Limits
 - The results are simulated: orders fill at the modelled price and do not move the market beyond the modelled costs.
-- It knows these symbols at this bar spacing; what it does on others was not measured.
+- It was trained on these symbols at this bar spacing; what it does on others was not measured.
 - A passed gate is evidence about the past. Markets change; compare its decisions with its results while it is used."""
 
 
@@ -54,7 +54,7 @@ def model_card(metadata: Mapping[str, Any], features: Mapping[str, Any], decisio
         *([] if refitted is None else [f"{refitted}."]),
         report,
         "## Data",
-        f"{len(symbols)} symbols: {_listed(symbols)}. {_spans(splits)}",
+        f"{len(symbols)} symbols in the training span: {_listed(symbols)}. {_spans(splits)}",
         "## Model",
         f"Agent {results['agent']}, seed {metadata['seed']}; mean reward per bar on validation "
         + ", ".join(f"{name} {reward:.4g}" for name, reward in results["validation_rewards"].items())

@@ -156,13 +156,15 @@ def test_span() -> list[str]:
 
 
 def walk_forward() -> list[str]:
-    """The policies over all windows together, and the agent in each window."""
+    """The policies over all windows together, if there are several, and the agent in each window."""
     report = read_json(paths.WALK_FORWARD_REPORT)
     windows = report["windows"]
     spans = [[window[bound][:10] for bound in ("start", "end")] for window in windows]
-    lines = [_head(f"{spans[0][0]} to {spans[-1][1]}")]
-    lines += [_row(name, metrics) for name, metrics in report["joined"].items()]
-    lines += ["", _head("Agent by window")]
+    lines = []
+    if len(windows) > 1:
+        lines += [_head(f"{spans[0][0]} to {spans[-1][1]}")]
+        lines += [_row(name, metrics) for name, metrics in report["joined"].items()] + [""]
+    lines += [_head("Agent by window")]
     for (start, end), window in zip(spans, windows, strict=True):
         seed = "" if window["seed"] is None else f" seed {window['seed']}"
         chosen = f"{window['agent']}{seed}, trained from {window['train']['start'][:10]}"

@@ -1,6 +1,7 @@
 """One predictor of params.yaml, and its signals: out of fold in the training span."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -16,6 +17,7 @@ from MLOps.pipelines.stage import Stage
 from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
+from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.signals import train_with_signals
 from MLOps.training.determinism import seed_torch
 
@@ -42,17 +44,23 @@ def main() -> None:
             feature_names,
             splits,
         )
+
+        def log(epoch: int, metrics: Mapping[str, float]) -> None:
+            stage.log(epoch, with_loss_ratio(metrics))
+
         predictor, signals = train_with_signals(
             kind,
             config,
             data,
             stage.params.splits,
             stage.params.seed,
-            stage.log,
+            log,
             checkpoints,
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
+        if isinstance(predictor, NetworkPredictor):
+            stage.run.draw(predictor.network, (predictor.lookback_bars, len(feature_names)))
         log_predictor(stage.run, paths.PREDICTORS / name, predictor.lookback_bars, len(feature_names))
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):
@@ -66,6 +74,13 @@ def main() -> None:
         stage.report({f"{kind}_difference": difference for kind, difference in differences.items()})
     # Kinds without epochs have none to keep.
     stage.finish_checkpoints(checkpoints, getattr(config, "keep_checkpoints", False))
+
+
+def with_loss_ratio(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of an epoch and, if they have both losses, that on the selection rows over that in training."""
+    if metrics.get("train_loss", 0.0) > 0 and "selection_loss" in metrics:
+        return {**metrics, "loss_ratio": metrics["selection_loss"] / metrics["train_loss"]}
+    return dict(metrics)
 
 
 if __name__ == "__main__":

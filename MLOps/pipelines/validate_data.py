@@ -5,7 +5,7 @@ from MLOps.config.params import load_params
 from MLOps.data.bars import TEST_ROWS
 from MLOps.data.clock import Clock
 from MLOps.data.labelled_quality import assess_labelled
-from MLOps.data.quality import QualityReport, assess
+from MLOps.data.quality import QualityReport, assess, without_bars_of
 from MLOps.data.quality_report import as_html, as_markdown
 from MLOps.data.sentiment import with_sentiment
 from MLOps.data.settle import require_history, settle
@@ -32,7 +32,8 @@ def main() -> None:
         else:
             clock = Clock.of(raw, data.calendar, data.bars_per_year)
             print(f"{stage.name}: clock of the bars: {clock.words}")
-            report = assess(raw, clock, data.on_missing, data.accept_findings)
+            raw, dropped = without_bars_of(raw, clock, data.drop_findings)
+            report = assess(raw, clock, data.on_missing, data.accept_findings).with_findings(dropped)
             if report.refusal(data.quality_threshold):
                 publish(stage, report)
             predictors, search = stage.params.predictors, stage.params.search.predictors

@@ -147,6 +147,9 @@ def draw(
     """The plots of one predictor: training, forecasts and explanations."""
     history = pd.read_csv(paths.HISTORY / "train_predictor" / name / "history.csv", index_col="step")
     plots.training_plot(history, stage.artifact(f"{name}/training.png"))
+    for metric, curve in plots.epoch_tables(history).items():
+        with whole_file(stage.artifact(f"epochs/{metric}/{name}.csv")) as temporary:
+            curve.to_csv(temporary)
     plots.confusion_plot(confusion(signals, validation), names, stage.artifact(f"{name}/confusion.png"))
     plots.calibration_plot({name: signals}, validation, stage.artifact(f"{name}/calibration.png"))
     plots.explanation_plots(explained, feature_names, stage.record.folder / name)

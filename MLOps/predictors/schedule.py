@@ -9,7 +9,7 @@ History = list[dict[str, float]]  # the metrics of each finished epoch
 
 EPOCH_METRICS = ("train_loss", "gradient_norm", "learning_rate")
 CLASS_METRICS = ("accuracy", "f1_macro")
-RETURN_METRICS = ("rmse", "rank_ic")
+RETURN_METRICS = ("rmse", "mae", "r2", "rank_ic")
 
 
 def schedule(config: NetworkConfig, history: History) -> float | None:
@@ -41,9 +41,7 @@ def best_epoch(history: History, monitor: str) -> int:
 
 def metric_names(config: NetworkConfig) -> list[str]:
     """The metrics that each epoch reports."""
-    names = ["loss", "sharpe_per_bar"]
-    names += CLASS_METRICS if config.class_loss_weight else ()
-    names += RETURN_METRICS if config.return_loss_weight else ()
+    names = ["loss", *(CLASS_METRICS if config.class_loss_weight else ()), *RETURN_METRICS, "sharpe_per_bar"]
     return [*EPOCH_METRICS, *(f"selection_{name}" for name in names)]
 
 

@@ -173,9 +173,9 @@ class Training:
             metrics |= {name: figures[name] for name in CLASS_METRICS}
         if returns is not None:
             expected = returns.double().cpu().numpy() * self.returns_std + self.returns_mean
-            figures = regression_metrics(expected, actual)
-            metrics |= {name: figures[name] for name in RETURN_METRICS}
         assert expected is not None
+        figures = regression_metrics(expected, actual)
+        metrics |= {name: figures[name] for name in RETURN_METRICS}
         earned = implied_returns(expected, actual, self._targets.timestamps[rows])
         metrics["sharpe_per_bar"] = sharpe(earned, bars_per_year=1)
         return {f"selection_{name}": value for name, value in metrics.items()}

@@ -16,6 +16,7 @@ LABEL_DROP = 27  # from an axis to the middle of its labels
 HALF_LABEL = 40
 MAX_BUCKETS = 400  # of a line; of each the lowest and the highest value are drawn, so that no extreme is lost
 MAX_TIME_TICKS = 5
+MAX_DIGITS = 8  # after the point, in labels of an axis
 STYLES = 6  # of lines in the style sheet
 # Distances between ticks of time, from fine to coarse, with the form of their labels.
 TIME_TICKS = (
@@ -80,7 +81,9 @@ def line_chart(
     def down(y: np.ndarray) -> np.ndarray:
         return TOP + (high_y - y) / max(high_y - low_y, 1e-300) * (height - TOP - BOTTOM)
 
-    parts = [_horizontal(down(np.array(tick)), _label(tick, form)) for tick in ticks]
+    parts = [
+        _horizontal(down(np.array(tick)), text) for tick, text in zip(ticks, _tick_labels(ticks, form), strict=True)
+    ]
     if timed:
         start, end = pd.Timestamp(int(low_x)), pd.Timestamp(int(high_x))
         moments, label = _time_ticks(start, end)
@@ -134,7 +137,10 @@ def histogram(values: np.ndarray, form: str, about: str, mark: float | None = No
         )
     parts.append(_horizontal(np.array(float(height - BOTTOM)), ""))
     inside = [tick for tick in _nice_ticks(low, high) if low <= tick <= high]
-    parts += [_vertical_label(np.array(across(tick)), _label(tick, form), height) for tick in inside]
+    parts += [
+        _vertical_label(np.array(across(tick)), text, height)
+        for tick, text in zip(inside, _tick_labels(inside, form), strict=True)
+    ]
     if mark is not None:
         parts.append(f'<path class="mark" d="M{_number(across(mark))} {TOP}V{height - BOTTOM}"/>')
     return _svg(parts, height, about)
@@ -199,6 +205,16 @@ def _label(value: float, form: str) -> str:
     return format(value + 0.0, form).replace("-", "−")
 
 
+def _tick_labels(ticks: Sequence[float], form: str) -> list[str]:
+    """The ticks in the format, such as ".0%", with as many more digits after the point as they have."""
+    scale, digits = (100 if form.endswith("%") else 1), int(form[1])
+    if len(ticks) > 1:
+        step = abs(ticks[1] - ticks[0]) * scale
+        while digits < MAX_DIGITS and abs(step - round(step, digits)) > 0.01 * step:
+            digits += 1
+    return [_label(tick, f".{digits}{form[2:]}") for tick in ticks]
+
+
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First, lowest, highest and last point of each of at most MAX_BUCKETS parts."""
     if len(x) <= 2 * MAX_BUCKETS:
@@ -225,7 +241,8 @@ def _nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
     rough = (high - low) / count
     power = 10.0 ** np.floor(np.log10(rough))
-    step = float(power * next(m for m in (1, 2, 5, 10) if rough <= m * power * (1 + 1e-9)))
+    # The nearest step from above or a little below: rounding up always would leave up to half of an axis empty.
+    step = float(power * next(m for m in (1, 2, 5, 10) if rough <= m * power * 1.25))
     first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
     return [number * step for number in range(first, last + 1)]
 

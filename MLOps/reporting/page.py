@@ -1,6 +1,6 @@
 """The report page: one offline HTML file of what the stages left; the same inputs give the same bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,10 @@ def write_page(reports: Path, data: Path, records: Sequence[Record], commit: str
     bars_per_year = clock.get("bars_per_year")
     own = results(reports / "backtest", bars_per_year) if bars_per_year else None
     params = {record.stage: record.params for record in records}
-    source = params.get("ingest", {}).get("data", {}).get("source", MISSING)
+    read = params.get("ingest", {}).get("data", {})
+    source = read.get("source", MISSING)
     context = {
-        "title": f"{own['agent']} on {source}" if own else f"Predictors on {source}",
+        "title": f"{own['agent'] if own else 'Predictors'} on {origin(read)}",
         "source": source,
         "labelled": source == "labelled",
         "clock": clock,
@@ -84,6 +85,13 @@ def environment() -> Environment:
     return jinja
 
 
+def origin(data: Mapping[str, Any]) -> str:
+    """Where the bars come from: the name of a file or folder, or of another source."""
+    source = data.get("source", MISSING)
+    path = data.get(source, {}).get("path", "") if source in ("files", "csv", "labelled") else ""
+    return Path(path).name or str(source)
+
+
 def form(value: Any, specification: str) -> str:
     """A number in the given format; a dash where there is none. A true minus sign keeps columns even."""
     if value is None or pd.isna(value):
@@ -96,8 +104,11 @@ def day(value: Any) -> str:
 
 
 def moment(value: Any) -> str:
-    """A time to the minute; a date where it is midnight, as of daily bars."""
-    stamp = pd.Timestamp(value)
+    """A time to the minute; a date where it is midnight, as of daily bars; a dash where there is none."""
+    if value is None or pd.isna(value):
+        return MISSING
+    # A span ends just after its last bar.
+    stamp = pd.Timestamp(value).floor("min")
     return stamp.strftime("%Y-%m-%d" if stamp == stamp.normalize() else "%Y-%m-%d %H:%M")
 
 
@@ -125,7 +136,8 @@ def seeds(reports: Path, agents: Sequence[str]) -> list[dict[str, Any]]:
             for metric, (title, shape) in SPREADS.items()
         ]
         history = reports / "history" / "train_agent" / name / "history.csv"
-        found.append({"name": name, "rows": rows, "training": training_chart(history, name)})
+        one_seed = all(row["iqm_lower"] is None for row in rows)
+        found.append({"name": name, "rows": rows, "one_seed": one_seed, "training": training_chart(history, name)})
     return found
 
 

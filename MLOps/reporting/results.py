@@ -21,6 +21,7 @@ from MLOps.reporting.trading_record import attribution, exposure, fills
 
 FILLS_SHOWN = 200
 SYMBOLS_SHOWN = 50
+DAYS_PER_YEAR = 365.25
 LINES_SHOWN = 5  # of policies in one chart
 
 
@@ -47,6 +48,7 @@ def results(folder: Path, bars_per_year: int) -> dict[str, Any] | None:
         "drawdown": drawdown_chart(returns),
         "rolling": rolling_chart(returns, window, bars_per_year),
         "window": window,
+        "window_days": round(window / bars_per_year * DAYS_PER_YEAR),
         "months": months(monthly_returns(own)),
         "drawdowns": worst_drawdowns(own).to_dict("records"),
         "distribution": distribution(own),
@@ -133,7 +135,10 @@ def trading(ledger: pd.DataFrame) -> dict[str, Any]:
     shown = rows if len(rows) <= SYMBOLS_SHOWN else rows[:half] + rows[-half:]
     return {
         "exposure": line_chart(
-            [_line("gross", held["gross"]), _line("net", held["net"])],
+            # Without shorts both are the same line.
+            [_line("gross and net", held["gross"])]
+            if held["gross"].equals(held["net"])
+            else [_line("gross", held["gross"]), _line("net", held["net"])],
             ".0%",
             "Gross and net exposure over time",
             200,
@@ -151,8 +156,10 @@ def trading(ledger: pd.DataFrame) -> dict[str, Any]:
 
 
 def positions(ledger: pd.DataFrame) -> list[dict[str, Any]]:
-    """What was held after the last bar."""
-    last = ledger.sort_values("timestamp", kind="stable").groupby("symbol").tail(1)
+    """What was held after the last bar, at the last known close of each symbol."""
+    ledger = ledger.sort_values("timestamp", kind="stable")
+    ledger = ledger.assign(close=ledger.groupby("symbol")["close"].ffill())
+    last = ledger.groupby("symbol").tail(1)
     held = last[last["position"] != 0].sort_values("symbol")
     held = held.assign(value=held["position"] * held["close"], gain=held["close"] / held["entry_price"] - 1)
     held["gain"] *= np.sign(held["position"])

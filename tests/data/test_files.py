@@ -46,6 +46,21 @@ def _mixed_zones(bars: pd.DataFrame, path: Path) -> None:
     bars.assign(timestamp=stamps).to_csv(path, index=False)
 
 
+def _comment_above(bars: pd.DataFrame, path: Path) -> None:
+    path.write_text("Times are UTC,https://www.example.org\n" + bars.to_csv(index=False))
+
+
+def _trailing_separators(bars: pd.DataFrame, path: Path) -> None:
+    header, *rows = bars.to_csv(index=False).splitlines()
+    path.write_text("\n".join([header, *(f"{row}," for row in rows)]))
+
+
+def _as_yfinance(bars: pd.DataFrame, path: Path) -> None:
+    wide = bars.assign(timestamp=bars["timestamp"].dt.strftime("%Y-%m-%d")).pivot(index="timestamp", columns="symbol")
+    wide.columns.names, wide.index.name = ["Price", "Ticker"], "Date"
+    wide.rename(columns=str.title, level=0).to_csv(path)
+
+
 AWKWARD: dict[str, Write] = {
     "as it should be": lambda bars, path: bars.to_csv(path, index=False),
     "newest first": lambda bars, path: bars.iloc[::-1].to_csv(path, index=False),
@@ -61,6 +76,10 @@ AWKWARD: dict[str, Write] = {
     "thousands separators": _thousands,
     "repeated header": _repeated_header,
     "mixed zones": _mixed_zones,
+    "a comment above the header": _comment_above,
+    "separators at the ends of rows": _trailing_separators,
+    "three header lines of yfinance": _as_yfinance,
+    "hours of a half day": _stamped(lambda stamps: stamps.dt.strftime("%Y-%m-%d %I-%p"), "date"),
     "no zone": _stamped(lambda stamps: stamps.dt.tz_localize(None)),
     "days": _stamped(lambda stamps: stamps.dt.strftime("%Y-%m-%d")),
     "days without dashes": _stamped(lambda stamps: stamps.dt.strftime("%Y%m%d"), "Date"),
@@ -156,7 +175,15 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame, Path], object], str]] = {
     "negative price": (lambda bars, path: bars.assign(low=-1.0).to_csv(path, index=False), "low must be positive"),
     "gap in a price": (
         lambda bars, path: bars.assign(low=bars["low"].where(bars.index != 7)).to_csv(path, index=False),
-        "low must be finite; 1 rows are not, first row 7",
+        "low must be finite; 1 rows are not, first row 7 .*or set data.on_empty: drop",
+    ),
+    "zero for a price": (
+        lambda bars, path: bars.assign(low=bars["low"].where(bars.index != 7, 0.0)).to_csv(path, index=False),
+        "low must be positive; 1 rows are not, first row 7 .*or set data.on_empty: drop",
+    ),
+    "more cells than names": (
+        lambda bars, path: path.write_text(bars.to_csv(index=False).replace(",volume\n", "\n")),
+        "the header names 6 columns, the rows have 7; name every column",
     ),
     "no time": (
         lambda bars, path: bars.assign(timestamp="yesterday").to_csv(path, index=False),
@@ -197,6 +224,33 @@ def test_broken_containers(name: str, content: bytes, sentence: str, config: Dat
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=sentence):
         load_bars(replace(config, files=FilesConfig(path=str(tmp_path / name))), 0)
+
+
+def test_rows_without_a_price_are_dropped_on_demand_and_told_once(
+    bars: pd.DataFrame, config: DataConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    bars = bars[bars["symbol"] == "AAA"]
+    spoilt = bars.copy()
+    spoilt.loc[3, "open"], spoilt.loc[5, "high"] = np.nan, 0.0
+    for name in ("A", "B"):
+        spoilt.assign(symbol=name, vwap=1.0).to_csv(folder / f"{name}.csv", index=False)
+    asked = replace(config, files=FilesConfig(path=str(folder)), on_empty="drop")
+    loaded = load_bars(asked, 0)
+    whole = bars.drop(index=[3, 5])
+    expected = pd.concat([whole.assign(symbol=name) for name in ("A", "B")], ignore_index=True)
+    pd.testing.assert_frame_equal(loaded, check_raw_bars(expected, "expected"))
+    first = f"A {bars['timestamp'][3].isoformat()}"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{folder}: columns dropped: vwap",
+        f"{folder}: rows without a price dropped: 4, first {first}",
+    ]
+
+
+def test_averages_of_the_close_are_left_out(bars: pd.DataFrame, config: DataConfig, tmp_path: Path) -> None:
+    bars.assign(close_30_sma=bars["close"]).to_csv(tmp_path / "bars.csv", index=False)
+    pd.testing.assert_frame_equal(load_bars(config, 0), check_raw_bars(bars, "expected"))
 
 
 def test_a_path_to_nothing(config: DataConfig, tmp_path: Path) -> None:

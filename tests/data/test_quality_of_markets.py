@@ -8,7 +8,7 @@ import pytest
 
 from MLOps.data.bars import ADJUSTED_CLOSE, PRICES
 from MLOps.data.clock import Clock
-from MLOps.data.quality import WRONG_CALENDAR, QualityReport, assess
+from MLOps.data.quality import WRONG_CALENDAR, QualityReport, assess, without_bars_of
 from MLOps.errors import UserError
 from tests.data.markets import (
     MARKETS,
@@ -270,7 +270,8 @@ def test_a_finding_that_is_true_is_accepted_by_name() -> None:
     clock = Clock.of(bars, "XNYS")
     report = assess(bars, clock, accepted=["dead feed"])
     assert errors(report) == {}
-    assert "dead feed" in {f.check for f in report.of_severity("warning")}
+    (accepted,) = [f for f in report.of_severity("warning") if f.check == "dead feed"]
+    assert accepted.advice == "nothing: data.accept_findings has it"
     assert report.refusal(0.8) == ""
     for name, sentence in (
         ("ded feed", "no finding is called 'ded feed'; did you mean 'dead feed'"),
@@ -279,6 +280,24 @@ def test_a_finding_that_is_true_is_accepted_by_name() -> None:
     ):
         with pytest.raises(UserError, match=rf"data\.accept_findings: .*{sentence}"):
             assess(bars, clock, accepted=[name])
+
+
+def test_the_bars_of_a_finding_are_dropped_by_name() -> None:
+    bars = frozen(daily_stocks(1), 200)
+    bars.loc[40, "high"] = bars.loc[40, "low"] * 0.9
+    clock = Clock.of(bars, "XNYS")
+    found = {f.check: f.count for f in assess(bars, clock).of_severity("error")}
+    assert set(found) == {"dead feed", "high or low inside the bar"}
+    assert "data.drop_findings" in assess(bars, clock).refusal(0.0)
+    kept, (told,) = without_bars_of(bars, clock, list(found))
+    assert (told.severity, told.count) == ("warning", sum(found.values()))
+    assert len(kept) == len(bars) - told.count
+    assert errors(assess(kept, clock)) == {}
+    pd.testing.assert_frame_equal(without_bars_of(bars, clock, [])[0], bars)
+    with pytest.raises(UserError, match=r"data\.drop_findings: .*'ded feed'; did you mean 'dead feed'"):
+        without_bars_of(bars, clock, ["ded feed"])
+    with pytest.raises(UserError, match="expected a bar without these findings"):
+        without_bars_of(bars.assign(high=bars["low"] * 0.9), clock, ["high or low inside the bar"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 25])

@@ -239,9 +239,23 @@ def test_experiments_are_shown_on_one_screen(own: Project) -> None:
 def test_dvc_plots_equity_calibration_and_training(finished: Project, tmp_path: Path) -> None:
     finished.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
     page = (tmp_path / "plots" / "index.html").read_text()
-    for wanted in ("equity on the test span", "forecasts of the lowest", "log loss of lstm", "reward of ppo"):
+    for wanted in (
+        "equity on the test span",
+        "forecasts of the lowest",
+        "log loss of lstm",
+        "reward of ppo",
+        "selection loss over",
+    ):
         assert wanted in page
-    for field in ("buy_and_hold", "observed", "selection_loss", "validation_reward"):
+    for field in (
+        "buy_and_hold",
+        "observed",
+        "selection_loss",
+        "validation_reward",
+        "loss_ratio",
+        "selection_mae",
+        "selection_r2",
+    ):
         assert f'"{field}"' in page
 
 
@@ -256,7 +270,13 @@ def test_the_model_and_its_version_carry_a_model_card(finished: Project) -> None
     report = read_json(finished.folder / "reports/backtest/report.json")
     for name, metrics in report["metrics"].items():
         assert name in card and f"{metrics['sharpe']:.2f}" in card
-    for wanted in (version.tags["gate_reasons"], "AAPL", "macd_histogram", "fee_bps 10.0", "2011-03-21"):
+    for wanted in (
+        version.tags["gate_reasons"],
+        "symbols in the training span: AAPL",
+        "macd_histogram",
+        "fee_bps 10.0",
+        "2011-03-21",
+    ):
         assert wanted in card
     for verdict in read_json(finished.folder / "reports/verdicts.json")["verdicts"]:
         assert f"{verdict['predictor']} {verdict['conclusion']}" in card

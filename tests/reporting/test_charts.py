@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from MLOps.reporting.charts import MAX_BUCKETS, Line, histogram, line_chart, reliability_chart
+from MLOps.reporting.charts import (
+    MAX_BUCKETS,
+    Line,
+    _nice_ticks,
+    _tick_labels,
+    histogram,
+    line_chart,
+    reliability_chart,
+)
 
 
 def lines(frequency: str, count: int) -> list[Line]:
@@ -28,6 +36,24 @@ def test_every_span_has_a_few_ticks_of_time(frequency: str, count: int) -> None:
     assert len(set(labels)) == len(labels)
     assert len(chart) < 60_000
     assert chart == str(line_chart(lines(frequency, count), ".0%", "a <chart>"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_axis_is_not_half_empty(seed: int) -> None:
+    low, high = np.sort(np.random.default_rng(seed).normal(0, 10, 2))
+    ticks = _nice_ticks(low, high)
+    assert ticks[0] <= low and high <= ticks[-1]
+    assert 4 <= len(ticks) <= 9
+    assert high - low > 0.55 * (ticks[-1] - ticks[0])
+
+
+@pytest.mark.parametrize("high", [0.5, 0.04, 0.031, 0.0004])
+def test_labels_of_an_axis_differ(high: float) -> None:
+    ticks = _nice_ticks(-high, high)
+    labels = _tick_labels(ticks, ".0%")
+    assert len(set(labels)) == len(ticks)
+    values = [float(label.replace("−", "-").rstrip("%")) / 100 for label in labels]
+    assert values == pytest.approx(ticks, abs=1e-9)
 
 
 def test_no_extreme_is_lost_where_points_are_many() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from MLOps.artifacts import read_json, write_json, write_table
 from MLOps.experiment_tracking.record import RECORD, Record
-from MLOps.reporting.page import write_page
+from MLOps.reporting.page import moment, origin, write_page
 from tests.project import Project
 
 SECTIONS = (
@@ -239,14 +239,28 @@ def test_windows_of_a_walk_forward_are_listed_and_drawn(left: Path) -> None:
     returns = pd.read_parquet(left / "reports/backtest/returns.parquet")
     write_json(folder / "report.json", {"windows": windows, "joined": joined})
     write_table(folder / "returns.parquet", returns.assign(window=0))
-    assert "12.34" in Page(page(left)).words["windows"]
-    assert "over all windows" not in page(left), "one window is the test span"
+    text = page(left)
+    for wanted in ("12.34", "over all windows", "joined"):
+        assert wanted not in text, "one window is the test span"
     write_json(folder / "report.json", {"windows": windows * 2, "joined": joined})
     half = (returns.index >= len(returns) // 2).astype(int)
     write_table(folder / "returns.parquet", returns.assign(window=half))
     text = page(left)
     assert "Total return over all windows" in text
+    assert "12.34" in Page(text).words["windows"]
     assert text.count('class="cut"') == 2, "a rule where the second window begins, in both charts"
+
+
+def test_times_of_intraday_bars_are_shown_to_the_minute() -> None:
+    assert moment("2019-06-13 18:05:00.000001+00:00") == "2019-06-13 18:05"
+    assert moment("2019-06-13 00:00:00.000001+00:00") == "2019-06-13", "the end of a span of daily bars"
+    assert moment(None) == moment(pd.NaT) == "–"
+
+
+def test_the_title_names_the_file() -> None:
+    assert origin({"source": "files", "files": {"path": "prices/hourly"}}) == "hourly"
+    assert origin({"source": "sample", "files": {"path": "prices"}}) == "sample"
+    assert origin({}) == "–"
 
 
 def test_a_labelled_table_gets_the_page_of_its_predictors(left: Path) -> None:

@@ -1,10 +1,12 @@
 """Fills, exposure and attribution against the accounts they are read from."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation.performance import Portfolio
+from MLOps.reporting.results import positions
 from MLOps.reporting.trading_record import attribution, exposure, fills, is_portfolio
 from MLOps.trading import Ledger, simulate
 from tests.evaluation.price_markets import market_of, random_walk
@@ -68,6 +70,19 @@ def test_gross_exposure_is_that_of_the_metrics(account: str) -> None:
     own = table["gross"].to_numpy()[-len(portfolio.exposure) :]
     np.testing.assert_allclose(own, portfolio.exposure, atol=1e-12)
     assert (table["net"].abs() <= table["gross"] + 1e-12).all()
+
+
+def test_what_is_held_has_its_last_known_close() -> None:
+    stamps = pd.to_datetime(["2024-01-02", "2024-01-03"], utc=True)
+    held = {"position": 10.0, "entry_price": 4.0, "holding_bars": 1}
+    ledger = pd.DataFrame(
+        [
+            {"timestamp": stamps[0], "symbol": "A", "close": 5.0, **held},
+            {"timestamp": stamps[1], "symbol": "A", "close": float("nan"), **held},
+        ]
+    )
+    (row,) = positions(ledger)
+    assert (row["close"], row["value"], row["gain"]) == (5.0, 50.0, 0.25)
 
 
 def test_who_never_traded_has_no_fill() -> None:

@@ -2,13 +2,14 @@
 
 A single file may hold many symbols; a folder holds one file per symbol, named after it. Unknown columns are dropped and
 listed on standard error. Rows may be in any order. Timestamps may be text, dates, or epoch seconds, milliseconds,
-microseconds or nanoseconds; without a time zone they are read as UTC.
+microseconds or nanoseconds; without a time zone they are read as UTC. Lines before the header are skipped.
 """
 
 import difflib
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -48,22 +49,42 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "volume": ("volume", "vol", "v", "basevolume", "tradedvolume", "5volume", "6volume"),
 }
 # An unknown column with "close" in its name may be an adjusted close, unless it contains one of these.
-NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct")
+NO_CLOSE = ("time", "date", "prev", "change", "percent", "pct", "sma", "ema", "mean", "avg")
 MISSPELT = 0.8  # a column at least this similar to a missing one counts as a misspelling of it
 # The size of an epoch number gives its unit: 1e11 seconds is the year 5138, 1e11 milliseconds is 1973.
 EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
+TWELVE_HOURS = "%Y-%m-%d %I-%p"  # 2019-10-17 09-AM, as in older files of CryptoDataDownload
 Columns = Mapping[str, str | None]
+
+
+@dataclass
+class LeftOut:
+    """Columns and rows of the files that bars were read from that are not among the bars."""
+
+    columns: dict[str, None] = field(default_factory=dict)  # in the order of their first occurrence
+    rows: int = 0
+    first_row: str = ""
+
+    def tell(self, path: Path) -> None:
+        if self.columns:
+            print(f"{path}: columns dropped: {', '.join(self.columns)}", file=sys.stderr)
+        if self.rows:
+            print(f"{path}: rows without a price dropped: {self.rows}, first {self.first_row}", file=sys.stderr)
 
 
 def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The raw bars under `data.files.path`, a file or a folder, sorted."""
-    path, columns = Path(config.files.path), config.files.columns
-    if not path.is_dir():
-        return bars_from_file(path, config.on_duplicate, "sort", columns)
-    files = sorted(file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES))
-    if not files:
-        raise UserError(f"{path}: expected files ending in {', '.join(SUFFIXES)}, found none; set data.files.path")
-    tables = [bars_from_file(file, config.on_duplicate, "sort", columns) for file in files]
+    path, left_out = Path(config.files.path), LeftOut()
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.name.lower().endswith(SUFFIXES))
+        if not files:
+            raise UserError(f"{path}: expected files ending in {', '.join(SUFFIXES)}, found none; set data.files.path")
+    options = (config.on_duplicate, "sort", config.on_empty, config.files.columns, left_out)
+    tables = [_bars_from_file(file, *options) for file in files]
+    left_out.tell(path)
+    if len(tables) == 1:
+        return tables[0]
     bars = pd.concat(tables, ignore_index=True).sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
     # Each file has been checked alone; here duplicates of a symbol's bars across files are found.
     return check_raw_bars(bars, str(path), hint="or give each symbol one file")
@@ -71,21 +92,20 @@ def read_files(config: DataConfig, _seed: int) -> pd.DataFrame:
 
 def read_csv(config: DataConfig, _seed: int) -> pd.DataFrame:
     """The raw bars in the file `data.csv.path`; `data.on_unsorted` sets how rows out of order are handled."""
-    return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted)
+    return bars_from_file(Path(config.csv.path), config.on_duplicate, config.on_unsorted, config.on_empty)
 
 
 def bars_from_file(
-    path: Path, on_duplicate: str = "error", on_unsorted: str = "error", columns: Columns | None = None
+    path: Path, on_duplicate: str = "error", on_unsorted: str = "error", on_empty: str = "error"
 ) -> pd.DataFrame:
     """Raw bars from the file at `path`; see `bars_from_table`."""
-    columns = columns or {}
-    table = read_table(path, lambda name: _plain(name) in SPELLINGS["symbol"] or columns.get(name) == "symbol")
-    return bars_from_table(table, path, on_duplicate, on_unsorted, columns)
+    left_out = LeftOut()
+    bars = _bars_from_file(path, on_duplicate, on_unsorted, on_empty, {}, left_out)
+    left_out.tell(path)
+    return bars
 
 
-def bars_from_table(
-    table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str, columns: Columns | None = None
-) -> pd.DataFrame:
+def bars_from_table(table: pd.DataFrame, path: Path, on_duplicate: str, on_unsorted: str) -> pd.DataFrame:
     """Raw bars from a table with any of the usual column names.
 
     Args:
@@ -93,13 +113,41 @@ def bars_from_table(
         path: its file; gives the symbol if no column does, and is the prefix of error messages.
         on_duplicate: "error", or "keep_last" of a symbol's bars at one timestamp.
         on_unsorted: "error", or "sort" by symbol and timestamp.
-        columns: maps the table's column names to those of the contract; None drops a column.
 
     Raises:
         UserError: a column is missing, or resembles a contract column without being a known name of it; a cell is not
             a number or a time; or the rows break the contract.
     """
-    bars = _spelt(table, path, columns or {})
+    left_out = LeftOut()
+    bars = _bars_from_table(table, path, on_duplicate, on_unsorted, "error", {}, left_out)
+    left_out.tell(path)
+    return bars
+
+
+def _bars_from_file(
+    path: Path, on_duplicate: str, on_unsorted: str, on_empty: str, columns: Columns, left_out: LeftOut
+) -> pd.DataFrame:
+    table = read_table(path, lambda name: _plain(name) in SPELLINGS["symbol"] or columns.get(name) == "symbol")
+    return _bars_from_table(table, path, on_duplicate, on_unsorted, on_empty, columns, left_out)
+
+
+def _bars_from_table(
+    table: pd.DataFrame,
+    path: Path,
+    on_duplicate: str,
+    on_unsorted: str,
+    on_empty: str,
+    columns: Columns,
+    left_out: LeftOut,
+) -> pd.DataFrame:
+    """See `bars_from_table`.
+
+    Args:
+        on_empty: "error", or "drop" the rows in which a price is empty or 0.
+        columns: maps the table's column names to those of the contract; None drops a column.
+        left_out: is told what is dropped.
+    """
+    bars = _spelt(table, path, columns, left_out)
     hint = "or set data.on_duplicate / data.on_unsorted"
     if {*KEYS, *PRICES} <= set(bars.columns):
         bars = _without_repeated_headers(bars)
@@ -108,19 +156,21 @@ def bars_from_table(
         for name in (*VALUES, ADJUSTED_CLOSE):
             if name in bars.columns:
                 bars[name] = _numbers(bars[name], path)
+        if on_empty == "drop":
+            bars = _without_empty_prices(bars, left_out)
         if on_unsorted == "sort":
             bars = bars.sort_values(["symbol", "timestamp"], kind="stable", ignore_index=True)
         if on_duplicate == "keep_last":
             bars = bars.drop_duplicates(list(KEYS), keep="last", ignore_index=True)
-    return check_raw_bars(bars, str(path), hint)
+    return check_raw_bars(bars, str(path), hint, "or set data.on_empty: drop")
 
 
 def _plain(name: object) -> str:
     return re.sub(r"[ ._()/-]", "", str(name).lower())
 
 
-def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
-    """The known columns, renamed as in the contract; the others are dropped and listed on standard error."""
+def _spelt(table: pd.DataFrame, path: Path, columns: Columns, left_out: LeftOut) -> pd.DataFrame:
+    """The known columns, renamed as in the contract; the others are dropped."""
     names = [str(name) for name in table.columns]
     table = table.set_axis(names, axis=1)
     for name in columns:
@@ -135,10 +185,9 @@ def _spelt(table: pd.DataFrame, path: Path, columns: Columns) -> pd.DataFrame:
     for name, spellings in SPELLINGS.items():
         if name not in chosen.values() and (found := next((plain[s] for s in spellings if s in plain), None)):
             chosen[found] = name
-    left_out = [name for name in free if name not in chosen and name != "index"]
-    _refuse_doubtful(left_out, set(chosen.values()), path)
-    if left_out:
-        print(f"{path}: columns dropped: {', '.join(left_out)}", file=sys.stderr)
+    dropped = [name for name in free if name not in chosen and name != "index"]
+    _refuse_doubtful(dropped, set(chosen.values()), path)
+    left_out.columns.update(dict.fromkeys(dropped))
     bars = table.loc[:, list(chosen)].rename(columns=chosen)
     if "symbol" not in bars.columns:
         suffix = next(suffix for suffix in sorted(SUFFIXES, key=len) if path.name.lower().endswith(suffix))
@@ -181,6 +230,16 @@ def _without_repeated_headers(bars: pd.DataFrame) -> pd.DataFrame:
     return bars[~header].reset_index(drop=True)
 
 
+def _without_empty_prices(bars: pd.DataFrame, left_out: LeftOut) -> pd.DataFrame:
+    prices = bars[list(PRICES)]
+    empty = (prices.isna() | (prices == 0)).any(axis=1)
+    if empty.any():
+        first = bars[empty].iloc[0]
+        left_out.first_row = left_out.first_row or f"{first['symbol']} {first['timestamp'].isoformat()}"
+        left_out.rows += int(empty.sum())
+    return bars[~empty].reset_index(drop=True)
+
+
 def _numbers(values: pd.Series, path: Path) -> pd.Series:
     """Cells as float64; commas are removed if they separate groups of three digits."""
     if values.dtype.kind in "fiu":
@@ -214,6 +273,9 @@ def _times(values: pd.Series, path: Path) -> pd.Series:
         return pd.to_datetime(text, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
     except ValueError:
         pass
+    times = pd.to_datetime(text, utc=True, format=TWELVE_HOURS, errors="coerce")
+    if times.notna().all():
+        return times.astype("datetime64[us, UTC]")
     times = pd.to_datetime(text, utc=True, format="mixed", errors="coerce")
     if times.isna().any():
         row = int(np.argmax(times.isna()))

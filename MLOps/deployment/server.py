@@ -1,0 +1,225 @@
+"""The ASGI application that answers requests to a served model.
+
+`mlflow models serve` starts uvicorn with the module `mlflow.pyfunc.scoring_server.app`, which loads the model and then
+makes MLflow's application. That one reads bodies of any size and type, hands them to parsers that were not made for
+strangers, and answers with dumps and traces. This application takes its place, with the same routes:
+
+    POST /invocations   decisions
+    GET  /health        what is served, as JSON
+    GET  /ping          an empty line
+    GET  /version       MLflow's version, as MLflow's server answers it
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mlflow
+import yaml
+
+from MLOps.config.schema import parse
+from MLOps.config.serving import ServingConfig
+from MLOps.deployment.answering import Answering, as_json
+from MLOps.deployment.trading_model import TradingModel
+from MLOps.errors import UserError
+
+MLFLOW_APP = "mlflow.pyfunc.scoring_server.app"
+SETTINGS = "MLOPS_SERVING"  # the variable that holds the section `serving:` of params.yaml as JSON
+JSON = "application/json"
+MEGABYTE = 2**20
+# Bodies that are read or wait for a decision may have this many times the largest size in all.
+PENDING_BODIES = 16
+LONGEST_SENTENCE = 400  # characters
+# MLflow's names of the statuses.
+ERROR_CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    404: "ENDPOINT_NOT_FOUND",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+}
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+log = logging.getLogger("uvicorn.error")
+
+
+class RefusedError(Exception):
+    """A request that is not answered: an HTTP status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class DisconnectedError(Exception):
+    """The client has gone."""
+
+
+@dataclass
+class Server:
+    """The application.
+
+    Attributes:
+        answering: of the loaded model.
+        described: what /health says.
+    """
+
+    answering: Answering
+    described: dict[str, Any]
+    _pending_bytes: int = field(default=0, init=False)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            try:
+                status, body = await self._respond(scope, receive)
+            except DisconnectedError:
+                return
+            await _send(send, status, body)
+
+    async def _respond(self, scope: Message, receive: Receive) -> tuple[int, bytes]:
+        try:
+            return 200, await self._answer(scope, receive)
+        except RefusedError as refused:
+            return refused.status, _error(refused.status, refused.sentence)
+        except UserError as error:
+            return 400, _error(400, str(error))
+        except DisconnectedError:
+            raise
+        except Exception:
+            log.exception("a request failed")
+            return 500, _error(500, "the request could not be answered; the server's log says why")
+
+    async def _answer(self, scope: Message, receive: Receive) -> bytes:
+        path, method = scope["path"], scope["method"]
+        routes = {"/invocations": "POST", "/health": "GET", "/ping": "GET", "/version": "GET"}
+        if path not in routes:
+            raise RefusedError(404, f"no such page; there are {', '.join(routes)}")
+        if method != routes[path]:
+            raise RefusedError(405, f"{path} answers {routes[path]} requests")
+        if path == "/invocations":
+            return await self._decide(dict(scope["headers"]), receive)
+        pages = {"/health": as_json(self.described), "/ping": b"\n", "/version": mlflow.__version__.encode()}
+        return pages[path]
+
+    async def _decide(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        _check_type(headers)
+        size = 0
+        try:
+            parts: list[bytes] = []
+            async for part in self._parts(headers, receive):
+                size += len(part)
+                self._pending_bytes += len(part)
+                self._check_size(size)
+                parts.append(part)
+            # Another thread decides, so that requests of others are read meanwhile.
+            return await asyncio.to_thread(self._decided, b"".join(parts))
+        finally:
+            self._pending_bytes -= size
+
+    def _decided(self, body: bytes) -> bytes:
+        return as_json(self.answering.answer(body))
+
+    async def _parts(self, headers: dict[bytes, bytes], receive: Receive) -> Any:
+        limits = self.answering.limits
+        announced = headers.get(b"content-length", b"0")
+        self._check_size(int(announced) if announced.isdigit() else 0)
+        give_up = asyncio.get_running_loop().time() + limits.body_timeout_s
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout_at(give_up):
+                    message = await receive()
+            except TimeoutError:
+                raise RefusedError(408, f"expected the whole body within {limits.body_timeout_s:g} seconds") from None
+            if message["type"] == "http.disconnect":
+                raise DisconnectedError
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
+
+    def _check_size(self, size: int) -> None:
+        most = self.answering.limits.max_request_mb
+        if size > most * MEGABYTE:
+            raise RefusedError(413, f"expected a body of at most {most:g} MB (serving.max_request_mb); send fewer bars")
+        if self._pending_bytes > PENDING_BODIES * most * MEGABYTE:
+            raise RefusedError(429, "too many requests at once; send it again later")
+
+
+def server_of(model: TradingModel, folder: Path, settings: str | None) -> Server:
+    """The application that serves `model`.
+
+    Args:
+        folder: of the MLflow model.
+        settings: the section `serving:` of params.yaml as JSON; None for the defaults.
+
+    Raises:
+        UserError: the settings are not of that section.
+    """
+    limits = parse(ServingConfig, yaml.safe_load(settings or "{}"), f"the variable {SETTINGS}", "serving")
+    described = {"status": "ok", **registered_as(folder), "bundle": model.identity, "mlflow": mlflow.__version__}
+    return Server(Answering(model, limits), described)
+
+
+def registered_as(folder: Path) -> dict[str, str | None]:
+    """Name and version of the MLflow model in `folder`; None where it was not loaded from a registry."""
+    file = folder / "registered_model_meta"
+    said = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    return {"model": said.get("model_name"), "version": said.get("model_version")}
+
+
+def serve_in_place_of_mlflow(model: TradingModel, folder: Path) -> None:
+    """Make this application the one that uvicorn serves, if MLflow's server is what loads the model.
+
+    The model is loaded while uvicorn imports MLflow's application. A module may put another in its place while it is
+    imported; the importer gets that one.
+    """
+    if MLFLOW_APP not in sys.modules:
+        return
+    module = ModuleType(MLFLOW_APP, __doc__)
+    module.app = server_of(model, folder, os.environ.get(SETTINGS))  # type: ignore[attr-defined]
+    sys.modules[MLFLOW_APP] = module
+
+
+def _check_type(headers: dict[bytes, bytes]) -> None:
+    kind, *parameters = (
+        part.strip().lower() for part in headers.get(b"content-type", b"").decode("latin-1").split(";")
+    )
+    if kind != JSON or any(parameter not in ("", "charset=utf-8") for parameter in parameters):
+        found = f"found another ({kind[:30]!r})" if kind else "found none"
+        raise RefusedError(415, f"expected the content type {JSON} in UTF-8, {found}; send JSON")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise RefusedError(415, "expected a body without content encoding; send it uncompressed")
+
+
+def _error(status: int, sentence: str) -> bytes:
+    sentence = " ".join(sentence.split())
+    if len(sentence) > LONGEST_SENTENCE:
+        sentence = f"{sentence[:LONGEST_SENTENCE]}…"
+    return as_json({"error_code": ERROR_CODES.get(status, "BAD_REQUEST"), "message": sentence})
+
+
+async def _send(send: Send, status: int, body: bytes) -> None:
+    headers: Iterable[tuple[str, str]] = [("content-type", JSON), ("content-length", str(len(body)))]
+    if status in (408, 413, 415, 429):  # the rest of the body is not read
+        headers = [*headers, ("connection", "close")]
+    encoded = [(name.encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """uvicorn's start and end of the application."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from typing import Any
 import mlflow
 import yaml
 
-from MLOps.config.schema import parse
+from MLOps.config.schema import parse, shown
 from MLOps.config.serving import ServingConfig
 from MLOps.deployment.answering import Answering, as_json
 from MLOps.deployment.trading_model import TradingModel
@@ -35,6 +35,8 @@ JSON = "application/json"
 MEGABYTE = 2**20
 # Bodies that are read or wait for a decision may have this many times the largest size in all.
 PENDING_BODIES = 16
+# Of a body that is refused, this many times the largest size is read before the connection is closed.
+DROPPED_BODIES = 4
 LONGEST_SENTENCE = 400  # characters
 # MLflow's names of the statuses.
 ERROR_CODES = {
@@ -112,46 +114,68 @@ class Server:
         return pages[path]
 
     async def _decide(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        _check_type(headers)
-        size = 0
+        parts: list[bytes] = []
         try:
-            parts: list[bytes] = []
-            async for part in self._parts(headers, receive):
+            refusal = self._wrong_headers(headers)
+            size = 0
+            async for part in self._parts(receive):
                 size += len(part)
-                self._pending_bytes += len(part)
-                self._check_size(size)
-                parts.append(part)
+                refusal = refusal or self._too_much(size)
+                if refusal is None:
+                    parts.append(part)
+                    self._pending_bytes += len(part)
+                # A client that is still sending would not see the answer, so some of the rest is read and dropped.
+                elif size > DROPPED_BODIES * self._most_bytes:
+                    break
+            if refusal is not None:
+                raise refusal
             # Another thread decides, so that requests of others are read meanwhile.
             return await asyncio.to_thread(self._decided, b"".join(parts))
         finally:
-            self._pending_bytes -= size
+            self._pending_bytes -= sum(map(len, parts))
 
     def _decided(self, body: bytes) -> bytes:
         return as_json(self.answering.answer(body))
 
-    async def _parts(self, headers: dict[bytes, bytes], receive: Receive) -> Any:
-        limits = self.answering.limits
-        announced = headers.get(b"content-length", b"0")
-        self._check_size(int(announced) if announced.isdigit() else 0)
-        give_up = asyncio.get_running_loop().time() + limits.body_timeout_s
+    @property
+    def _most_bytes(self) -> float:
+        return self.answering.limits.max_request_mb * MEGABYTE
+
+    async def _parts(self, receive: Receive) -> AsyncIterator[bytes]:
+        timeout_s = self.answering.limits.body_timeout_s
+        give_up = asyncio.get_running_loop().time() + timeout_s
         more = True
         while more:
             try:
                 async with asyncio.timeout_at(give_up):
                     message = await receive()
             except TimeoutError:
-                raise RefusedError(408, f"expected the whole body within {limits.body_timeout_s:g} seconds") from None
+                raise RefusedError(408, f"expected the whole body within {timeout_s:g} seconds") from None
             if message["type"] == "http.disconnect":
                 raise DisconnectedError
             yield message.get("body", b"")
             more = message.get("more_body", False)
 
-    def _check_size(self, size: int) -> None:
-        most = self.answering.limits.max_request_mb
-        if size > most * MEGABYTE:
-            raise RefusedError(413, f"expected a body of at most {most:g} MB (serving.max_request_mb); send fewer bars")
-        if self._pending_bytes > PENDING_BODIES * most * MEGABYTE:
-            raise RefusedError(429, "too many requests at once; send it again later")
+    def _too_much(self, size: int) -> RefusedError | None:
+        if size > self._most_bytes:
+            most = self.answering.limits.max_request_mb
+            return RefusedError(
+                413, f"expected a body of at most {most:g} MB (serving.max_request_mb); send fewer bars"
+            )
+        if self._pending_bytes > PENDING_BODIES * self._most_bytes:
+            return RefusedError(429, "too many requests at once; send it again later")
+        return None
+
+    def _wrong_headers(self, headers: dict[bytes, bytes]) -> RefusedError | None:
+        content_type = headers.get(b"content-type", b"").decode("latin-1").lower()
+        kind, *parameters = (part.strip() for part in content_type.split(";"))
+        if kind != JSON or any(parameter not in ("", "charset=utf-8") for parameter in parameters):
+            found = f"found {shown(content_type)}" if kind else "found none"
+            return RefusedError(415, f"expected the content type {JSON} in UTF-8, {found}; send JSON")
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return RefusedError(415, "expected a body without content encoding; send it uncompressed")
+        announced = headers.get(b"content-length", b"")
+        return self._too_much(int(announced)) if announced.isdigit() else None
 
 
 def server_of(model: TradingModel, folder: Path, settings: str | None) -> Server:
@@ -189,17 +213,6 @@ def serve_in_place_of_mlflow(model: TradingModel, folder: Path) -> None:
     sys.modules[MLFLOW_APP] = module
 
 
-def _check_type(headers: dict[bytes, bytes]) -> None:
-    kind, *parameters = (
-        part.strip().lower() for part in headers.get(b"content-type", b"").decode("latin-1").split(";")
-    )
-    if kind != JSON or any(parameter not in ("", "charset=utf-8") for parameter in parameters):
-        found = f"found another ({kind[:30]!r})" if kind else "found none"
-        raise RefusedError(415, f"expected the content type {JSON} in UTF-8, {found}; send JSON")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise RefusedError(415, "expected a body without content encoding; send it uncompressed")
-
-
 def _error(status: int, sentence: str) -> bytes:
     sentence = " ".join(sentence.split())
     if len(sentence) > LONGEST_SENTENCE:
@@ -209,7 +222,7 @@ def _error(status: int, sentence: str) -> bytes:
 
 async def _send(send: Send, status: int, body: bytes) -> None:
     headers: Iterable[tuple[str, str]] = [("content-type", JSON), ("content-length", str(len(body)))]
-    if status in (408, 413, 415, 429):  # the rest of the body is not read
+    if status in (408, 413, 429):  # the rest of the body may not have been read
         headers = [*headers, ("connection", "close")]
     encoded = [(name.encode(), value.encode()) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": encoded})

@@ -120,7 +120,7 @@ class Server:
             size = 0
             async for part in self._parts(receive):
                 size += len(part)
-                refusal = refusal or self._too_much(size)
+                refusal = refusal or self._too_much(size, len(part))
                 if refusal is None:
                     parts.append(part)
                     self._pending_bytes += len(part)
@@ -156,13 +156,14 @@ class Server:
             yield message.get("body", b"")
             more = message.get("more_body", False)
 
-    def _too_much(self, size: int) -> RefusedError | None:
+    def _too_much(self, size: int, more: int) -> RefusedError | None:
+        """A body that has reached `size`, after `more` bytes that are not kept yet."""
         if size > self._most_bytes:
             most = self.answering.limits.max_request_mb
             return RefusedError(
                 413, f"expected a body of at most {most:g} MB (serving.max_request_mb); send fewer bars"
             )
-        if self._pending_bytes > PENDING_BODIES * self._most_bytes:
+        if self._pending_bytes + more > PENDING_BODIES * self._most_bytes:
             return RefusedError(429, "too many requests at once; send it again later")
         return None
 
@@ -175,7 +176,7 @@ class Server:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return RefusedError(415, "expected a body without content encoding; send it uncompressed")
         announced = headers.get(b"content-length", b"")
-        return self._too_much(int(announced)) if announced.isdigit() else None
+        return self._too_much(int(announced), int(announced)) if announced.isdigit() else None
 
 
 def server_of(model: TradingModel, folder: Path, settings: str | None) -> Server:

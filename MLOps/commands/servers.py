@@ -1,5 +1,6 @@
 """MLflow's servers, started with the store and the model of params.yaml."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import IO
 
 from MLOps.commands.browser import open_page
 from MLOps.config.params import load_params
+from MLOps.config.schema import as_json
+from MLOps.config.serving import SETTINGS
 from MLOps.experiment_tracking.address import store_uri, without_password
 
 START_TIMEOUT_S = 60.0
@@ -20,10 +23,11 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_B
 
 def serve_model(alias: str, workers: int, host: str, port: int) -> int:
     """Serve the version that `alias` points at until it is ended; the exit status."""
-    tracking = load_params().tracking
+    params = load_params()
+    tracking = params.tracking
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", str(workers)]
     command += ["--host", host, "--port", str(port), "--model-uri", f"models:/{tracking.registered_model}@{alias}"]
-    return run(command, {"MLFLOW_TRACKING_URI": store_uri(tracking)})
+    return run(command, {"MLFLOW_TRACKING_URI": store_uri(tracking), SETTINGS: json.dumps(as_json(params.serving))})
 
 
 def show_runs(host: str, port: int, browser: bool | None) -> int:

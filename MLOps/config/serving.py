@@ -7,6 +7,9 @@ from pydantic import Field
 from MLOps.config.schema import section
 from MLOps.config.types import NonNegative, Positive, PositiveNumber
 
+# The variable that holds this section as JSON for a server, which has no params.yaml.
+SETTINGS = "MLOPS_SERVING"
+
 
 @section
 class ServingConfig:

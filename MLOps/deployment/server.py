@@ -24,13 +24,12 @@ import mlflow
 import yaml
 
 from MLOps.config.schema import parse, shown
-from MLOps.config.serving import ServingConfig
+from MLOps.config.serving import SETTINGS, ServingConfig
 from MLOps.deployment.answering import Answering, as_json
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
 
 MLFLOW_APP = "mlflow.pyfunc.scoring_server.app"
-SETTINGS = "MLOPS_SERVING"  # the variable that holds the section `serving:` of params.yaml as JSON
 JSON = "application/json"
 MEGABYTE = 2**20
 # Bodies that are read or wait for a decision may have this many times the largest size in all.
@@ -198,7 +197,8 @@ def registered_as(folder: Path) -> dict[str, str | None]:
     """Name and version of the MLflow model in `folder`; None where it was not loaded from a registry."""
     file = folder / "registered_model_meta"
     said = yaml.safe_load(file.read_text()) if file.is_file() else {}
-    return {"model": said.get("model_name"), "version": said.get("model_version")}
+    # MLflow writes the version of some stores as a number.
+    return {"model": said.get("model_name"), "version": str(said["model_version"]) if said else None}
 
 
 def serve_in_place_of_mlflow(model: TradingModel, folder: Path) -> None:

@@ -295,6 +295,6 @@ def test_the_application_takes_mlflows_place_only_in_its_server(
     (tmp_path / "registered_model_meta").write_text("model_name: trading-agent\nmodel_version: '7'\n")
     monkeypatch.setitem(sys.modules, MLFLOW_APP, ModuleType(MLFLOW_APP))
     serve_in_place_of_mlflow(model, tmp_path)
-    app: Callable[..., Any] = sys.modules[MLFLOW_APP].app  # type: ignore[attr-defined]
+    app: Callable[..., Any] = sys.modules[MLFLOW_APP].app
     assert isinstance(app, Server)
     assert app.described["version"] == "7"

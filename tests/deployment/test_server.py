@@ -53,10 +53,12 @@ class Running:
             connection.close()
 
     def memory_mb(self) -> float:
-        """Of the process that listens, which is no child of this one's for long."""
-        (listening,) = {
-            found.pid for found in psutil.net_connections("tcp") if found.status == "LISTEN" and found.laddr.port == self.port
-        }  # fmt: skip
+        """Of the process that listens; MLflow starts it as a child of its own."""
+        listening = next(
+            found.pid
+            for found in psutil.net_connections("tcp")
+            if found.status == "LISTEN" and found.laddr == (self.host, self.port)
+        )
         return float(psutil.Process(listening).memory_info().rss / MEGABYTE)
 
 

@@ -203,7 +203,8 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
 def serve(alias: str, workers: int, host: str, port: int) -> None:
     """Serve the candidate or the champion.
 
-    Runs `mlflow models serve`, which answers POST requests to /invocations (docs/serving.md)."""
+    Runs `mlflow models serve`, which answers POST requests to /invocations (docs/serving.md). With serving.policy shadow
+    or split, the candidate is served beside the champion, for its record or for a share of the accounts."""
     from MLOps.commands.servers import serve_model
 
     sys.exit(serve_model(alias, workers, host, port))

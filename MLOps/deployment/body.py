@@ -14,6 +14,7 @@ from MLOps.errors import UserError
 
 WHERE = "the request's bars"
 SPLIT, RECORDS, PARAMS = "dataframe_split", "dataframe_records", "params"
+ACCOUNT = "account"  # the parameter that names whose request it is
 COLUMNS = (*KEYS, *VALUES, *SENTIMENT)  # others are left out
 MOST_COLUMNS = 200
 LONGEST_TEXT = 64  # characters of a symbol or a timestamp
@@ -53,6 +54,15 @@ def read_body(body: bytes, limits: ServingConfig) -> tuple[pd.DataFrame, dict[st
         raise UserError(f"{PARAMS}: expected a JSON object, found {_kind(params)}")
     columns = _of_split(values[SPLIT], limits) if SPLIT in values else _of_records(values[RECORDS], limits)
     return pd.DataFrame({name: _column(name, cells) for name, cells in columns.items()}), params or {}
+
+
+def account_of(body: bytes) -> str | None:
+    """The parameter `account` of a body; None where it has none, or is no request at all."""
+    try:
+        account = from_json(body)[PARAMS][ACCOUNT]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return account if isinstance(account, str) else None
 
 
 def check_name(name: str, where: str) -> str:

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from pydantic import Field
 
 from MLOps.config.schema import parse, section, shown, suggest
-from MLOps.deployment.body import LARGEST, check_name, read_json
+from MLOps.deployment.body import ACCOUNT, LARGEST, check_name, read_json
 from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, PORTFOLIO
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
@@ -45,8 +45,9 @@ class Position:
 
 @dataclass(frozen=True)
 class Accounts:
-    """What `TradingModel.decide` asks for beside the bars."""
+    """What `TradingModel.decide` asks for beside the bars, and the account's name if the request has one."""
 
+    account: str | None
     cash: float
     positions: Mapping[str, Account]
     states: Mapping[str, tuple[float, ...]]
@@ -69,7 +70,7 @@ class Refusal(MlflowException):
 
 def parameter_names(model: TradingModel) -> tuple[str, ...]:
     """The parameters that a request to `model` may have."""
-    return (model.cash_parameter, POSITIONS, *((STATE,) if model.agent.symbols else ()))
+    return (model.cash_parameter, POSITIONS, ACCOUNT, *((STATE,) if model.agent.symbols else ()))
 
 
 def read_accounts(model: TradingModel, params: Mapping[str, Any], max_positions: int) -> Accounts:
@@ -82,13 +83,16 @@ def read_accounts(model: TradingModel, params: Mapping[str, Any], max_positions:
         if name not in parameter_names(model):
             raise UserError(f"params: unknown parameter {shown(name)}; {_instead(name, parameter_names(model))}")
     is_portfolio = bool(model.agent.symbols)
+    account = params.get(ACCOUNT) or None
+    if not isinstance(account, str | None):
+        raise UserError(f"{ACCOUNT}: expected text, found {shown(account)}; correct it")
     cash = _cash(model, params.get(model.cash_parameter))
     given = _positions(params.get(POSITIONS), max_positions)
     states = {symbol: own.state for symbol, own in given.items() if own.state is not None}
     if is_portfolio:
         _refuse_own_accounts(given)
         states = _portfolio_state(params.get(STATE))
-    return Accounts(cash, _accounts(given, cash), states)
+    return Accounts(account and check_name(account, ACCOUNT), cash, _accounts(given, cash), states)
 
 
 def refuse_unknown_parameter(record: logging.LogRecord) -> bool:

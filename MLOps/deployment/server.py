@@ -11,10 +11,11 @@ strangers, and answers with dumps and traces. This application takes its place, 
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,8 +25,11 @@ import mlflow
 import yaml
 
 from MLOps.config.schema import parse, shown
-from MLOps.config.serving import SETTINGS, ServingConfig
+from MLOps.config.serving import ANSWERED, CANDIDATE_ADDRESS, ROLE, SETTINGS, ServingConfig
 from MLOps.deployment.answering import Answering, as_json
+from MLOps.deployment.body import read_json
+from MLOps.deployment.candidate import Candidate
+from MLOps.deployment.record import DecisionRecord
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
 
@@ -71,21 +75,33 @@ class Server:
     Attributes:
         answering: of the loaded model.
         described: what /health says.
+        candidate: the candidate's server, if there is one.
     """
 
     answering: Answering
     described: dict[str, Any]
+    candidate: Candidate | None = None
     _pending_bytes: int = field(default=0, init=False)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await self._live(receive, send)
         elif scope["type"] == "http":
             try:
                 status, body = await self._respond(scope, receive)
             except DisconnectedError:
                 return
             await _send(send, status, body)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """uvicorn's start and end of the application."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown" and self.answering.record:
+                self.answering.record.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
 
     async def _respond(self, scope: Message, receive: Receive) -> tuple[int, bytes]:
         try:
@@ -108,11 +124,13 @@ class Server:
         if method != routes[path]:
             raise RefusedError(405, f"{path} answers {routes[path]} requests")
         if path == "/invocations":
-            return await self._decide(dict(scope["headers"]), receive)
-        pages = {"/health": as_json(self.described), "/ping": b"\n", "/version": mlflow.__version__.encode()}
-        return pages[path]
+            return await self._invoke(dict(scope["headers"]), receive)
+        if path == "/health":
+            beside = {"candidate": await self.candidate.described()} if self.candidate else {}
+            return as_json({**self.described, **beside})
+        return {"/ping": b"\n", "/version": mlflow.__version__.encode()}[path]
 
-    async def _decide(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _invoke(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         parts: list[bytes] = []
         try:
             refusal = self._wrong_headers(headers)
@@ -128,10 +146,20 @@ class Server:
                     break
             if refusal is not None:
                 raise refusal
-            # Another thread decides, so that requests of others are read meanwhile.
-            return await asyncio.to_thread(self._decided, b"".join(parts))
+            return await self._decide(b"".join(parts))
         finally:
             self._pending_bytes -= sum(map(len, parts))
+
+    async def _decide(self, body: bytes) -> bytes:
+        if self.candidate is not None:
+            if answered := await self.candidate.answer(body):
+                status, answer = answered
+                if status == 200:
+                    return answer
+                raise RefusedError(status, str(json.loads(answer)["message"]))
+            self.candidate.copy(body)
+        # Another thread decides, so that requests of others are read meanwhile.
+        return await asyncio.to_thread(self._decided, body)
 
     def _decided(self, body: bytes) -> bytes:
         return as_json(self.answering.answer(body))
@@ -178,19 +206,33 @@ class Server:
         return self._too_much(int(announced), int(announced)) if announced.isdigit() else None
 
 
-def server_of(model: TradingModel, folder: Path, settings: str | None) -> Server:
+def server_of(model: TradingModel, folder: Path, variables: Mapping[str, str]) -> Server:
     """The application that serves `model`.
 
     Args:
         folder: of the MLflow model.
-        settings: the section `serving:` of params.yaml as JSON; None for the defaults.
+        variables: of the environment; SETTINGS holds the section `serving:` of params.yaml as JSON, CANDIDATE_ADDRESS
+            the
+            address of the candidate's server, ROLE how this model is asked.
 
     Raises:
-        UserError: the settings are not of that section.
+        UserError: the settings are not of that section, or ask for a candidate that has no server.
     """
-    limits = parse(ServingConfig, yaml.safe_load(settings or "{}"), f"the variable {SETTINGS}", "serving")
-    described = {"status": "ok", **registered_as(folder), "bundle": model.identity, "mlflow": mlflow.__version__}
-    return Server(Answering(model, limits), described)
+    where = f"the variable {SETTINGS}"
+    config = parse(
+        ServingConfig, read_json(variables.get(SETTINGS, "{}"), where, '{"max_rows": 1000}'), where, "serving"
+    )
+    address = variables.get(CANDIDATE_ADDRESS)
+    if config.policy != "single" and not address:
+        raise UserError(
+            f"serving.policy: {config.policy} needs the candidate's server; run `python -m MLOps serve "
+            f"--alias champion`, or give its address in {CANDIDATE_ADDRESS}"
+        )
+    registered = registered_as(folder)
+    described = {"status": "ok", **registered, "bundle": model.identity, "policy": config.policy}
+    record = DecisionRecord(config.record) if config.record.folder else None
+    answering = Answering(model, config, record, registered["version"], variables.get(ROLE, ANSWERED))
+    return Server(answering, described, Candidate(address, config) if address else None)
 
 
 def registered_as(folder: Path) -> dict[str, str | None]:
@@ -210,7 +252,7 @@ def serve_in_place_of_mlflow(model: TradingModel, folder: Path) -> None:
     if MLFLOW_APP not in sys.modules:
         return
     module = ModuleType(MLFLOW_APP, __doc__)
-    module.app = server_of(model, folder, os.environ.get(SETTINGS))  # type: ignore[attr-defined]
+    module.app = server_of(model, folder, os.environ)  # type: ignore[attr-defined]
     sys.modules[MLFLOW_APP] = module
 
 
@@ -228,12 +270,3 @@ async def _send(send: Send, status: int, body: bytes) -> None:
     encoded = [(name.encode(), value.encode()) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """uvicorn's start and end of the application."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TradingModel:
 
 @pytest.fixture(scope="module")
 def server(model: TradingModel) -> Server:
-    return server_of(model, Path("nowhere"), None)
+    return server_of(model, Path("nowhere"), {})
 
 
 def limited(model: TradingModel, **limits: Any) -> Server:
@@ -283,7 +283,7 @@ def test_a_fault_of_ours_is_a_sentence_without_a_trace(server: Server, model: Tr
 
 def test_wrong_settings_are_told(model: TradingModel) -> None:
     with pytest.raises(UserError, match=r"MLOPS_SERVING: unknown key 'serving.max_rowz'; did you mean 'max_rows'"):
-        server_of(model, Path("nowhere"), '{"max_rowz": 5}')
+        server_of(model, Path("nowhere"), {"MLOPS_SERVING": '{"max_rowz": 5}'})
 
 
 def test_the_application_takes_mlflows_place_only_in_its_server(

@@ -219,5 +219,5 @@ def test_the_signature_describes_the_answer(kind: str, rules: str, models: Any) 
     if rules == "discrete":
         assert set(answer["action"]) <= set(Action.__members__)
     names = [param.name for param in signature.params]
-    assert names == [model.cash_parameter, "positions", *(["agent_state"] if rules == "portfolio" else [])]
+    assert names == [model.cash_parameter, "positions", "account", *(["agent_state"] if rules == "portfolio" else [])]
     assert all(len(json.loads(state)) == 16 for state in answer.get("agent_state", []))

@@ -24,8 +24,8 @@ def read_decisions(folder: Path) -> pd.DataFrame:
     files = sorted(folder.glob(DECISIONS))
     if not files:
         raise UserError(
-            f"{folder}: expected a record of decisions, found none; set serving.record.folder, serve, and come back when "
-            "requests were answered"
+            f"{folder}: expected a record of decisions, found none; set serving.record.folder, serve, and "
+            "come back when requests were answered"
         )
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True).sort_values("time", kind="stable")
 

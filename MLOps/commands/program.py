@@ -172,8 +172,8 @@ def compare(first: str, second: str, live: bool, as_json: bool) -> None:
 def outcomes(as_json: bool) -> None:
     """Join recorded decisions with what they earned.
 
-    Reads the decisions in serving.record.folder and the bars in data/processed/bars.parquet, and writes outcomes.parquet
-    beside the decisions. A decision has an outcome when the two bars after it are there.
+    Reads the decisions in serving.record.folder and the bars in data/processed/bars.parquet, and writes
+    outcomes.parquet beside the decisions. A decision has an outcome when the two bars after it are there.
     """
     from MLOps.artifacts import read_table
     from MLOps.operations.outcomes import OUTCOMES, join_outcomes

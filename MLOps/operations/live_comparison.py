@@ -69,7 +69,7 @@ class LiveComparison:
         values = self.as_dict()
         how = "on the same requests" if self.paired else "on different accounts"
         bounds = (
-            f"between {values['lower']:.4%} and {values['upper']:.4%} at all times with a confidence of {CONFIDENCE:.0%}"
+            f"between {values['lower']:.4%} and {values['upper']:.4%}, at all times with confidence {CONFIDENCE:.0%}"
             if values["lower"] is not None
             else f"with bounds from {MIN_VALUES} days on"
         )
@@ -107,8 +107,8 @@ def compare_live(outcomes: pd.DataFrame, first: str, second: str) -> LiveCompari
         decisions = int(sum(at_both))
     if by_bar.empty:
         raise UserError(
-            f"versions {first} and {second} have no outcome at the same bar; serve with serving.policy shadow or split, "
-            "and run `python -m MLOps outcomes` when later bars are there"
+            f"versions {first} and {second} have no outcome at the same bar; serve with serving.policy shadow or "
+            "split, and run `python -m MLOps outcomes` when later bars are there"
         )
     # Of a day together, since bars of one day depend on each other more than days do.
     by_day = by_bar.groupby(by_bar.index.tz_convert("UTC").floor("D")).sum()

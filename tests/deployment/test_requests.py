@@ -17,17 +17,11 @@ from MLOps.deployment.answering import Answering
 from MLOps.deployment.server import MLFLOW_APP, Server, serve_in_place_of_mlflow, server_of
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
-from tests.agents.trainings import RULES
-from tests.deployment.bundles import agent, bars, write_bundle
+from tests.deployment.bundles import bars
 from tests.deployment.decisions import request_bars
 from tests.deployment.fuzz import faults, spoilt
 
 JSON = ("application/json",)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> TradingModel:
-    return TradingModel.load(write_bundle(tmp_path_factory.mktemp("made"), agent("ppo", RULES["weights"])))
 
 
 @pytest.fixture(scope="module")

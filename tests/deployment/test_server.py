@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,18 +13,12 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from MLOps.config.tracking import TrackingConfig
-from MLOps.deployment.trading_model import TradingModel
-from MLOps.experiment_tracking.record import Record
-from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import CANDIDATE, Registry
-from MLOps.operations.registration import register
+from MLOps.model_registry.versions import CANDIDATE
 from tests.agents.trainings import RULES
-from tests.deployment.bundles import agent, bars, write_bundle
+from tests.deployment.bundles import agent, stored
 from tests.deployment.fuzz import faults, spoilt
 from tests.deployment.server import served
 from tests.deployment.test_requests import body_of, newest
-from tests.project import ROOT
 
 CLIENTS = 8
 LOAD_S = 60
@@ -67,18 +60,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The candidate of a store of its own, which has a version of a small agent."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("params.yaml", "dvc.yaml"):  # a run logs them
-            shutil.copy2(ROOT / name, name)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        runs = Runs(
-            TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="e", registered_model="trading-agent")
-        )
-        registry = Registry(runs.client, "trading-agent")
-        bundle = write_bundle(folder / "made", agent("ppo", RULES["weights"]))
-        model = TradingModel.load(bundle)
-        record = Record("promote", folder / "records", {}, {})
-        registry.point(CANDIDATE, register(runs, registry, record, bundle, model.identity, bars()))
+        (model,) = stored(folder, patch, {CANDIDATE: agent("ppo", RULES["weights"])})
         (folder / "elsewhere").mkdir()
         with served(folder / "mlflow.db", folder / "elsewhere") as url:
             good = body_of(newest(model), {"cash_per_symbol": 1e5, "positions": '{"S00": 3}'})

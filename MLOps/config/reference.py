@@ -36,7 +36,7 @@ GUIDES = {
     "backtest": "../trading.md#baselines-of-a-backtest",
     "walk_forward": "../evaluation.md",
     "gate": "../gate.md",
-    "serving": "../serving.md#limits",
+    "serving": "../serving.md",
 }
 # The unit of a number by the end of its key; the description gives that of other keys.
 UNITS = {

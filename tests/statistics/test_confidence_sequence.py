@@ -8,7 +8,7 @@ import pytest
 from MLOps.operations.live_comparison import CONFIDENCE, TIGHTEST_AT_DAYS
 from MLOps.statistics.confidence_sequence import MIN_VALUES, mean_sequence
 
-DAYS, MARKETS = 500, 4000
+DAYS, MARKETS = 500, 2000
 
 
 def garch(generator: np.random.Generator) -> np.ndarray:
@@ -42,8 +42,8 @@ EQUAL = {
 def test_equal_models_are_told_apart_in_five_percent_at_most_of_500_daily_looks(kind: str) -> None:
     lower, upper = mean_sequence(EQUAL[kind](np.random.default_rng(1)), CONFIDENCE, TIGHTEST_AT_DAYS)
     wrong = ((lower > 0) | (upper < 0)).any(axis=1).mean()
-    # One standard deviation of the rate is 0.35 %.
-    assert wrong <= 0.05 + 0.0035
+    # One standard deviation of the rate is 0.5 %; benchmarks/live_comparison.py draws more.
+    assert wrong <= 0.05 + 0.005
     # A fixed-time interval looked at daily would be wrong several times as often.
     assert wrong > 0.005
 

@@ -1,4 +1,4 @@
-"""How often the daily comparison of two versions is wrong, and what it finds: `python -m benchmarks.live_comparison`."""
+"""How often the daily comparison of two versions is wrong, and what it finds."""
 
 import argparse
 from pathlib import Path

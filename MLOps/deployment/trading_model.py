@@ -29,6 +29,7 @@ from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, simulate
 
 WHERE = "the request's bars"
+LONG_HISTORY = 2  # times the bars that a decision needs; features of what is longer are computed on its end
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +150,9 @@ class TradingModel:
         portfolio = self.agent.symbols
         own = bars["symbol"].isin(portfolio).to_numpy() if portfolio else np.ones(len(bars), bool)
         newest = bars.loc[own, "timestamp"].max()
-        recent = self._recent(bars, newest)
-        bars, own = bars[recent].reset_index(drop=True), own[recent]
+        if len(bars) > LONG_HISTORY * self.required_bars * bars["symbol"].nunique():
+            recent = self._recent(bars, newest)
+            bars, own = bars[recent].reset_index(drop=True), own[recent]
         features = self.pipeline.compute(bars)
         rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy() & own)
         ensemble = forecasts[ENSEMBLE]

@@ -17,6 +17,7 @@ from MLOps.deployment.answering import Answering
 from MLOps.deployment.server import MLFLOW_APP, Server, serve_in_place_of_mlflow, server_of
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
+from MLOps.features.pipeline import FeaturePipeline
 from tests.deployment.bundles import bars
 from tests.deployment.decisions import request_bars
 from tests.deployment.fuzz import faults, spoilt
@@ -101,6 +102,25 @@ def test_both_layouts_give_the_models_decision(server: Server, model: TradingMod
     status, answer = answers[0]
     assert status == 200
     assert answer["predictions"][0]["bundle"] == model.identity
+
+
+def test_a_long_history_changes_no_decision_and_is_not_computed_on(
+    model: TradingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of symbols that are listed late, end, or lack bars."""
+    computed: list[int] = []
+    compute = FeaturePipeline.compute
+
+    def counted(own: FeaturePipeline, table: pd.DataFrame) -> pd.DataFrame:
+        computed.append(len(table))
+        return compute(own, table)
+
+    monkeypatch.setattr(FeaturePipeline, "compute", counted)
+    for stamp in sorted(bars()["timestamp"].unique())[-40:]:
+        short = request_bars(model, bars(), stamp)
+        long = bars()[(bars()["timestamp"] <= stamp) & bars()["symbol"].isin(short["symbol"])]
+        pd.testing.assert_frame_equal(model.decide(long, 1e5, {}), model.decide(short, 1e5, {}), check_exact=True)
+    assert max(computed) < 100 < len(long)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def _cash(model: TradingModel, given: Any) -> float:
     # A portfolio may owe what fees and forced exits took.
     lowest = -LARGEST if model.agent.symbols else 0.0
     if not lowest <= given <= LARGEST:
-        raise UserError(f"{name}: expected money of at least {lowest:g} and at most {LARGEST:g}, found {shown(given)}")
+        raise UserError(
+            f"{name}: expected money of at least {lowest:g} and at most {LARGEST:g}, found {shown(given)}; correct it"
+        )
     return float(given)
 
 

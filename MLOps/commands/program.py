@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -146,14 +147,20 @@ def report(as_json: bool, browser: bool | None) -> None:
 @main.command()
 @click.argument("first", default="candidate")
 @click.argument("second", default="champion")
+@click.option("--live", is_flag=True, help="By what their decisions earned in service.")
 @as_json_option
-def compare(first: str, second: str, as_json: bool) -> None:
+def compare(first: str, second: str, live: bool, as_json: bool) -> None:
     """Compare two versions.
 
-    Shows figures on the test span and the gate's checks.
+    Shows figures on the test span and the gate's checks; with --live, whether FIRST earns more than SECOND in service,
+    by the outcomes that `outcomes` has joined. That may be asked every day: the test allows for it. Writes
+    comparison.html into serving.record.folder.
 
     FIRST and SECOND are version numbers or aliases; without them, the candidate and the champion.
     """
+    if live:
+        show(compared_live(first, second, as_json))
+        return
     from MLOps.operations.comparison import as_table, described
 
     models = bundle_versions()
@@ -161,6 +168,25 @@ def compare(first: str, second: str, as_json: bool) -> None:
     names = dict.fromkeys(models.resolve(name) for name in (first, second))
     versions = [described(models, name) for name in names]
     show({"model": models.name, "versions": versions} if as_json else as_table(versions))
+
+
+@main.command()
+@as_json_option
+def outcomes(as_json: bool) -> None:
+    """Join recorded decisions with what they earned.
+
+    Reads the decisions in serving.record.folder and the bars in data/processed/bars.parquet, and writes
+    outcomes.parquet beside the decisions. A decision has an outcome when the two bars after it are there.
+    """
+    from MLOps.artifacts import read_table
+    from MLOps.operations.outcomes import OUTCOMES, join_outcomes
+    from MLOps.pipelines import paths
+
+    folder = record_folder()
+    count, known = join_outcomes(folder, read_table(paths.BARS))
+    values = {"path": str(folder / OUTCOMES), "decisions": count, "outcomes": len(known)}
+    waiting = "" if count == len(known) else f"; {count - len(known)} wait for later bars"
+    show(values if as_json else f"{folder / OUTCOMES}: outcomes of {len(known)} of {count} decisions{waiting}")
 
 
 @main.command()
@@ -238,7 +264,8 @@ def retrain(until: "datetime | None", commit: bool, push: bool) -> None:
 def serve(alias: str, workers: int, host: str, port: int) -> None:
     """Serve the candidate or the champion.
 
-    Runs `mlflow models serve`, which answers POST requests to /invocations (docs/serving.md)."""
+    Runs `mlflow models serve`, which answers POST requests to /invocations (docs/serving.md). With serving.policy
+    shadow or split, the candidate is served beside the champion, for its record or for a share of the accounts."""
     from MLOps.commands.servers import serve_model
 
     sys.exit(serve_model(alias, workers, host, port))
@@ -261,6 +288,34 @@ def ui(browser: bool | None, host: str, port: int) -> None:
 def show(what: Any) -> None:
     """Print a text, or values as JSON."""
     click.echo(what if isinstance(what, str) else json.dumps(what, indent=2, ensure_ascii=False))
+
+
+def record_folder() -> Path:
+    """Where decisions are recorded."""
+    from MLOps.config.params import load_params
+
+    folder = load_params().serving.record.folder
+    if folder is None:
+        raise UserError("serving.record.folder: no decisions are recorded; name a folder, and serve")
+    return Path(folder)
+
+
+def compared_live(first: str, second: str, as_json: bool) -> Any:
+    """Two versions by their outcomes in service: values, or the verdict and where the page is."""
+    import numpy as np
+
+    from MLOps.artifacts import read_table
+    from MLOps.operations.live_comparison import compare_live
+    from MLOps.operations.outcomes import OUTCOMES
+    from MLOps.reporting.live_comparison import write_comparison
+
+    models, file = bundle_versions(), record_folder() / OUTCOMES
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; `python -m MLOps outcomes` writes it")
+    found = compare_live(read_table(file), models.resolve(first), models.resolve(second))
+    bounds = np.stack([found.lower, found.upper])
+    page = write_comparison(file.parent, found.as_dict(), found.words, found.days, found.differences, bounds)
+    return {"model": models.name, **found.as_dict(), "page": str(page)} if as_json else f"{found.words}\n{page}"
 
 
 def bundle_versions() -> "Registry":

@@ -1,27 +1,78 @@
 """MLflow's servers, started with the store and the model of params.yaml."""
 
+import json
+import os
+import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from MLOps.commands.browser import open_page
 from MLOps.commands.processes import run
 from MLOps.config.params import load_params
+from MLOps.config.schema import as_json
+from MLOps.config.serving import ANSWERED, CANDIDATE_ADDRESS, ROLE, SETTINGS, SHADOW
+from MLOps.config.tracking import TrackingConfig
+from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import store_uri, without_password
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 # No usage reports, and no bar for each file that is copied.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 def serve_model(alias: str, workers: int, host: str, port: int) -> int:
-    """Serve the version that `alias` points at until it is ended; the exit status."""
-    tracking = load_params().tracking
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", str(workers)]
-    command += ["--host", host, "--port", str(port), "--model-uri", f"models:/{tracking.registered_model}@{alias}"]
-    return run_server(command, {"MLFLOW_TRACKING_URI": store_uri(tracking)})
+    """Serve the version that `alias` points at until it is ended, with the candidate beside it if the policy says so.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: the policy asks for a candidate beside another version than the champion.
+    """
+    params = load_params()
+    config, uri = params.serving, f"models:/{params.tracking.registered_model}@"
+    store = {"MLFLOW_TRACKING_URI": store_uri(params.tracking)}
+    if config.policy != "single" and alias != "champion":
+        raise UserError(
+            f"serving.policy: {config.policy} serves the champion with the candidate beside it; give --alias champion, "
+            "or set policy: single"
+        )
+    if config.policy != "single" and not _has_challenger(params.tracking):
+        print("serving.policy: no candidate but the champion itself, which is served alone", file=sys.stderr)
+        config = replace(config, policy="single")
+    command = [*_serving(f"{uri}{alias}", host, port), "--workers", str(workers)]
+    if config.policy == "single":
+        return run_server(command, {**store, SETTINGS: json.dumps(as_json(config))})
+    beside, address = replace(config, policy="single"), f"http://127.0.0.1:{(free := free_port())}"
+    variables = {
+        **store,
+        SETTINGS: json.dumps(as_json(beside)),
+        ROLE: SHADOW if config.policy == "shadow" else ANSWERED,
+    }
+    with background(_serving(f"{uri}candidate", "127.0.0.1", free), variables) as candidate:
+        wait_for(f"{address}/ping", candidate)
+        return run_server(command, {**store, SETTINGS: json.dumps(as_json(config)), CANDIDATE_ADDRESS: address})
+
+
+def _serving(uri: str, host: str, port: int) -> list[str]:
+    words = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    return [*words, "--model-uri", uri, "--host", host, "--port", str(port)]
+
+
+def _has_challenger(tracking: TrackingConfig) -> bool:
+    """Whether the candidate is another version than the champion."""
+    from MLOps.experiment_tracking.store import connect
+    from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+
+    registry = Registry.of_bundles(connect(tracking)[0], tracking)
+    return registry.version_at(CANDIDATE) not in (None, registry.resolve(CHAMPION))
 
 
 def show_runs(host: str, port: int, browser: bool | None) -> int:
@@ -53,6 +104,43 @@ def run_server(command: Sequence[str], variables: Mapping[str, str] | None = Non
         return run(command, {**QUIET, **(variables or {})})
     except KeyboardInterrupt:
         return 0
+
+
+@contextmanager
+def background(command: Sequence[str], variables: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server that is ended with the block, with the processes that it started."""
+    process = subprocess.Popen(command, env={**os.environ, **QUIET, **variables}, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server `process` answers.
+
+    Raises:
+        UserError: it has ended, or does not answer in time.
+    """
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - our own server
+        except OSError:
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise UserError(f"the candidate's server does not answer at {url}; its messages are above") from None
+            time.sleep(0.2)
+        else:
+            return
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _open_when_up(url: str, experiment_id: str, browser: bool | None) -> None:

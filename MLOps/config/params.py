@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from MLOps.config.labels import LabelConfig
     from MLOps.config.predictors import PredictorConfig
     from MLOps.config.search import SearchConfigs
+    from MLOps.config.serving import ServingConfig
     from MLOps.config.splits import SplitConfig
     from MLOps.config.tracking import TrackingConfig
     from MLOps.config.trading import TradingConfig
@@ -43,6 +44,7 @@ SECTIONS = {
     "backtest": "MLOps.config.backtest:BacktestConfig",
     "walk_forward": "MLOps.config.walk_forward:WalkForwardConfig",
     "gate": "MLOps.config.gate:GateConfig",
+    "serving": "MLOps.config.serving:ServingConfig",
 }
 
 
@@ -77,6 +79,7 @@ class Params:
     backtest: "BacktestConfig"
     walk_forward: "WalkForwardConfig"
     gate: "GateConfig"
+    serving: "ServingConfig"
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self._values, self._where = values, where

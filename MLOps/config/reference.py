@@ -36,6 +36,7 @@ GUIDES = {
     "backtest": "../trading.md#baselines-of-a-backtest",
     "walk_forward": "../evaluation.md",
     "gate": "../gate.md",
+    "serving": "../serving.md",
 }
 # The unit of a number by the end of its key; the description gives that of other keys.
 UNITS = {
@@ -45,6 +46,8 @@ UNITS = {
     "_rows": "rows",
     "_days": "days",
     "_minutes": "minutes",
+    "_s": "seconds",
+    "_mb": "megabytes",
     "_epochs": "epochs",
     "every_steps": "environment steps",
     "total_timesteps": "environment steps",

@@ -38,6 +38,7 @@ def serving_signature(model: TradingModel, columns: Iterable[str]) -> ModelSigna
     params = [
         ParamSpec(model.cash_parameter, DataType.double, model.trading.initial_cash),
         ParamSpec("positions", DataType.string, "{}"),
+        ParamSpec("account", DataType.string, ""),
     ]
     if is_recurrent and model.agent.symbols:
         params.append(ParamSpec("agent_state", DataType.string, "null"))

@@ -29,6 +29,22 @@ from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, simulate
 
 WHERE = "the request's bars"
+LONG_HISTORY = 2  # times the bars that a decision needs; features of what is longer are computed on its end
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """Decisions at the newest bar, and what they were made from; rows of the tables are the same symbols.
+
+    Attributes:
+        answer: as `TradingModel.decide` returns it.
+        features: (n, features) of the newest bar.
+        closes: the last close of every symbol of the request.
+    """
+
+    answer: pd.DataFrame
+    features: pd.DataFrame
+    closes: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -119,12 +135,24 @@ class TradingModel:
             UserError: the bars are none, too few, or lack a symbol that the features compare with or that the portfolio
                 trades; `positions` names a symbol without bars or outside the portfolio; or an account has no equity.
         """
-        bars = check_bars(bars, WHERE)
+        return self.decided(check_bars(bars, WHERE), cash, positions, states).answer
+
+    def decided(
+        self,
+        bars: pd.DataFrame,
+        cash: float,
+        positions: Mapping[str, Account],
+        states: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    ) -> Decided:
+        """As `decide`, for bars that `check_bars` returned; with the features of the newest bar."""
         self._check_history(bars)
         self._check_symbols(bars, positions)
         portfolio = self.agent.symbols
         own = bars["symbol"].isin(portfolio).to_numpy() if portfolio else np.ones(len(bars), bool)
         newest = bars.loc[own, "timestamp"].max()
+        if len(bars) > LONG_HISTORY * self.required_bars * bars["symbol"].nunique():
+            recent = self._recent(bars, newest)
+            bars, own = bars[recent].reset_index(drop=True), own[recent]
         features = self.pipeline.compute(bars)
         rows, forecasts = self._forecasts(features, (features["timestamp"] == newest).to_numpy() & own)
         ensemble = forecasts[ENSEMBLE]
@@ -144,7 +172,7 @@ class TradingModel:
             PROBABILITY + name: ensemble.probabilities[:, number].astype(float)
             for number, name in enumerate(self.ensemble.class_names)
         }
-        return pd.DataFrame(
+        answer = pd.DataFrame(
             {
                 "symbol": symbols,
                 "timestamp": newest.isoformat(),
@@ -159,6 +187,14 @@ class TradingModel:
                 "bundle": self.identity,
             }
         )
+        return Decided(answer, features.iloc[rows][list(self.pipeline.names)], snapshot.closes)
+
+    def _recent(self, bars: pd.DataFrame, newest: pd.Timestamp) -> np.ndarray:
+        """Mask of the bars that decisions at `newest` depend on: `required_bars` of each symbol, and of the others all
+        in the same time."""
+        needed = (bars.groupby("symbol").cumcount(ascending=False) < self.required_bars).to_numpy()
+        decided = bars["symbol"].isin(bars.loc[bars["timestamp"] == newest, "symbol"]).to_numpy()
+        return needed | (bars["timestamp"] >= bars.loc[needed & decided, "timestamp"].min()).to_numpy()
 
     def _check_history(self, bars: pd.DataFrame) -> None:
         """Refuse a symbol with fewer bars than a decision needs, unless they are all it had: its features are then not

@@ -1,5 +1,7 @@
 """Bundles of small agents of every algorithm and scheme, on a market whose symbols come and go."""
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from MLOps.agents.algorithms import ALGORITHMS
@@ -22,11 +25,17 @@ from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent
 from MLOps.artifacts import write_json
 from MLOps.config.agents import ObserveConfig
+from MLOps.config.tracking import TrackingConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.bars import check_bars
 from MLOps.data.splits import Span
+from MLOps.deployment.trading_model import TradingModel
+from MLOps.experiment_tracking.record import Record
+from MLOps.experiment_tracking.runs import Runs
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import build_bundle
+from MLOps.model_registry.versions import Registry
+from MLOps.operations.registration import register
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
 from MLOps.predictors.signals import signal_table
@@ -36,6 +45,7 @@ from MLOps.trading.vector import TradingVecEnv
 from tests.agents.trainings import CONFIGS
 from tests.agents.windowed import untrained
 from tests.evaluation.markets import random_walk
+from tests.project import ROOT
 
 FEATURES = ("return_1", "volatility_5", "market_return_1", "rank_1")
 SYMBOLS, BARS, TEST_BARS = 5, 260, 40
@@ -122,3 +132,25 @@ def write_bundle(folder: Path, own: Agent) -> Path:
     metadata = {"ensemble": ENSEMBLE_OF_NONE.to_dict(), "trading": asdict(own.trading)}
     build_bundle(folder / "bundle", parts, metadata)
     return folder / "bundle"
+
+
+def stored(folder: Path, patch: pytest.MonkeyPatch, versions: Mapping[str, Agent]) -> list[TradingModel]:
+    """Make `folder` the working directory and its database the store, with a version for each alias in `versions`.
+
+    Args:
+        versions: an agent by alias.
+    """
+    patch.chdir(folder)
+    for name in ("params.yaml", "dvc.yaml"):  # a run logs them
+        shutil.copy2(ROOT / name, folder / name)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    # MLflow keeps the store of a process in this variable.
+    patch.setenv("MLFLOW_TRACKING_URI", uri)
+    runs = Runs(TrackingConfig(uri=uri, experiment="trading", registered_model="trading-agent"))
+    registry, models = Registry(runs.client, "trading-agent"), []
+    for alias, own in versions.items():
+        bundle = write_bundle(folder / alias, own)
+        models.append(TradingModel.load(bundle))
+        record = Record("promote", folder / "records", {}, {})
+        registry.point(alias, register(runs, registry, record, bundle, models[-1].identity, bars()))
+    return models

@@ -1,7 +1,6 @@
 """What is served is what is backtested, for every algorithm under every scheme."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,21 +13,25 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
 
-from MLOps.config.tracking import TrackingConfig
 from MLOps.deployment.serving_logging import serving_signature
 from MLOps.deployment.serving_model import ServingModel
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
-from MLOps.experiment_tracking.record import Record
-from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import CANDIDATE, Registry
-from MLOps.operations.registration import register
+from MLOps.model_registry.versions import CANDIDATE
 from MLOps.trading import Account, Action
 from tests.agents.trainings import CASES, RULES, suited
-from tests.deployment.bundles import WINDOW_BARS, agent, bars, fine_tuned_agent, pretrained, spans, write_bundle
+from tests.deployment.bundles import (
+    WINDOW_BARS,
+    agent,
+    bars,
+    fine_tuned_agent,
+    pretrained,
+    spans,
+    stored,
+    write_bundle,
+)
 from tests.deployment.decisions import agent_rows, as_parameters, differences, request_bars
 from tests.deployment.server import asking, served
-from tests.project import ROOT
 
 # Of these every bar is asked for, of other algorithms every fifth.
 THOROUGH = ("ppo", "maskable_ppo", "recurrent_ppo")
@@ -98,19 +101,9 @@ def test_a_server_in_an_empty_folder_decides_as_the_backtest(
 ) -> None:
     model = models(kind, rules)
     ledger, stamps = backtested(model)
-    monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "dvc.yaml"):  # a run logs them
-        shutil.copy2(ROOT / name, name)
-    store = tmp_path / "mlflow.db"
-    # MLflow keeps the store of a process in this variable.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
-    runs = Runs(TrackingConfig(uri=f"sqlite:///{store}", experiment="trading", registered_model="trading-agent"))
-    registry = Registry(runs.client, "trading-agent")
-    bundle = write_bundle(tmp_path / "made", model.agent)
-    record = Record("promote", tmp_path / "records", {}, {})
-    registry.point(CANDIDATE, register(runs, registry, record, bundle, model.identity, bars()))
+    stored(tmp_path, monkeypatch, {CANDIDATE: model.agent})
     (tmp_path / "elsewhere").mkdir()
-    with served(store, tmp_path / "elsewhere") as url:
+    with served(tmp_path / "mlflow.db", tmp_path / "elsewhere") as url:
         asked, found = differences(model, asking(url, model), bars(), ledger, stamps[:12])
     assert found == []
     assert asked > 30
@@ -219,5 +212,5 @@ def test_the_signature_describes_the_answer(kind: str, rules: str, models: Any) 
     if rules == "discrete":
         assert set(answer["action"]) <= set(Action.__members__)
     names = [param.name for param in signature.params]
-    assert names == [model.cash_parameter, "positions", *(["agent_state"] if rules == "portfolio" else [])]
+    assert names == [model.cash_parameter, "positions", "account", *(["agent_state"] if rules == "portfolio" else [])]
     assert all(len(json.loads(state)) == 16 for state in answer.get("agent_state", []))

@@ -240,7 +240,7 @@ def test_nothing_in_the_registered_model_can_execute(model_folder: Path, url: st
         if "__pycache__" in inside.parts:
             assert path.suffix == ".pyc", inside
         elif inside.parts[0] == "code":
-            assert path.suffix == ".py" or inside.parts[-2:] in (("templates", "page.html"), ("templates", "style.css"))
+            assert path.suffix == ".py" or inside.parts[-2] == "templates"
         elif inside.parts[0] == "artifacts":
             assert path.suffix in {".json", ".safetensors"}, inside
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from MLOps.config.features import FeatureConfig
     from MLOps.config.gate import GateConfig
     from MLOps.config.labels import LabelConfig
+    from MLOps.config.monitoring import MonitoringConfig
     from MLOps.config.predictors import PredictorConfig
     from MLOps.config.search import SearchConfigs
     from MLOps.config.splits import SplitConfig
@@ -43,6 +44,7 @@ SECTIONS = {
     "backtest": "MLOps.config.backtest:BacktestConfig",
     "walk_forward": "MLOps.config.walk_forward:WalkForwardConfig",
     "gate": "MLOps.config.gate:GateConfig",
+    "monitoring": "MLOps.config.monitoring:MonitoringConfig",
 }
 
 
@@ -77,6 +79,7 @@ class Params:
     backtest: "BacktestConfig"
     walk_forward: "WalkForwardConfig"
     gate: "GateConfig"
+    monitoring: "MonitoringConfig"
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self._values, self._where = values, where

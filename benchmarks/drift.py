@@ -182,10 +182,9 @@ def false_alarms(made: Made, detectors: dict[str, Detector]) -> set[str]:
         sizes = detector.limit.sizes(detector.statistics(made.live[check]))
         if (sizes > detector.limit.value).any():
             found.add(check)
-    window = detectors["inputs"].window_bars
-    for end in range(made.change_at - MONTH, made.change_at):
-        if feed(made, made.bars, made.live["inputs"], end, window):
-            found.add("feed")
+    # What the feed shows at any look of the month lies in the last bars of this longer window.
+    if feed(made, made.bars, made.live["inputs"], made.change_at, detectors["inputs"].window_bars + MONTH - 1):
+        found.add("feed")
     return found
 
 
@@ -215,6 +214,8 @@ def delay(made: Made, change: str, detector: Detector) -> int | None:
     sizes = detector.limit.sizes(detector.statistics(inputs))[-SEARCHED:].max(axis=1)
     found = np.flatnonzero(sizes > detector.limit.value)
     first = int(found[0]) + 1 if len(found) else SEARCHED + 1
+    if bars is made.bars:  # the feed is as it was
+        return first if first <= SEARCHED else None
     for bar in range(FEED_STRIDE, min(first, SEARCHED + 1), FEED_STRIDE):
         if feed(made, bars, inputs, made.change_at + bar, detector.window_bars):
             return bar
@@ -245,11 +246,10 @@ def with_changed_bars(bars: pd.DataFrame, later: NDArray[np.bool_], change: str,
     bars = bars.copy()
     prices = list(PRICES)
     if change == "volatility":
-        for name, rows in bars.groupby("symbol").indices.items():
+        for rows in bars.groupby("symbol").indices.values():
             after = rows[later[rows]]
             base = np.log(bars["close"].to_numpy()[rows[~later[rows]][-1]])
             bars.loc[after, prices] = np.exp(base + SCALE * (np.log(bars.loc[after, prices].to_numpy()) - base))
-            assert name
     elif change == "unit_price":
         bars.loc[own, prices] *= UNIT
     elif change == "unit_volume":

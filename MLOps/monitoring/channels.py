@@ -40,10 +40,14 @@ class Sketch:
     def fit(cls, values: Floats) -> "Sketch":
         """From (bars, symbols, names)."""
         known = np.isfinite(values).sum(axis=0)
-        knots = np.full((*values.shape[1:], KNOTS), np.nan)
-        for place in zip(*np.nonzero(known >= LEAST_VALUES), strict=True):
-            own = values[:, place[0], place[1]]
-            knots[place] = np.quantile(own[np.isfinite(own)], np.linspace(0, 1, KNOTS))
+        ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=0)
+        places = np.linspace(0, 1, KNOTS)[:, None, None] * np.maximum(known - 1, 0)
+        below = places.astype(int)
+        low = np.take_along_axis(ordered, below, axis=0)
+        high = np.take_along_axis(ordered, np.minimum(below + 1, np.maximum(known - 1, 0)), axis=0)
+        # Equal neighbours stay equal: a value that many share is a run of equal knots.
+        knots = np.where(high > low, low + (places - below) * (high - low), low).transpose(1, 2, 0)
+        knots[known < LEAST_VALUES] = np.nan
         return cls(knots, int(known.max(initial=1)))
 
     def scores(self, values: Floats) -> Floats:

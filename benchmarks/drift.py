@@ -25,8 +25,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

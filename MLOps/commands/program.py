@@ -11,6 +11,7 @@ import click
 from MLOps.errors import UserError
 
 INTERRUPTED = 130  # exit status of a program that Ctrl-C ended, 128 + SIGINT
+CHANGED = 3  # exit status of `monitor` where it advises to train again
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +22,7 @@ Examples:
   python -m MLOps compare 4 champion
   python -m MLOps promote 4 --reason "paper traded for a month"
   python -m MLOps rollback --reason "drawdown of 20 % on Monday"
+  python -m MLOps monitor --bars new.csv
   python -m MLOps summary --json | jq .gate
 
 The stages themselves are run by DVC: `dvc repro`, or `make repro`. Every command runs from the folder that holds
@@ -197,6 +199,48 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--version", default="champion", show_default=True, help="A version number or an alias.")
+@click.option(
+    "--bars", "file", type=click.Path(path_type=Path), help="A file of bars; by default the source of params.yaml."
+)
+@click.option("--now", help="Time in UTC at which the newest bar is old or not, as 2024-01-31; by default the clock's.")
+@as_json_option
+def monitor(version: str, file: Path | None, now: str | None, as_json: bool) -> None:
+    """Compare new bars with those a version was made on.
+
+    Judges the feed, the features, the forecasts, the decisions and the returns of the newest bars (docs/monitoring.md).
+    Writes reports/monitoring.json and .html, and metrics to the version's run. Exit status 3 if anything has changed
+    and training again is advised, else 0.
+    """
+    from MLOps.artifacts import write_json
+    from MLOps.config.params import load_params
+    from MLOps.experiment_tracking.runs import Runs
+    from MLOps.model_registry.versions import Registry
+    from MLOps.operations.drift import Watched, drift_report
+    from MLOps.operations.new_bars import read_new_bars
+    from MLOps.pipelines import paths
+    from MLOps.reporting.monitoring import write_monitoring_page
+
+    params, asked = load_params(), moment(now)
+    config = params.monitoring  # a mistake in it is told before anything is read
+    runs = Runs(params.tracking)
+    models = Registry(runs.client, params.tracking.registered_model)
+    number = models.resolve(version)
+    watched = Watched.load(models, number)
+    bars = read_new_bars(params.data, params.seed, watched.model.required_bars, file)
+    report = drift_report(watched, bars, config, params.seed, asked)
+    write_json(paths.MONITORING, report.to_dict())
+    histories = {finding.check: (finding.timestamps, finding.history) for finding in report.findings}
+    write_monitoring_page(paths.MONITORING_PAGE, report.to_dict(), histories)
+    run = models.run_of(number)
+    # Daily looks are a step apart.
+    runs.log_metrics(run, report.metrics, step=int(report.window[1].timestamp() // 86400))
+    runs.log_file(run, paths.MONITORING_PAGE, "monitoring")
+    show(report.to_dict() if as_json else f"{report.as_text()}\npage: {paths.MONITORING_PAGE}")
+    sys.exit(CHANGED if report.retrain else 0)
+
+
+@main.command()
 @click.option("--alias", default="candidate", show_default=True, help="Of the version: candidate or champion.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that answer.")
 @address_options(5001)
@@ -236,6 +280,21 @@ def registry() -> Any:
 
     tracking = load_params(Path("params.yaml")).tracking
     return Registry(connect(tracking)[0], tracking.registered_model)
+
+
+def moment(text: str | None) -> Any:
+    """A time in UTC; now, if there is no text."""
+    import pandas as pd
+
+    if text is None:
+        return pd.Timestamp.now(tz="UTC")
+    try:
+        stamp = pd.Timestamp(text)
+    except ValueError:
+        raise UserError(
+            f"--now: expected a time as 2024-01-31 or 2024-01-31T15:30, found {text!r}; correct it"
+        ) from None
+    return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
 
 
 def user() -> str:

@@ -119,7 +119,9 @@ def feed_faults(
             if name in own:
                 step = _largest(steps(own[name].to_numpy())[recent])
                 if step > max(LEAST_STEP, TIMES_WORSE * largest):
-                    faults.append(f"{symbol}: {name} has moved to {np.exp(step):,.0f} times another level: a change of unit?")
+                    faults.append(
+                        f"{symbol}: {name} has moved to {np.exp(step):,.0f} times another level: a change of unit?"
+                    )
     return faults
 
 

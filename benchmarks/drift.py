@@ -264,7 +264,7 @@ def with_changed_bars(bars: pd.DataFrame, later: NDArray[np.bool_], change: str,
 def run(kind: str, symbols: int, params: Params, seed: int) -> tuple[set[str], dict[str, int | None]]:
     """The checks with a false alarm, and the delay of each change."""
     made = Made.of(kind, symbols, params, seed)
-    checks = [check for check in params.monitoring.checks if check != "feed"]
+    checks: list[str] = [check for check in params.monitoring.checks if check != "feed"]
     detectors = {check: made.detector(check) for check in checks}
     changes = [change for change in CHANGES if change != "stopped" or symbols > 1]
     return false_alarms(made, detectors), {change: delay(made, change, detectors["inputs"]) for change in changes}

@@ -201,7 +201,7 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
 @main.command()
 @click.option("--version", default="champion", show_default=True, help="A version number or an alias.")
 @click.option(
-    "--bars", "file", type=click.Path(path_type=Path), help="A file of bars; by default the source of params.yaml."
+    "--bars", "file", type=click.Path(path_type=Path), help="A file of bars; by default the configured source."
 )
 @click.option("--now", help="Time in UTC at which the newest bar is old or not, as 2024-01-31; by default the clock's.")
 @as_json_option
@@ -291,9 +291,7 @@ def moment(text: str | None) -> Any:
     try:
         stamp = pd.Timestamp(text)
     except ValueError:
-        raise UserError(
-            f"--now: expected a time as 2024-01-31 or 2024-01-31T15:30, found {text!r}; correct it"
-        ) from None
+        raise UserError(f"--now: expected a time as 2024-01-31T15:30, found {text!r}; correct it") from None
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
 
 

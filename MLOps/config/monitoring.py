@@ -1,8 +1,8 @@
 """The section `monitoring:` of params.yaml: what `python -m MLOps monitor` looks at."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from MLOps.config.schema import section
 from MLOps.config.types import Positive, Share
@@ -36,3 +36,12 @@ class MonitoringConfig:
     window_days: Positive | None = None
     false_alarms_per_month: Share = 0.02
     bootstrap_samples: Annotated[int, Field(ge=100)] = 500
+
+    @model_validator(mode="after")
+    def _one_window(self) -> Self:
+        if (self.window_bars is None) == (self.window_days is None):
+            raise ValueError(
+                f"expected one of window_bars and window_days, found {self.window_bars} and {self.window_days}; set "
+                "one of them to null"
+            )
+        return self

@@ -36,6 +36,7 @@ GUIDES = {
     "backtest": "../trading.md#baselines-of-a-backtest",
     "walk_forward": "../evaluation.md",
     "gate": "../gate.md",
+    "monitoring": "../monitoring.md",
 }
 # The unit of a number by the end of its key; the description gives that of other keys.
 UNITS = {

@@ -6,7 +6,8 @@ and neither heavy tails nor symbols of unlike volatility decide alone. The chann
 - `level`: the score;
 - `spread`: its size, which grows with the scale of the values;
 - `given the others`: the score less its linear regression on the scores of all other names, from the inverse of their
-  correlation matrix. A change that leaves a value in its usual range shows here if it contradicts the other values.
+  correlation matrix. A change that leaves a value in its usual range shows here if it contradicts the other values;
+- `misfit`: the size of that.
 
 A channel `mean` is the value itself.
 """
@@ -18,14 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Kind = Literal["level", "spread", "given the others", "mean"]
+Kind = Literal["level", "spread", "given the others", "misfit", "mean"]
 
 KNOTS = 101  # quantiles that stand for a distribution
 RIDGE = 0.01  # weight of the identity in the correlation matrix, since some features nearly determine each other
 FOLDS = 10
+JOINT = {"given the others", "misfit"}
 LEAST_VALUES = 40  # of a symbol, below which its distribution is not known
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Channels:
     Attributes:
         kinds: of each name.
         sketch: None if all channels are `mean`.
-        regression: (names, names) coefficients of `given the others`.
+        regression: (names, names) coefficients of `given the others` and `misfit`.
         level: (channels,) mean over the reference.
     """
 
@@ -87,7 +89,7 @@ class Channels:
         """From (bars, symbols, names)."""
         sketch = None if kinds == ("mean",) else Sketch.fit(values)
         scores = values if sketch is None else sketch.scores(values)
-        regression = _regression(scores) if "given the others" in kinds else np.empty((0, 0))
+        regression = _regression(scores) if JOINT & set(kinds) else np.empty((0, 0))
         level = _mean(_series(scores, kinds, regression), 0)
         return cls(kinds, sketch, regression, level)
 
@@ -115,9 +117,10 @@ def _series(scores: Floats, kinds: tuple[Kind, ...], regression: Floats) -> Floa
     parts = {"level": level, "mean": level}
     if "spread" in kinds:
         parts["spread"] = _mean(np.abs(scores), 1)
-    if "given the others" in kinds:
-        rest = np.nan_to_num(level) @ regression.T
-        parts["given the others"] = np.where(np.isnan(level), np.nan, rest)
+    if JOINT & set(kinds):
+        # A missing value has the score of the median, and no rest.
+        rest = np.where(np.isnan(scores), np.nan, np.nan_to_num(scores) @ regression.T)
+        parts |= {"given the others": _mean(rest, 1), "misfit": _mean(np.abs(rest), 1)}
     return np.concatenate([parts[kind] for kind in kinds], axis=1)
 
 

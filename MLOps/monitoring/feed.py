@@ -120,7 +120,7 @@ def feed_faults(
                 step = _largest(steps(own[name].to_numpy())[recent])
                 if step > max(LEAST_STEP, TIMES_WORSE * largest):
                     faults.append(
-                        f"{symbol}: {name} has moved to {np.exp(step):,.0f} times another level: a change of unit?"
+                        f"{symbol}: {name} is at {np.exp(step):,.0f} times its level or a fraction of it; a new unit?"
                     )
     return faults
 
@@ -158,7 +158,7 @@ def steps(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _missing(panel: Panel) -> NDArray[np.float64]:
     """(bars, names): share of the symbols with any known value that lack this one."""
-    listed = ~np.isnan(panel.values).all(axis=2)
+    listed = np.isfinite(panel.values).any(axis=2)
     missing = (np.isnan(panel.values) & listed[..., None]).sum(axis=1)
     return np.asarray(missing / np.maximum(listed.sum(axis=1), 1)[:, None])
 

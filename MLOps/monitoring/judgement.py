@@ -22,7 +22,7 @@ MOST_UNKNOWN = 0.2  # share of the bars at which a channel of the reference may 
 SHOWN_LOOKS = 120  # in the page's charts
 # The series that each check looks at; forecasts of one class determine the others', so regressions tell nothing there.
 KINDS: Mapping[str, tuple[Kind, ...]] = {
-    "inputs": ("level", "spread", "given the others"),
+    "inputs": ("level", "spread", "given the others", "misfit"),
     "forecasts": ("level",),
     "decisions": ("level",),
     "performance": ("mean",),
@@ -108,8 +108,7 @@ class Detector:
             looks: bars of a month.
             probability: of a false alarm within them.
         """
-        own = reference.of_symbols(symbols)
-        own = own.where(~np.isnan(own.values).all(axis=(1, 2)))
+        own = reference.of_symbols(symbols).known()
         if len(own.timestamps) < least_bars(window_bars):
             return f"the reference has {len(own.timestamps)} bars, fewer than {least_bars(window_bars)}"
         kinds = KINDS[check]
@@ -138,13 +137,15 @@ class Detector:
         """Judge the newest window of `live`, of at least `window_bars` bars."""
         statistics = self.statistics(live)[-SHOWN_LOOKS:]
         sizes = self.limit.sizes(statistics)
-        newest = sizes[-1]
+        newest: list[float] = sizes[-1].tolist()
         if not np.isfinite(newest).any():
             return Finding(self.check, NOT_JUDGED, ("too little is known in the newest window",))
-        order = np.argsort(-newest, kind="stable")
+        order = np.argsort(-sizes[-1], kind="stable").tolist()
         labels = self.labels
         channels = tuple(
-            Channel(*labels[place], float(statistics[-1, place]), bool(newest[place] > self.limit.value))
+            Channel(
+                labels[place][0], labels[place][1], float(statistics[-1, place]), bool(newest[place] > self.limit.value)
+            )
             for place in order
             if np.isfinite(newest[place])
         )
@@ -158,7 +159,7 @@ class Detector:
                 f"{one.name} ({one.kind}): {one.statistic:+.1f} standard errors, limit {self.limit.value:.1f}"
                 for one in changed
             ),
-            figure=float(newest.max()),
+            figure=max(newest),
             limit=self.limit.value,
             channels=channels,
             history=tuple(float(value) for value in sizes.max(axis=1)[known]),

@@ -28,10 +28,14 @@ class Panel:
         values = np.full((len(clock), len(symbols), len(names)), np.nan, np.float32)
         values[rows, columns] = table[list(names)].to_numpy(np.float32)
         values[~np.isfinite(values)] = np.nan
-        return cls(clock, tuple(map(str, symbols)), tuple(names), values).where(~np.isnan(values).all(axis=(1, 2)))
+        return cls(clock, tuple(map(str, symbols)), tuple(names), values).known()
 
     def where(self, bars: NDArray[np.bool_]) -> "Panel":
         return replace(self, timestamps=self.timestamps[bars], values=self.values[bars])
+
+    def known(self) -> "Panel":
+        """Without the bars at which nothing is known."""
+        return self.where(np.asarray(np.isfinite(self.values).any(axis=(1, 2))))
 
     def newest(self, bars: int) -> "Panel":
         return self.where(np.arange(len(self.timestamps)) >= len(self.timestamps) - bars)
@@ -47,7 +51,7 @@ class Panel:
 
     def known_bars(self) -> NDArray[np.intp]:
         """(symbols,): bars at which anything of a symbol is known."""
-        return np.asarray((~np.isnan(self.values).all(axis=2)).sum(axis=0))
+        return np.asarray(np.isfinite(self.values).any(axis=2).sum(axis=0))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """As safetensors hold it."""

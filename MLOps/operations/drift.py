@@ -41,8 +41,8 @@ class Watched:
         model = TradingModel.load(bundle)
         if not (bundle / REFERENCE).is_dir():
             raise UserError(
-                f"{registry.name} version {version}: its bundle has no reference to compare with; `dvc repro` registers "
-                "a version that has one"
+                f"{registry.name} version {version}: its bundle has no reference to compare with; `dvc repro` "
+                "registers a version that has one"
             )
         labels: LabelConfig = parse(
             LabelConfig,  # type: ignore[arg-type]

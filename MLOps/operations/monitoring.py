@@ -33,8 +33,8 @@ def features_panel(features: pd.DataFrame) -> Panel:
 
 
 def forecasts_panel(signals: pd.DataFrame, labels: pd.DataFrame) -> Panel:
-    """Of one predictor: probabilities, their uncertainty, and where the outcome is known the log loss and, by class, the
-    outcome (1 or 0) less its probability."""
+    """Of one predictor: probabilities and their uncertainty; where the outcome is known the log loss and, by class, the
+    outcome, 1 or 0, less its probability."""
     classes = [name for name in signals if name.startswith(PROBABILITY)]
     joined = signals.merge(labels[[*KEYS, "label"]], on=list(KEYS), how="left", validate="one_to_one")
     label = joined["label"].fillna(UNKNOWN).to_numpy(int)

@@ -4,7 +4,7 @@ Each is compared with the worst that the reference shows, so that illiquid symbo
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +22,8 @@ LEAST_STEP = float(np.log(8))  # a unit is at least ten times another
 STEP_BARS = 5  # bars that a new level lasts
 LEVEL_BARS = 20  # bars before, whose median is the old level
 MORE_MISSING = 0.5  # share of a window
+HOURS = 24
+NO_PATTERN = (0.0,) * HOURS
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class SymbolFeed:
         repeated_bars: longest run of bars with the prices of the bar before.
         late_bars: longest run of the market's bars between two of the symbol's.
         close_step, volume_step: largest change of level, of the logarithm.
+        volume_by_hour: (24,) median of the logarithm of volume by hour of the day in UTC, less that of all bars.
         ended: whether it had ended before the newest bars.
     """
 
@@ -39,7 +42,13 @@ class SymbolFeed:
     late_bars: int
     close_step: float
     volume_step: float
+    volume_by_hour: tuple[float, ...]
     ended: bool
+
+    def volumes(self, own: pd.DataFrame) -> NDArray[np.float64]:
+        """The symbol's volumes without their pattern over the day."""
+        pattern = np.array(self.volume_by_hour)[own["timestamp"].dt.hour]
+        return np.asarray(own[VOLUME].to_numpy() / np.exp(pattern))
 
 
 @dataclass(frozen=True)
@@ -52,19 +61,20 @@ class FeedReference:
     @classmethod
     def of(cls, bars: pd.DataFrame) -> Self:
         clock = np.unique(_stamps(bars))
-        last = {str(symbol): own["timestamp"].max() for symbol, own in bars.groupby("symbol")}
-        newest = bars["timestamp"].max()
         symbols = {}
         for symbol, own in bars.groupby("symbol"):
             late = np.diff(np.searchsorted(clock, _stamps(own)), prepend=np.nan)[1:] - 1
             after = int((clock > _stamps(own)[-1]).sum())
-            symbols[str(symbol)] = SymbolFeed(
-                int(repeated_bars(own).max(initial=0)),
-                int(late.max(initial=0)),
-                _largest(steps(own["close"].to_numpy())),
-                _largest(steps(own[VOLUME].to_numpy())) if VOLUME in own else 0.0,
-                bool(last[str(symbol)] < newest and after > LEAST_LATE_BARS),
+            found = SymbolFeed(
+                repeated_bars=int(repeated_bars(own).max(initial=0)),
+                late_bars=int(late.max(initial=0)),
+                close_step=_largest(steps(own["close"].to_numpy())),
+                volume_step=0.0,
+                volume_by_hour=_by_hour(own) if VOLUME in own else NO_PATTERN,
+                ended=after > LEAST_LATE_BARS,
             )
+            step = _largest(steps(found.volumes(own))) if VOLUME in own else 0.0
+            symbols[str(symbol)] = replace(found, volume_step=step)
         gaps = np.diff(clock).astype("timedelta64[s]").astype(float)
         return cls(symbols, float(gaps.max(initial=0.0)))
 
@@ -73,7 +83,11 @@ class FeedReference:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls({name: SymbolFeed(**own) for name, own in values["symbols"].items()}, values["gap_s"])
+        symbols = {
+            name: SymbolFeed(**{**own, "volume_by_hour": tuple(own["volume_by_hour"])})
+            for name, own in values["symbols"].items()
+        }
+        return cls(symbols, values["gap_s"])
 
     def of_symbol(self, symbol: str) -> SymbolFeed:
         """Of a symbol that the reference does not have, the worst of all symbols."""
@@ -83,7 +97,7 @@ class FeedReference:
             name: max((getattr(own, name) for own in self.symbols.values()), default=0)
             for name in ("repeated_bars", "late_bars", "close_step", "volume_step")
         }
-        return SymbolFeed(**worst, ended=False)
+        return SymbolFeed(**worst, volume_by_hour=NO_PATTERN, ended=False)
 
 
 def feed_faults(
@@ -115,13 +129,15 @@ def feed_faults(
         repeated = int(repeated_bars(own)[recent].max(initial=0))
         if repeated >= max(LEAST_REPEATED_BARS, TIMES_WORSE * usual.repeated_bars + 1):
             faults.append(f"{symbol}: {repeated} bars repeat the prices of the bar before them")
-        for name, largest in (("close", usual.close_step), (VOLUME, usual.volume_step)):
-            if name in own:
-                step = _largest(steps(own[name].to_numpy())[recent])
-                if step > max(LEAST_STEP, TIMES_WORSE * largest):
-                    faults.append(
-                        f"{symbol}: {name} is at {np.exp(step):,.0f} times its level or a fraction of it; a new unit?"
-                    )
+        levels = {"close": (own["close"].to_numpy(), usual.close_step)}
+        if VOLUME in own:
+            levels[VOLUME] = (usual.volumes(own), usual.volume_step)
+        for name, (values, largest) in levels.items():
+            step = _largest(steps(values)[recent])
+            if step > max(LEAST_STEP, TIMES_WORSE * largest):
+                faults.append(
+                    f"{symbol}: {name} is at {np.exp(step):,.0f} times its level or a fraction of it; a new unit?"
+                )
     return faults
 
 
@@ -154,6 +170,16 @@ def steps(values: NDArray[np.float64]) -> NDArray[np.float64]:
     before = series.rolling(LEVEL_BARS, min_periods=LEVEL_BARS // 2).median().shift(1)
     moved = (series - before).rolling(STEP_BARS)
     return np.maximum(np.nan_to_num(np.maximum(moved.min(), -moved.max()).to_numpy()), 0.0)
+
+
+def _by_hour(own: pd.DataFrame) -> tuple[float, ...]:
+    """See `SymbolFeed.volume_by_hour`; 0 for an hour without trades."""
+    traded = own[own[VOLUME] > 0]
+    if traded.empty:
+        return NO_PATTERN
+    logarithms = np.log(traded[VOLUME])
+    medians = logarithms.groupby(traded["timestamp"].dt.hour).median() - logarithms.median()
+    return tuple(float(medians.get(hour, 0.0)) for hour in range(HOURS))
 
 
 def _missing(panel: Panel) -> NDArray[np.float64]:

@@ -37,6 +37,9 @@ report: setup ## print where the report page is, and open it
 compare: setup ## compare the candidate with the champion
 	python -m MLOps compare
 
+monitor: setup ## compare new bars with those the champion was made on
+	python -m MLOps monitor
+
 quality: setup ## print the quality report of the configured bars
 	python -m MLOps quality
 

@@ -10,7 +10,7 @@ UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
 
-.PHONY: help setup repro experiment experiments doctor report compare quality test test-all lint format docs ui serve lock
+.PHONY: help setup repro experiment experiments doctor report compare monitor quality test test-all lint format docs ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

@@ -185,7 +185,7 @@ def _by_hour(own: pd.DataFrame) -> tuple[float, ...]:
 def _missing(panel: Panel) -> NDArray[np.float64]:
     """(bars, names): share of the symbols with any known value that lack this one."""
     listed = np.isfinite(panel.values).any(axis=2)
-    missing = (np.isnan(panel.values) & listed[..., None]).sum(axis=1)
+    missing = (np.isnan(panel.values) & np.asarray(listed)[..., None]).sum(axis=1)
     return np.asarray(missing / np.maximum(listed.sum(axis=1), 1)[:, None])
 
 

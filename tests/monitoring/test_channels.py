@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
-from MLOps.monitoring.channels import FOLDS, KNOTS, LEAST_VALUES, Channels, Sketch, out_of_fold
+from MLOps.monitoring.channels import FOLDS, KNOTS, LEAST_VALUES, Channels, Kind, Sketch, out_of_fold
 
-KINDS = ("level", "spread", "given the others", "misfit")
+KINDS: tuple[Kind, ...] = ("level", "spread", "given the others", "misfit")
 
 
 def values(bars: int = 600, symbols: int = 2, names: int = 3, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from MLOps.config.params import load_params
 PARAMS = load_params(drift.PARAMS)
 
 
-@pytest.mark.parametrize("kind", drift.MARKETS)
+@pytest.mark.parametrize("kind", [pytest.param("stationary", marks=pytest.mark.slow), "garch"])
 def test_changes_are_found_and_nothing_else(kind: str) -> None:
     alarms, delays = drift.run(kind, 4, PARAMS, 1)
     assert alarms == set()

@@ -71,6 +71,7 @@ def test_mistakes_are_sentences(project: Project) -> None:
         assert done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_old_newest_bar_and_a_change_of_unit_advise_to_train_again(project: Project, bars: pd.DataFrame) -> None:
     late = monitor("--version", "candidate")
     assert late.exit_code == 3
@@ -84,7 +85,7 @@ def test_an_old_newest_bar_and_a_change_of_unit_advise_to_train_again(project: P
 
 
 def test_too_few_bars_are_refused(project: Project, bars: pd.DataFrame) -> None:
-    bars[bars["timestamp"] >= "2012-11-01"].to_parquet("few.parquet")
+    bars[bars["timestamp"] >= "2012-09-01"].to_parquet("few.parquet")
     done = monitor("--version", "candidate", "--now", SOON, "--bars", "few.parquet")
     assert done.exit_code == 1
     assert "the new bars: expected at least" in done.stderr, done.stderr

@@ -68,7 +68,7 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.verdict for finding in findings}
 
 
-SLOW = (listed_late, markets.five_minutes_with_outages, markets.hourly_crypto)
+SLOW = (listed_late, markets.daily_stocks, markets.five_minutes_with_outages, markets.hourly_crypto)
 
 
 @pytest.mark.parametrize(

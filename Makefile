@@ -10,7 +10,7 @@ UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
 
-.PHONY: help setup repro experiment experiments retrain doctor report compare quality test test-all lint format docs ui serve lock
+.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all lint format docs ui serve lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ report: setup ## print where the report page is, and open it
 
 compare: setup ## compare the candidate with the champion
 	python -m MLOps compare
+
+monitor: setup ## compare new bars with those the champion was made on
+	python -m MLOps monitor
 
 quality: setup ## print the quality report of the configured bars
 	python -m MLOps quality

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from MLOps.model_registry.versions import Registry
 
+CHANGED = 3  # exit status of `monitor` where it advises to train again
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLES = """
@@ -24,6 +26,7 @@ Examples:
   python -m MLOps compare 4 champion
   python -m MLOps promote 4 --reason "paper traded for a month"
   python -m MLOps rollback --reason "drawdown of 20 % on Monday"
+  python -m MLOps monitor --bars new.csv
   python -m MLOps summary --json | jq .gate
 
 The stages themselves are run by DVC: `dvc repro`, or `make repro`. Every command runs from the folder that holds
@@ -255,6 +258,27 @@ def retrain(until: "datetime | None", commit: bool, push: bool) -> None:
     from MLOps.commands.retraining import retrain
 
     show(retrain(None if until is None else until.date(), commit, push))
+
+
+@main.command()
+@click.option("--version", default="champion", show_default=True, help="A version number or an alias.")
+@click.option(
+    "--bars", "file", type=click.Path(path_type=Path), help="A file of bars; by default the configured source."
+)
+@click.option("--now", help="Time in UTC at which the newest bar is old or not, as 2024-01-31; by default the clock's.")
+@as_json_option
+def monitor(version: str, file: Path | None, now: str | None, as_json: bool) -> None:
+    """Compare new bars with those a version was made on.
+
+    Judges the feed, the features, the forecasts, the decisions and the returns of the newest bars (docs/monitoring.md).
+    Writes reports/monitoring.json and .html, and metrics to the version's run. Exit status 3 if anything has changed
+    and training again is advised, else 0.
+    """
+    from MLOps.commands.monitoring import monitored
+
+    report, page = monitored(version, file, now)
+    show(report.to_dict() if as_json else f"{report.as_text()}\npage: {page}")
+    sys.exit(CHANGED if report.retrain else 0)
 
 
 @main.command()

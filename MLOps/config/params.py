@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from MLOps.config.features import FeatureConfig
     from MLOps.config.gate import GateConfig
     from MLOps.config.labels import LabelConfig
+    from MLOps.config.monitoring import MonitoringConfig
     from MLOps.config.predictors import PredictorConfig
     from MLOps.config.search import SearchConfigs
     from MLOps.config.serving import ServingConfig
@@ -45,6 +46,7 @@ SECTIONS = {
     "walk_forward": "MLOps.config.walk_forward:WalkForwardConfig",
     "gate": "MLOps.config.gate:GateConfig",
     "serving": "MLOps.config.serving:ServingConfig",
+    "monitoring": "MLOps.config.monitoring:MonitoringConfig",
 }
 
 
@@ -80,6 +82,7 @@ class Params:
     walk_forward: "WalkForwardConfig"
     gate: "GateConfig"
     serving: "ServingConfig"
+    monitoring: "MonitoringConfig"
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self._values, self._where = values, where

@@ -37,6 +37,7 @@ GUIDES = {
     "walk_forward": "../evaluation.md",
     "gate": "../gate.md",
     "serving": "../serving.md",
+    "monitoring": "../monitoring.md",
 }
 # The unit of a number by the end of its key; the description gives that of other keys.
 UNITS = {

@@ -130,6 +130,11 @@ class Runs:
         experiment_id = self.client.get_run(run_id).info.experiment_id
         return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{folder}/{path.name}"
 
+    def log_metrics(self, run_id: str, figures: Mapping[str, float], step: int) -> None:
+        """Log metrics with a finished run; those of several times line up by `step`."""
+        now = int(time.time() * 1000)
+        self.client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
+
     def restore(self, record: Record, log_model: Callable[[Record, "Run"], None]) -> None:
         """Write the run of a stage that did not execute here from its record; `log_model` logs its trained model."""
         run = self.start(record, restored=True)

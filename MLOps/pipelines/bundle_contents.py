@@ -10,6 +10,7 @@ from MLOps.artifacts import read_json
 from MLOps.config.params import Params
 from MLOps.evaluation.report import BacktestReport
 from MLOps.experiment_tracking.record import Record
+from MLOps.model_registry.bundle import build_bundle
 from MLOps.pipelines import paths
 
 REFIT = paths.REFIT / "refit.json"  # exists if the stage `refit` trained
@@ -46,6 +47,35 @@ def bundle_metadata(params: Params, report: BacktestReport, records: Sequence[Re
         "seed": params.seed,
         **refit_metadata(),
     }
+
+
+def write_reference(folder: Path, params: Params, parts: dict[str, Path], metadata: dict[str, Any]) -> Path:
+    """Write what monitoring compares newer bars with, made by the model of `parts`; the folder below `folder` that is a
+    part of the bundle too."""
+    import pandas as pd
+
+    from MLOps.artifacts import read_table
+    from MLOps.data.splits import LearningSplits
+    from MLOps.deployment.trading_model import TradingModel
+    from MLOps.evaluation.evidence import Evidence
+    from MLOps.evaluation.report import AGENT
+    from MLOps.operations.drift import REFERENCE
+    from MLOps.operations.monitoring import make_reference
+
+    build_bundle(folder / "model", parts, metadata)
+    spans = {name: span for name, span in metadata["splits"].items() if name != "test"}
+    bars_per_year = read_json(paths.CLOCK)["bars_per_year"]
+    evidence = Evidence.read(paths.WALK_FORWARD, bars_per_year)
+    reference = make_reference(
+        TradingModel.load(folder / "model"),
+        read_table(paths.BARS),
+        LearningSplits.from_dict(spans),
+        params.labels,
+        pd.Series(evidence.returns[AGENT], pd.DatetimeIndex(evidence.timestamps)),
+        bars_per_year,
+    )
+    reference.save(folder / REFERENCE)
+    return folder / REFERENCE
 
 
 def refit_metadata() -> dict[str, Any]:

@@ -40,3 +40,5 @@ METRICS = Path("reports/metrics")
 HISTORY = Path("reports/history")
 RECORDS = Path("reports/records")
 PAGE = Path("reports/index.html")
+MONITORING = Path("reports/monitoring.json")  # what `python -m MLOps monitor` found last; no stage reads it
+MONITORING_PAGE = Path("reports/monitoring.html")

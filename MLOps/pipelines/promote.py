@@ -175,10 +175,11 @@ def promote_agent(
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
     from MLOps.operations.champion import champion_returns
+    from MLOps.operations.drift import REFERENCE
     from MLOps.operations.model_card import model_card, refit_in_words
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version
-    from MLOps.pipelines.bundle_contents import bundle_metadata, bundle_parts
+    from MLOps.pipelines.bundle_contents import bundle_metadata, bundle_parts, write_reference
     from MLOps.pipelines.gate_case import gate_case
     from MLOps.pipelines.stage import new_record
 
@@ -187,7 +188,9 @@ def promote_agent(
     metadata = bundle_metadata(params, report, records)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        identity = build_bundle(bundle, bundle_parts(params, report.agent), metadata)
+        parts = bundle_parts(params, report.agent)
+        parts[REFERENCE] = write_reference(Path(folder), params, parts, metadata)
+        identity = build_bundle(bundle, parts, metadata)
         version = whole_version(registry, identity)
         is_new = version is None
         if version is None:

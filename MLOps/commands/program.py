@@ -250,7 +250,7 @@ def changes(base: str) -> None:
 @click.option("--commit/--no-commit", default=True, show_default=True, help="Commit dvc.lock, params.yaml and figures.")
 @click.option("--push", is_flag=True, help="Push the commit.")
 def retrain(until: "datetime | None", commit: bool, push: bool) -> None:
-    """Run the pipeline on the newest bars, and commit what changed.
+    """Run the pipeline on the newest bars, and commit.
 
     Downloads new bars (sources yahoo and ccxt), pulls from DVC's remote if there is one, runs `dvc repro`, writes
     reports/retraining.md, pushes to the remote, and commits. The gate decides on the champion as always.

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from MLOps.commands.browser import open_page
 from MLOps.commands.processes import run
@@ -21,6 +22,9 @@ from MLOps.config.serving import ANSWERED, CANDIDATE_ADDRESS, ROLE, SETTINGS, SH
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import store_uri, without_password
+
+if TYPE_CHECKING:
+    from MLOps.model_registry.versions import Registry
 
 START_TIMEOUT_S = 120.0
 # No usage reports, and no bar for each file that is copied.
@@ -34,20 +38,22 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         The exit status.
 
     Raises:
-        UserError: the policy asks for a candidate beside another version than the champion.
+        UserError: the policy asks for a candidate beside another version than the champion, there is no such version,
+            or its files are not as they were registered.
     """
     params = load_params()
-    config, uri = params.serving, f"models:/{params.tracking.registered_model}@"
+    config = params.serving
     store = {"MLFLOW_TRACKING_URI": store_uri(params.tracking)}
     if config.policy != "single" and alias != "champion":
         raise UserError(
             f"serving.policy: {config.policy} serves the champion with the candidate beside it; give --alias champion, "
             "or set policy: single"
         )
-    if config.policy != "single" and not _has_challenger(params.tracking):
+    models = _models(params.tracking)
+    if config.policy != "single" and not _has_challenger(models):
         print("serving.policy: no candidate but the champion itself, which is served alone", file=sys.stderr)
         config = replace(config, policy="single")
-    command = [*_serving(f"{uri}{alias}", host, port), "--workers", str(workers)]
+    command = [*_serving(_whole(models, alias), host, port), "--workers", str(workers)]
     if config.policy == "single":
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config))})
     beside, address = replace(config, policy="single"), f"http://127.0.0.1:{(free := free_port())}"
@@ -56,7 +62,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         SETTINGS: json.dumps(as_json(beside)),
         ROLE: SHADOW if config.policy == "shadow" else ANSWERED,
     }
-    with background(_serving(f"{uri}candidate", "127.0.0.1", free), variables) as candidate:
+    with background(_serving(_whole(models, "candidate"), "127.0.0.1", free), variables) as candidate:
         wait_for(f"{address}/ping", candidate)
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config)), CANDIDATE_ADDRESS: address})
 
@@ -66,13 +72,26 @@ def _serving(uri: str, host: str, port: int) -> list[str]:
     return [*words, "--model-uri", uri, "--host", host, "--port", str(port)]
 
 
-def _has_challenger(tracking: TrackingConfig) -> bool:
-    """Whether the candidate is another version than the champion."""
+def _models(tracking: TrackingConfig) -> "Registry":
     from MLOps.experiment_tracking.store import connect
-    from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
+    from MLOps.model_registry.versions import Registry
 
-    registry = Registry.of_bundles(connect(tracking)[0], tracking)
-    return registry.version_at(CANDIDATE) not in (None, registry.resolve(CHAMPION))
+    return Registry.of_bundles(connect(tracking)[0], tracking)
+
+
+def _whole(models: "Registry", alias: str) -> str:
+    """The URI of the version at `alias`, whose files were compared with those registered.
+
+    MLflow knows no hashes, and the server parses what it loads.
+    """
+    version = models.resolve(alias)
+    models.files(version)
+    return f"models:/{models.name}/{version}"
+
+
+def _has_challenger(models: "Registry") -> bool:
+    """Whether the candidate is another version than the champion."""
+    return models.version_at("candidate") not in (None, models.resolve("champion"))
 
 
 def show_runs(host: str, port: int, browser: bool | None) -> int:

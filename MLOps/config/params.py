@@ -48,6 +48,8 @@ SECTIONS = {
     "serving": "MLOps.config.serving:ServingConfig",
     "monitoring": "MLOps.config.monitoring:MonitoringConfig",
 }
+# Sections of what happens after promotion; all of their keys have defaults.
+OPTIONAL = ("serving", "monitoring")
 
 
 class Params:
@@ -90,9 +92,9 @@ class Params:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in SECTIONS:
             raise AttributeError(f"params.yaml has no section {name!r}")
-        if name not in self._values:
+        if name not in self._values and name not in OPTIONAL:
             raise UserError(f"{self._where}: the key {name!r} is missing; add it")
-        section = parse(resolve_name(SECTIONS[name]), self._values[name], self._where, name)
+        section = parse(resolve_name(SECTIONS[name]), self._values.get(name, {}), self._where, name)
         self.__dict__[name] = section
         return section
 

@@ -176,6 +176,12 @@ def test_a_section_is_missed_by_its_reader_alone(tmp_path: Path) -> None:
             read()
 
 
+def test_what_follows_promotion_has_defaults(tmp_path: Path) -> None:
+    params = load_params(altered(tmp_path, serving=None, monitoring=None))
+    assert params.serving == load_params(ROOT / "params.yaml").serving
+    assert params.monitoring == load_params(ROOT / "params.yaml").monitoring
+
+
 def test_a_misspelt_section_is_told_before_any_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown key 'splitz'; did you mean 'splits'\?"):
         load_params(altered(tmp_path, splitz={}))

@@ -164,7 +164,7 @@ def test_damaged_files_are_not_promoted(two_versions: Registry, project: Project
     assert champions.history(two_versions) == []
     served = ask("serve")
     assert served.exit_code == 1
-    assert "trading-agent version 2: its files differ" in served.stderr
+    assert "trading-agent version 1: its files differ" in served.stderr
 
 
 def test_the_runs_page_is_that_of_the_pipelines_experiment(

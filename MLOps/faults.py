@@ -15,7 +15,8 @@ OF_THE_DISK = (
     "disk is full",
     "disk I/O error",
 )
-OF_THE_STORE = ("database is locked", "Max retries exceeded", "Connection refused", "too many 5", "Read timed out")
+OF_THE_STORE = ("database is locked", "Max retries exceeded", "Connection refused", "too many 50", "Read timed out")
+STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # the libraries that speak with it
 LONGEST = 160  # characters of what a library said
 
 
@@ -28,7 +29,7 @@ def fault(error: BaseException) -> str | None:
         for words in OF_THE_DISK:
             if words in str(cause):
                 return _of_the_disk(words)
-        for words in OF_THE_STORE:
+        for words in OF_THE_STORE if type(cause).__module__.split(".")[0] in STORES else ():
             if words in str(cause):
                 said = " ".join(str(cause).split())[:LONGEST]
                 return f"the tracking store does not answer: {said}; once it does, `dvc repro` continues"
@@ -45,4 +46,5 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and error not in seen:
         seen.append(error)
         yield error
-        error = error.__cause__ or error.__context__
+        # What was handled, or replaced on purpose, did not cause the error.
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -21,3 +21,7 @@ def run(command: Sequence[str], variables: Mapping[str, str] | None = None, stdo
     except KeyboardInterrupt:
         process.wait()  # the terminal has interrupted it too
         raise
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise

@@ -11,6 +11,7 @@ from MLOps.commands.changes import PARAMS, changes
 from MLOps.commands.processes import run
 from MLOps.config.data import DOWNLOADED
 from MLOps.config.params import load_params, parse_yaml
+from MLOps.data.sources import configured_files
 from MLOps.errors import UserError
 from MLOps.pipelines import paths
 
@@ -19,6 +20,7 @@ REPORT = Path("reports/retraining.md")  # what the last one changed
 DATA_END = re.compile(r"^(data:\n(?:[ #].*\n|\n)*?  end: +)[^\s#]+", flags=re.MULTILINE)
 # What a retraining changes of what Git tracks.
 COMMITTED = (PARAMS, Path("dvc.lock"), paths.HEADLINES)
+TITLE = "Retrain"  # the first word of its commits
 
 
 def retrain(until: date | None, commit: bool, push: bool) -> str:
@@ -39,24 +41,48 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
     Raises:
         UserError: a step failed.
     """
+    _refuse_other_changes(commit, push)
     if load_params().data.source in DOWNLOADED:
         extend(PARAMS, until or datetime.now(UTC).date())
     has_remote = bool(_asked("dvc", "remote", "list"))
     if has_remote:
         # The run cache has what others computed of states that they did not commit.
-        _step("dvc", "pull", "--run-cache", "--allow-missing")
+        # Forced, because a stage that refused has left files that DVC does not know.
+        _step("dvc", "pull", "--run-cache", "--allow-missing", "--force")
     _step("dvc", "repro")
     report = changes("HEAD")
     write_text(REPORT, report)
     if has_remote:
         _step("dvc", "push", "--run-cache")
-    changed = [str(path) for path in COMMITTED if path.exists()]
-    if commit and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *changed]).returncode:
+    changed = _tracked()
+    if commit and _git("status", "--porcelain", "--", *changed):
         _step("git", "add", "--", *changed)
         _step("git", "commit", "--quiet", "--message", f"{_title()}\n\n{report}", "--", *changed)
     if push:
         _step("git", "push", "--quiet")
     return report
+
+
+def _tracked() -> list[str]:
+    """The files that a retraining commits: COMMITTED, and those of the source that Git tracks."""
+    sources = configured_files(load_params().data).values()
+    given = _git("ls-files", "--", *map(str, sources)).splitlines() if sources else []
+    return [*(str(path) for path in COMMITTED if path.exists()), *given]
+
+
+def _refuse_other_changes(commit: bool, push: bool) -> None:
+    """Refuse to commit figures of code that is not committed, and to push what is no retraining.
+
+    Raises:
+        UserError: there are such changes.
+    """
+    others = [".", *(f":(exclude){path}" for path in _tracked())]
+    if commit and (changed := _git("diff", "--name-only", "HEAD", "--", *others)):
+        name = changed.splitlines()[0]
+        raise UserError(f"{name}: expected no change but those of a retraining; commit or stash it first")
+    unpushed = _git("log", "--format=%s", "@{upstream}..").splitlines() if push else []
+    if titles := [title for title in unpushed if not title.startswith(TITLE)]:
+        raise UserError(f"--push: expected no unpushed commit but retrainings, found {titles[0]!r}; push it first")
 
 
 def extend(params: Path, until: date) -> None:
@@ -72,10 +98,10 @@ def extend(params: Path, until: date) -> None:
 
 def _title() -> str:
     if not paths.VERDICT.exists():
-        return "Retrain"  # the rows of a labelled table have no times
+        return TITLE  # the rows of a labelled table have no times
     end = read_json(paths.SPLITS)["test"]["end"][:10]
     verdict = read_json(paths.VERDICT)
-    return f"Retrain on bars until {end}: gate {'passed' if verdict['promoted'] else 'refused'}"
+    return f"{TITLE} on bars until {end}: gate {'passed' if verdict['promoted'] else 'refused'}"
 
 
 def _step(program: str, *words: str) -> None:
@@ -86,5 +112,18 @@ def _step(program: str, *words: str) -> None:
         raise UserError(f"`{shown}` ended with status {status}; mend what it says, then `make retrain` goes on")
 
 
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True)
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:200]
+        raise UserError(f"git {words[0]}: {said}; mend that, and run the same command again")
+    return done.stdout.strip()
+
+
 def _asked(program: str, *words: str) -> str:
-    return subprocess.run([sys.executable, "-m", program, *words], capture_output=True, text=True).stdout.strip()
+    done = subprocess.run([sys.executable, "-m", program, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(
+            f"`{program} {' '.join(words)}` failed: {' '.join(done.stderr.split())[:200]}; mend it, run again"
+        )
+    return done.stdout.strip()

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from MLOps.model_registry.versions import Registry
 
 START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 10.0
+TERMINATED = 143  # exit status: 128 + SIGTERM
 # No usage reports, and no bar for each file that is copied.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
@@ -119,10 +121,14 @@ def runs_page(server: str, experiment_id: str) -> str:
 
 def run_server(command: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
     """Run a server until it is ended; its exit status, 0 after Ctrl-C, which is how a server is ended."""
+    # Python ends at once by default, and leaves the server behind.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         return run(command, {**QUIET, **(variables or {})})
     except KeyboardInterrupt:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -132,8 +138,13 @@ def background(command: Sequence[str], variables: Mapping[str, str]) -> Iterator
     try:
         yield process
     finally:
-        if process.poll() is None:
+        # Its children too, even where it has ended itself.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

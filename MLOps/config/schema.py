@@ -16,6 +16,7 @@ from MLOps.errors import UserError
 T = TypeVar("T")
 
 LISTED_LETTERS = 140  # of the known words in a message
+LONGEST_WORD = 64  # characters of an unknown word that are compared with the known ones
 SHOWN_LETTERS = 50  # of a wrong value in a message
 # pydantic's terms, and what YAML calls them.
 TERMS = {
@@ -69,7 +70,7 @@ def as_json(value: Any) -> Any:
 def suggest(word: str, known: typing.Iterable[str]) -> str:
     """The end of a message on an unknown `word`: the closest known word, or the known words, of many only the first."""
     known = sorted(known)
-    if near := difflib.get_close_matches(word, known, n=1):
+    if near := difflib.get_close_matches(word[:LONGEST_WORD], known, n=1):
         return f"did you mean {near[0]!r}?"
     listed = ", ".join(known)
     if len(listed) > LISTED_LETTERS:

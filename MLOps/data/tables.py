@@ -107,7 +107,9 @@ def _layout(path: Path) -> Layout:
         raise pd.errors.EmptyDataError
     splits = {separator: [row for row in csv.reader(lines, delimiter=separator) if row] for separator in ",;\t"}
     widths = {separator: Counter(map(len, rows)).most_common(1)[0][0] for separator, rows in splits.items()}
-    separator = max(widths, key=lambda separator: widths[separator])
+    # Commas within numbers make rows of different widths.
+    fitting = {separator: sum(len(row) == widths[separator] for row in rows) for separator, rows in splits.items()}
+    separator = max(widths, key=lambda s: (widths[s] > 1, fitting[s], widths[s]))
     rows, width = splits[separator], widths[separator]
     by_symbol = all(row[:1] and row[0] in names for row, names in zip(rows, YFINANCE, strict=False)) and len(rows) > 3
     # A comment has fewer cells than the rows; a header may lack the one of a last, empty column.

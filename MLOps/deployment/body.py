@@ -17,6 +17,7 @@ SPLIT, RECORDS, PARAMS = "dataframe_split", "dataframe_records", "params"
 ACCOUNT = "account"  # the parameter that names whose request it is
 COLUMNS = (*KEYS, *VALUES, *SENTIMENT)  # others are left out
 MOST_COLUMNS = 200
+OTHER_CONTAINERS = 100  # lists and objects of a body beside rows and positions
 LONGEST_TEXT = 64  # characters of a symbol or a timestamp
 # Beyond these, sums and products of prices, shares and cash would leave the range of their types.
 LARGEST, SMALLEST_PRICE = 1e15, 1e-15
@@ -40,6 +41,7 @@ def read_body(body: bytes, limits: ServingConfig) -> tuple[pd.DataFrame, dict[st
     Raises:
         UserError: the body is not as docs/serving.md describes, or beyond a limit.
     """
+    check_containers(body, limits)
     values = read_json(body, "the body", f'{{"{SPLIT}": {{"columns": […], "data": [[…]]}}, "{PARAMS}": {{}}}}')
     if not isinstance(values, dict):
         raise UserError(f"the body: expected a JSON object with {SPLIT}, found {_kind(values)}")
@@ -54,6 +56,17 @@ def read_body(body: bytes, limits: ServingConfig) -> tuple[pd.DataFrame, dict[st
         raise UserError(f"{PARAMS}: expected a JSON object, found {_kind(params)}")
     columns = _of_split(values[SPLIT], limits) if SPLIT in values else _of_records(values[RECORDS], limits)
     return pd.DataFrame({name: _column(name, cells) for name, cells in columns.items()}), params or {}
+
+
+def check_containers(body: bytes, limits: ServingConfig) -> None:
+    """Bound the lists and objects of a body before it is parsed, which takes memory and time for each.
+
+    Raises:
+        UserError: there are more than its rows and positions can need.
+    """
+    most = 2 * limits.max_rows + 4 * limits.max_symbols + OTHER_CONTAINERS
+    if (found := body.count(b"[") + body.count(b"{")) > most:
+        raise UserError(f"the body: expected at most {most} lists and objects, found {found}; send fewer bars")
 
 
 def account_of(body: bytes) -> str | None:

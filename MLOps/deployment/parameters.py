@@ -5,7 +5,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from mlflow.exceptions import MlflowException
@@ -21,6 +21,7 @@ from MLOps.trading import Account
 
 POSITIONS, STATE = "positions", "agent_state"
 MOST_BARS = 10**9  # that a position can have been held
+MOST_STATE = 4096  # numbers that an agent remembers
 Amount = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 # As MLflow logs them.
 UNKNOWN_PARAMETERS = re.compile(
@@ -135,11 +136,24 @@ def _positions(given: Any, most: int) -> dict[str, Position]:
     if len(values) > most:
         raise UserError(f"{POSITIONS}: expected at most {most} symbols, found {len(values)}")
     return {
-        check_name(symbol, POSITIONS): parse(
-            Position, value if isinstance(value, dict) else {"shares": value}, f"{POSITIONS}: {symbol}"
-        )
-        for symbol, value in values.items()
+        check_name(symbol, POSITIONS): _position(value, f"{POSITIONS}: {symbol}") for symbol, value in values.items()
     }
+
+
+def _position(value: Any, where: str) -> Position:
+    if not isinstance(value, dict):
+        return parse(Position, {"shares": value}, where)
+    keys = [field.name for field in fields(Position)]
+    if len(value) > len(keys):
+        raise UserError(f"{where}: expected keys of {', '.join(keys)}, found {len(value)} keys; remove the others")
+    _check_state(value.get("state"), f"{where}: state")
+    return parse(Position, value, where)
+
+
+def _check_state(state: Any, where: str) -> None:
+    """Bound what is parsed: a wrong element costs much more than a right one."""
+    if isinstance(state, list) and (len(state) > MOST_STATE or set(map(type, state)) - {int, float}):
+        raise UserError(f"{where}: expected at most {MOST_STATE} numbers; send what the last answer had")
 
 
 def _accounts(positions: dict[str, Position], cash: float) -> dict[str, Account]:
@@ -166,6 +180,7 @@ def _refuse_own_accounts(positions: dict[str, Position]) -> None:
 
 def _portfolio_state(given: Any) -> dict[str, tuple[float, ...]]:
     state = None if given is None else _parsed(given, STATE, "in the last answer")
+    _check_state(state, STATE)
     return {} if state is None else {PORTFOLIO: parse(tuple[float, ...], state, STATE)}
 
 

@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -92,6 +93,9 @@ class Server:
             except DisconnectedError:
                 return
             await _send(send, status, body)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})  # uvicorn answers the handshake with 403
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """uvicorn's start and end of the application."""
@@ -156,7 +160,8 @@ class Server:
                 status, answer = answered
                 if status == 200:
                     return answer
-                raise RefusedError(status, str(json.loads(answer)["message"]))
+                with suppress(ValueError, LookupError, TypeError):  # no refusal of ours: the champion answers
+                    raise RefusedError(status, str(json.loads(answer)["message"]))
             self.candidate.copy(body)
         # Another thread decides, so that requests of others are read meanwhile.
         return await asyncio.to_thread(self._decided, body)
@@ -212,8 +217,7 @@ def server_of(model: TradingModel, folder: Path, variables: Mapping[str, str]) -
     Args:
         folder: of the MLflow model.
         variables: of the environment; SETTINGS holds the section `serving:` of params.yaml as JSON, CANDIDATE_ADDRESS
-            the
-            address of the candidate's server, ROLE how this model is asked.
+            the address of the candidate's server, ROLE how this model is asked.
 
     Raises:
         UserError: the settings are not of that section, or ask for a candidate that has no server.

@@ -29,6 +29,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.config.types import Auto
 from MLOps.config.validation import ValidationConfig
 from MLOps.data.clock import Clock
+from MLOps.data.quality import without_bars_of
 from MLOps.data.sentiment import with_sentiment
 from MLOps.data.settle import settle
 from MLOps.data.splits import Splits
@@ -58,6 +59,7 @@ class Recipe:
     calendar: str | None
     bars_per_year: Auto | float
     on_missing: str
+    drop_findings: tuple[str, ...]
     sentiment: SentimentConfig
     features: tuple[str, ...]
     splits: SplitConfig
@@ -143,6 +145,7 @@ def repeat(recipe: Recipe, window: Window, raw: pd.DataFrame, checkpoints: Path)
     """
     seed, threads, trading, where = recipe.seed, recipe.threads, recipe.trading, "raw bars"
     clock = Clock.of(raw, recipe.calendar, recipe.bars_per_year)
+    raw, _ = without_bars_of(raw, clock, recipe.drop_findings)
     needed = required_bars(recipe.features, raw, recipe.predictors, recipe.search.predictors)
     bars, _ = settle(raw, recipe.on_missing, needed, where)
     bars = with_sentiment(bars, clock, recipe.sentiment)

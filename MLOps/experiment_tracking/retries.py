@@ -19,6 +19,7 @@ LONGEST_PAUSE_S = 2.0
 REFUSALS = ("IntegrityError", "UniqueViolation", "UNIQUE constraint", "database is locked", "Giving up after")
 WRITES = (
     "create_run",
+    "delete_model_version",
     "delete_model_version_tag",
     "log_batch",
     "log_inputs",

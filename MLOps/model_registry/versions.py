@@ -84,6 +84,11 @@ class Registry:
     def tags(self, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(self.name, version).tags)
 
+    def all_tags(self) -> dict[str, dict[str, str]]:
+        """The tags of all versions, as they are at one moment."""
+        found = self.client.search_model_versions(f"name = '{self.name}'")
+        return {str(version.version): dict(version.tags) for version in sorted(found, key=lambda v: int(v.version))}
+
     def files(self, version: str) -> Path:
         """A local copy of all files of the version, after a check.
 

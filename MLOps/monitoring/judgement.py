@@ -124,8 +124,10 @@ class Detector:
 
     def statistics(self, live: Panel) -> NDArray[np.float64]:
         """(looks, channels): of every window of the panel's bars; NaN where too little is known."""
-        deviations = self.channels.deviations(live.of_symbols(self.symbols).values.astype(np.float64))
-        return self.limit.statistics(window_means(deviations[:, self.kept], self.window_bars))
+        own = self.channels.deviations(live.of_symbols(self.symbols).values.astype(np.float64))[:, self.kept]
+        # A mean of fewer values varies more: the newest outcomes of forecasts are not known yet.
+        known = window_means(np.isfinite(own).astype(np.float64), self.window_bars)
+        return self.limit.statistics(window_means(own, self.window_bars) * np.sqrt(known))
 
     @property
     def labels(self) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-MOST_VALUES = 2_000_000  # of a stored panel, 8 MB; of a longer one the newest bars are kept
+MOST_VALUES = 8_000_000  # of a stored panel, 32 MB; of a longer one the newest bars are kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,10 +61,10 @@ def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Chang
     present = registry.version_at(CHAMPION)
     if present is None:
         raise UserError(f"{registry.name}: there is no {CHAMPION} to roll back")
-    change = _move(registry, "rollback", to or before(registry, present), by, reason)
+    version = to or before(registry, present)
+    change = _move(registry, "rollback", version, by, reason, withdrawn=present)
     if change is None:
-        raise UserError(f"{registry.name}: version {to} is the {CHAMPION} already; name another version")
-    registry.tag(present, {WITHDRAWN: f"by {by} on {change.time[:10]}: {reason}"})
+        raise UserError(f"{registry.name}: version {version} is the {CHAMPION} already; name another version")
     return change
 
 
@@ -79,8 +79,8 @@ def history(registry: Registry) -> list[Change]:
     """All changes, oldest first."""
     changes = [
         Change(version=version, time=tag.removeprefix(SINCE), **json.loads(value))
-        for version in registry.versions()
-        for tag, value in registry.tags(version).items()
+        for version, tags in registry.all_tags().items()
+        for tag, value in tags.items()
         if tag.startswith(SINCE)
     ]
     changes.sort(key=lambda change: change.time)
@@ -99,7 +99,10 @@ def before(registry: Registry, present: str) -> str:
         if change.kind == "rollback":
             succession = succession[: succession.index(change.version)] if change.version in succession else []
         succession.append(change.version)
-    earlier = succession[: succession.index(present)] if present in succession else succession
+    # The present one may be a copy, registered anew, of the version in the history.
+    same = registry.versions_of(registry.tags(present).get(registry.identity_tag, ""))
+    first = next((place for place, version in enumerate(succession) if version in (present, *same)), len(succession))
+    earlier = succession[:first]
     if not earlier:
         raise UserError(
             f"{registry.name}: no {CHAMPION} before version {present} is recorded; name one with --to: "
@@ -113,7 +116,9 @@ def now() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
-def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change | None:
+def _move(
+    registry: Registry, kind: str, version: str, by: str, reason: str, withdrawn: str | None = None
+) -> Change | None:
     """Write a change down and point the alias at its version; None if it points there already."""
     present = registry.version_at(CHAMPION)
     if not reason.strip() or len(reason) > LONGEST_REASON:
@@ -123,6 +128,9 @@ def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> 
     if version == present:
         return None
     registry.files(version)
+    if withdrawn is not None:
+        # First, or a kill here would let the gate promote it again.
+        registry.tag(withdrawn, {WITHDRAWN: f"by {by} on {now()[:10]}: {reason.strip()}"})
     change = Change(kind, version, present, by, reason.strip(), _later(registry))
     kept = {name: value for name, value in change.as_dict().items() if name not in ("version", "time")}
     registry.tag(version, {f"{SINCE}{change.time}": json.dumps(kept, ensure_ascii=False)})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from MLOps.config.data import DataConfig
+from MLOps.config.data import DOWNLOADED, DataConfig
 from MLOps.data.clock import Clock
 from MLOps.data.sentiment import with_sentiment
 from MLOps.data.settle import settle
@@ -30,6 +30,9 @@ def read_new_bars(config: DataConfig, seed: int, required_bars: int, file: Path 
         if not file.exists():
             raise UserError(f"--bars: expected a file or a folder of bars, found no {file}; correct the path")
         config = replace(config, source="files", files=replace(config.files, path=str(file)))
+    # `data.end` is where the model's bars ended.
+    tomorrow = (pd.Timestamp.now(tz="UTC") + pd.Timedelta(days=1)).date().isoformat()
+    config = replace(config, end=tomorrow if config.source in DOWNLOADED else None)
     raw = load_bars(config, seed)
     where = str(file or f"data.source: {config.source}")
     bars, _ = settle(raw, config.on_missing, required_bars, where)

@@ -117,14 +117,14 @@ class Stage:
                 return
             except BaseException as late:
                 error = late
-        try:
-            self._console.keep("".join(traceback.format_exception(error)))
-            self._end_log()
-            self.run.fail(error)
-        except Exception as second:
-            # What ended the stage, a full disk or a store that is gone, keeps that from being written down too.
-            if fault(second) is None:
-                raise
+        told = "".join(traceback.format_exception(error))
+        for write_down in (lambda: self._console.keep(told), self._end_log, lambda: self.run.fail(error)):
+            try:
+                write_down()
+            except Exception as second:
+                # What ended the stage, a full disk or a store that is gone, keeps some of it from being written down.
+                if fault(second) is None:
+                    raise
         with exit_on_user_error(self.name):
             raise error
 

@@ -90,6 +90,7 @@ def recipe_of(params: "Params") -> "Recipe":
         calendar=params.data.calendar,
         bars_per_year=params.data.bars_per_year,
         on_missing=params.data.on_missing,
+        drop_findings=params.data.drop_findings,
         sentiment=params.data.sentiment,
         features=params.features.names,
         splits=params.splits,

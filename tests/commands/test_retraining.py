@@ -77,9 +77,9 @@ def test_a_retraining_on_new_bars_reaches_the_remotes(own: Project, tmp_path: Pa
     own.commit()
     own.git("init", "--quiet", "--bare", str(tmp_path / "origin.git"))
     own.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    own.git("push", "--quiet", "--set-upstream", "origin", "HEAD")
     own.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "shared"))
     own.commit()
+    own.git("push", "--quiet", "--set-upstream", "origin", "HEAD")
     identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
     first = own.run("MLOps", "retrain", "--push", variables=identity)
@@ -100,9 +100,12 @@ def test_a_retraining_on_new_bars_reaches_the_remotes(own: Project, tmp_path: Pa
 
     nothing = own.run("MLOps", "retrain", variables=identity)
     assert "Parameters: as they were." in nothing.stdout
+    (own.folder / "MLOps/faults.py").write_text((own.folder / "MLOps/faults.py").read_text() + "\n")
+    refused = own.run("MLOps", "retrain", check=False, variables=identity)
+    assert "MLOps/faults.py: expected no change but those of a retraining" in refused.stderr
+    own.git("checkout", "--quiet", "MLOps")
 
     clone = Project(tmp_path / "clone")
     own.git("clone", "--quiet", str(tmp_path / "origin.git"), str(clone.folder))
-    (clone.folder / "data/bars.csv").write_bytes(source.read_bytes())
     clone.run("dvc", "pull")
     assert set(clone.repro()) <= {"prepare", "choose_agent", "promote"}

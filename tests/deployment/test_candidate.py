@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from MLOps.config.serving import CANDIDATE_ADDRESS, SETTINGS, ServingConfig
-from MLOps.deployment.candidate import is_in_share
+from MLOps.deployment.candidate import AT_ONCE, is_in_share
 from MLOps.deployment.server import Server, server_of
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
@@ -150,3 +150,32 @@ def test_a_policy_without_what_it_needs_is_refused(model: TradingModel, tmp_path
     with pytest.raises(UserError, match=r"set serving\.record\.folder"):
         server_of(model, tmp_path, {SETTINGS: '{"policy": "shadow"}'})
     assert ServingConfig().policy == "single"
+
+
+def test_an_answer_that_is_no_json_is_left_to_the_champion(model: TradingModel, stub: Stub, tmp_path: Path) -> None:
+    stub.status, stub.answer = 400, b"<html>not ours</html>"
+    status, answer = ask(front(model, stub.address, tmp_path, policy="split"), model, THEIRS)
+    assert (status, answer["predictions"][0]["bundle"]) == (200, model.identity)
+    stub.status, stub.answer = 200, b"\n"  # MLflow's own server has such a /health
+    status, health = asyncio.run(call(front(model, stub.address, tmp_path, policy="split"), path="/health"))
+    assert (status, json.loads(health)["candidate"]) == (200, {"status": "unreachable"})
+
+
+def test_with_all_its_threads_waiting_the_candidate_is_not_asked(
+    model: TradingModel, stub: Stub, tmp_path: Path
+) -> None:
+    stub.wait = 60.0
+    server = front(model, stub.address, tmp_path, policy="split")
+    body = json.dumps(body_of(newest(model), {"account": THEIRS})).encode()
+
+    async def several() -> list[tuple[int, bytes]]:
+        hanging = [asyncio.ensure_future(call(server, body)) for _ in range(AT_ONCE)]
+        while len(stub.asked) < AT_ONCE:
+            await asyncio.sleep(0.05)
+        own = await call(server, body)
+        stub.released.set()
+        return [own, *await asyncio.gather(*hanging)]
+
+    own, *others = asyncio.run(several())
+    assert json.loads(own[1])["predictions"][0]["bundle"] == model.identity
+    assert {answer for _, answer in others} == {stub.answer}

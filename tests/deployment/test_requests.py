@@ -312,3 +312,45 @@ def test_the_application_takes_mlflows_place_only_in_its_server(
     app: Callable[..., Any] = sys.modules[MLFLOW_APP].app
     assert isinstance(app, Server)
     assert app.described["version"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"positions": {"AAPL": {"shares": 1, "state": [""] * 100_000}}}, "expected at most 4096 numbers"),
+        ({"positions": {"AAPL": {"shares": 1, "state": [0.5] * 100_000}}}, "expected at most 4096 numbers"),
+        ({"positions": {"AAPL": {str(n): 1 for n in range(100_000)}}}, "found 100000 keys"),
+        ({"x" * 1_000_000: 1}, "unknown parameter"),
+    ],
+    ids=["text state", "long state", "many keys", "long name"],
+)
+def test_a_wrong_value_costs_no_more_than_its_size(
+    server: Server, model: TradingModel, params: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parsed(*_: Any) -> None:
+        raise AssertionError("pydantic makes an error of each element")
+
+    monkeypatch.setattr("MLOps.deployment.parameters.parse", parsed)
+    assert words in refusal(server, body_of(newest(model), params))
+
+
+def test_lists_are_counted_before_the_body_is_parsed(model: TradingModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parsed(*_: Any, **__: Any) -> None:
+        raise AssertionError("parsing takes memory for each list")
+
+    monkeypatch.setattr("MLOps.deployment.body.from_json", parsed)
+    body = b'{"dataframe_split": [' + b"[]," * 100_000 + b"0]}"
+    assert "lists and objects" in refusal(limited(model, max_rows=100, max_symbols=10), body)
+
+
+def test_a_websocket_is_refused(server: Server) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(server({"type": "websocket", "path": "/"}, receive, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]

@@ -51,6 +51,7 @@ RECIPE = Recipe(
     calendar=None,
     bars_per_year="auto",
     on_missing="trade_without",
+    drop_findings=(),
     sentiment=PARAMS.data.sentiment,
     features=("return_1", "volatility_5", "rank_5", "volume_change"),
     splits=SplitConfig(train=0.6, validation=0.2, test=0.2, embargo_bars=5, folds=2),

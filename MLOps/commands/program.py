@@ -179,17 +179,21 @@ def outcomes(as_json: bool) -> None:
     """Join recorded decisions with what they earned.
 
     Reads the decisions in serving.record.folder and the bars in data/processed/bars.parquet, and writes
-    outcomes.parquet beside the decisions. A decision has an outcome when the two bars after it are there.
+    outcomes.parquet beside the decisions. A decision has an outcome when the two bars after it are there, and if it was
+    made before the second of them.
     """
     from MLOps.artifacts import read_table
     from MLOps.operations.outcomes import OUTCOMES, join_outcomes
     from MLOps.pipelines import paths
 
     folder = record_folder()
-    count, known = join_outcomes(folder, read_table(paths.BARS))
-    values = {"path": str(folder / OUTCOMES), "decisions": count, "outcomes": len(known)}
-    waiting = "" if count == len(known) else f"; {count - len(known)} wait for later bars"
-    show(values if as_json else f"{folder / OUTCOMES}: outcomes of {len(known)} of {count} decisions{waiting}")
+    joined = join_outcomes(folder, read_table(paths.BARS))
+    counts = {"decisions": joined.decisions, "waiting": joined.waiting, "too_late": joined.too_late}
+    words = (
+        f"{folder / OUTCOMES}: {len(joined.outcomes)} outcomes; of {joined.decisions} recorded decisions "
+        f"{joined.waiting} wait for later bars and {joined.too_late} are left out, since they were made too late"
+    )
+    show({"path": str(folder / OUTCOMES), "outcomes": len(joined.outcomes), **counts} if as_json else words)
 
 
 @main.command()

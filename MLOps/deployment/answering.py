@@ -108,6 +108,7 @@ class Answering:
             "latency_ms": latency_ms,
             "fill": trading.fill,
             "cost_bps": trading.fee_bps + trading.slippage_bps,
+            "portfolio": bool(self.model.agent.symbols),
         }
         held = {symbol: own.shares * closes[symbol] for symbol, own in asked.positions.items() if symbol in closes}
         portfolio_equity = asked.cash + sum(held.values())

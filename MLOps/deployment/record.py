@@ -18,8 +18,10 @@ from MLOps.config.serving import RecordConfig
 
 FILES = "decisions-*.parquet"  # their names begin with the time, so that they sort by it
 MEGABYTE = 2**20
-# Rows that wait for a disk that does not take them; later ones are dropped.
+# Rows that wait for a disk that does not take them; beyond, the oldest are dropped.
 MOST_WAITING = 100_000
+# Requests whose rows wait for a write in progress, as on a network disk that hangs; beyond, the newest are dropped.
+MOST_QUEUED = 10_000
 CLOSE_TIMEOUT_S = 10.0
 
 log = logging.getLogger("uvicorn.error")
@@ -37,12 +39,17 @@ class DecisionRecord:
         self._folder, self._config = Path(config.folder).absolute(), config
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._written = 0
+        self._is_full = False
         self._given: queue.SimpleQueue[Sequence[Row] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="record of decisions", daemon=True)
         self._thread.start()
 
     def add(self, rows: Sequence[Row]) -> None:
-        self._given.put(rows)
+        was_full, self._is_full = self._is_full, self._given.qsize() >= MOST_QUEUED
+        if not self._is_full:
+            self._given.put(rows)
+        elif not was_full:
+            log.error("decisions are dropped from the record: the disk does not take those of %d requests", MOST_QUEUED)
 
     def close(self) -> None:
         """Write what is left."""
@@ -51,7 +58,9 @@ class DecisionRecord:
 
     def _write(self) -> None:
         waiting: list[Row] = []
-        is_open, due = True, time.monotonic()
+        is_open, has_failed, due, dropped = True, False, time.monotonic(), 0
+        # A file may be configured to hold more.
+        most_waiting = max(MOST_WAITING, self._config.rotate_rows)
         while is_open:
             if not waiting:
                 due = time.monotonic() + 60 * self._config.rotate_minutes
@@ -61,23 +70,32 @@ class DecisionRecord:
                 given = ()
             is_open = given is not None
             waiting += given or ()
-            if waiting and (not is_open or len(waiting) >= self._config.rotate_rows or time.monotonic() >= due):
-                waiting = self._rest(waiting)
+            # After a failure the next attempt is when it is due, not at each request.
+            is_enough = len(waiting) >= self._config.rotate_rows and not has_failed
+            if waiting and (not is_open or is_enough or time.monotonic() >= due):
+                if dropped:
+                    log.error("%d decisions are dropped from the record", dropped)
+                has_failed, dropped = not self._is_written(waiting), 0
                 due = time.monotonic() + 60 * self._config.rotate_minutes
+                if not has_failed:
+                    waiting = []
+            dropped += max(0, len(waiting) - most_waiting)
+            del waiting[:-most_waiting]
 
-    def _rest(self, rows: list[Row]) -> list[Row]:
-        """Write a file of `rows`; the rows that are still to be written."""
+    def _is_written(self, rows: list[Row]) -> bool:
+        """Write a file of `rows`; whether that was possible."""
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         try:
             write_table(self._folder / f"decisions-{now}-{self._name}-{self._written}.parquet", pd.DataFrame(rows))
-            self._written += 1
-            self._bound()
         except Exception as error:
             log.error("the record of decisions cannot be written: %s", error)
-            if len(rows) > MOST_WAITING:
-                log.error("%d decisions are dropped from the record", len(rows) - MOST_WAITING)
-            return rows[-MOST_WAITING:]
-        return []
+            return False
+        self._written += 1
+        try:
+            self._bound()
+        except OSError as error:
+            log.error("the record of decisions cannot be kept below serving.record.max_mb: %s", error)
+        return True
 
     def _bound(self) -> None:
         """Delete the oldest files beyond the size of the folder; another process may do so too."""

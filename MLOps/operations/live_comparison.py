@@ -23,7 +23,7 @@ class LiveComparison:
 
     Attributes:
         days: (n,) with outcomes of both.
-        differences: (n,) of a day, the sum over its bars of the mean difference of a decision.
+        differences: (n,) of a day, the sum over its bars of the mean difference of an account.
         lower, upper: (n,) the confidence sequence of the mean difference, as known on each day.
         paired: whether both decided on the same requests (shadow), or on those of different accounts (split).
         decisions: that were compared, of both versions.
@@ -88,7 +88,8 @@ def compare_live(outcomes: pd.DataFrame, first: str, second: str) -> LiveCompari
     """Compare two versions by their outcomes.
 
     Where one has decided in the shadow of the other, the same requests are compared, symbol by symbol, both from the
-    account of the one that answers. Otherwise the mean decisions of both at the same bar are.
+    account of the one that answers. In a split, the mean decisions of both at the same bar are. Where there is both,
+    the comparison with more days counts.
 
     Raises:
         UserError: they have no bar in common.
@@ -97,22 +98,34 @@ def compare_live(outcomes: pd.DataFrame, first: str, second: str) -> LiveCompari
     own, other = (known[known["version"] == version] for version in (first, second))
     pairs = own.merge(other, on=[*PAIR, "timestamp"], suffixes=("", "_other"))
     pairs = pairs[(pairs["role"] == SHADOW) != (pairs["role_other"] == SHADOW)]
-    if len(pairs):
-        by_bar = (pairs["earned"] - pairs["earned_other"]).groupby(pairs["timestamp"]).mean()
-        decisions = 2 * len(pairs)
+    of_pairs = _by_day(_by_bar(pairs.assign(earned=pairs["earned"] - pairs["earned_other"])))
+    own, other = own[own["role"] != SHADOW], other[other["role"] != SHADOW]
+    at_both = (_by_bar(own) - _by_bar(other)).dropna()
+    of_accounts = _by_day(at_both)
+    is_paired = len(of_pairs) >= len(of_accounts)
+    if is_paired:
+        by_day, decisions = of_pairs, 2 * len(pairs)
     else:
-        own, other = own[own["role"] != SHADOW], other[other["role"] != SHADOW]
-        by_bar = (own.groupby("timestamp")["earned"].mean() - other.groupby("timestamp")["earned"].mean()).dropna()
-        at_both = [table["timestamp"].isin(by_bar.index).sum() for table in (own, other)]
-        decisions = int(sum(at_both))
-    if by_bar.empty:
+        by_day = of_accounts
+        decisions = int(sum(table["timestamp"].isin(at_both.index).sum() for table in (own, other)))
+    if by_day.empty:
         raise UserError(
             f"versions {first} and {second} have no outcome at the same bar; serve with serving.policy shadow or "
             "split, and run `python -m MLOps outcomes` when later bars are there"
         )
-    # Of a day together, since bars of one day depend on each other more than days do.
-    by_day = by_bar.groupby(by_bar.index.tz_convert("UTC").floor("D")).sum()
     differences = by_day.to_numpy()
     lower, upper = mean_sequence(differences, CONFIDENCE, TIGHTEST_AT_DAYS)
     days = by_day.index.tz_localize(None).to_numpy()
-    return LiveComparison(first, second, days, differences, lower, upper, bool(len(pairs)), decisions)
+    return LiveComparison(first, second, days, differences, lower, upper, is_paired, decisions)
+
+
+def _by_bar(decisions: pd.DataFrame) -> pd.Series:
+    """The mean return of an account at each bar: decisions of one portfolio are summed, each being a part of it."""
+    account = decisions["symbol"].mask(decisions["portfolio"], "")
+    of_accounts = decisions.groupby(["timestamp", "request", "role", account])["earned"].sum()
+    return of_accounts.groupby(level="timestamp").mean()
+
+
+def _by_day(by_bar: pd.Series) -> pd.Series:
+    """Sums, since bars of one day depend on each other more than days do."""
+    return by_bar.groupby(by_bar.index.tz_convert("UTC").floor("D")).sum()

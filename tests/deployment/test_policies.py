@@ -92,6 +92,13 @@ def test_shadow_from_the_first_request_to_the_verdict(models: tuple[Path, list[T
             assert {row["bundle"] for row in answer} == {champion.identity}
             assert len(answer) == len(champion.decide(sent, 1e5, {}))
     said = json.loads(program(folder, "outcomes", "--json").stdout)
+    assert (said["outcomes"], said["too_late"] + said["waiting"]) == (0, said["decisions"]), "the bars are replayed"
+    # As if each had been sent at the close of its newest bar.
+    for file in (folder / "decisions").glob("decisions-*.parquet"):
+        table = pd.read_parquet(file)
+        table.assign(time=table["timestamp"] + pd.Timedelta(hours=22)).to_parquet(file, index=False)
+    said = json.loads(program(folder, "outcomes", "--json").stdout)
+    assert said["outcomes"] == said["decisions"] - said["waiting"] > 0
     decisions = pd.concat([pd.read_parquet(file) for file in (folder / "decisions").glob("decisions-*.parquet")])
     assert decisions.groupby("role")["version"].unique().map(list).to_dict() == {"answered": ["1"], "shadow": ["2"]}
     assert said["decisions"] == len(decisions)

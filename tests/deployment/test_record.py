@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pandas as pd
 import pytest
 
 from MLOps.config.serving import RecordConfig, ServingConfig
+from MLOps.deployment import record as record_module
 from MLOps.deployment.answering import Answering
 from MLOps.deployment.record import FILES, DecisionRecord
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.operations.outcomes import read_decisions
+from tests.agents.trainings import RULES
+from tests.deployment.bundles import agent, write_bundle
 from tests.deployment.test_requests import body_of, call, newest, server_of
 
 
@@ -102,6 +106,71 @@ def test_a_record_that_cannot_be_written_fails_no_request(model: TradingModel, t
     assert answering.answer(body) == plain
     answering.record.close()
     assert len(read_decisions(tmp_path / "file" / "record")) == 2 * len(plain["predictions"])
+
+
+def test_a_disk_that_is_full_is_tried_again_when_the_next_file_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each request; meanwhile the newest rows wait."""
+    tried: list[list[int]] = []
+
+    def fail(path: Path, table: pd.DataFrame) -> None:
+        tried.append(table["number"].tolist())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(record_module, "write_table", fail)
+    monkeypatch.setattr(record_module, "MOST_WAITING", 10)
+    record = DecisionRecord(RecordConfig(folder=str(tmp_path), rotate_rows=5))
+    for number in range(100):
+        record.add([row(number)])
+    record.close()
+    assert tried == [list(range(5)), list(range(90, 100))]
+
+
+def test_rows_are_dropped_while_a_write_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, said, write = threading.Event(), threading.Event(), [], record_module.write_table
+
+    def hang(path: Path, table: pd.DataFrame) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        write(path, table)
+
+    monkeypatch.setattr(record_module, "write_table", hang)
+    monkeypatch.setattr(record_module, "MOST_QUEUED", 3, raising=False)
+    monkeypatch.setattr(record_module.log, "error", lambda *words: said.append(words))
+    record = DecisionRecord(RecordConfig(folder=str(tmp_path), rotate_rows=1))
+    record.add([row(0)])
+    assert begun.wait(60)
+    for number in range(1, 11):
+        record.add([row(number)])
+    go_on.set()
+    record.close()
+    assert read_decisions(tmp_path)["number"].tolist() == [0, 1, 2, 3]
+    assert len(said) == 1
+
+
+def test_rows_that_are_written_do_not_wait_though_old_files_cannot_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: DecisionRecord) -> None:
+        raise PermissionError("not permitted")
+
+    monkeypatch.setattr(DecisionRecord, "_bound", refuse)
+    record = DecisionRecord(RecordConfig(folder=str(tmp_path), rotate_rows=1))
+    for number in range(5):
+        record.add([row(number)])
+    record.close()
+    assert read_decisions(tmp_path)["number"].tolist() == list(range(5))
+
+
+@pytest.mark.parametrize(("rules", "cash"), [("portfolio", "cash"), ("weights", "cash_per_symbol")])
+def test_a_row_tells_whether_its_account_is_a_portfolio(rules: str, cash: str, tmp_path: Path) -> None:
+    model = TradingModel.load(write_bundle(tmp_path / "model", agent("ppo", RULES[rules], steps=0)))
+    answering = recorded(model, tmp_path / "record")
+    answering.answer(json.dumps(body_of(newest(model), {cash: 5000})).encode())
+    assert answering.record is not None
+    answering.record.close()
+    assert read_decisions(tmp_path / "record")["portfolio"].unique().tolist() == [rules == "portfolio"]
 
 
 def test_features_that_are_not_known_are_null(model: TradingModel, tmp_path: Path) -> None:

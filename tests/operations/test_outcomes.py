@@ -16,11 +16,13 @@ from tests.evaluation.markets import random_walk
 
 
 def decisions_of(bars: pd.DataFrame, **columns: object) -> pd.DataFrame:
-    """One decision a bar: long by the whole equity, ordered anew at each."""
+    """One decision a bar, an hour after the next began: long by the whole equity, ordered anew at each."""
+    next_bars = bars.groupby("symbol")["timestamp"].shift(-1).fillna(bars["timestamp"])
     given = {
-        "time": pd.Timestamp("2021-01-01", tz="UTC"), "request": [f"r{n}" for n in range(len(bars))], "account": None,
-        "role": "answered", "version": "1", "bundle": "b", "fill": "next_open", "cost_bps": 0.0, "equity": 1000.0,
-        "action": "1", "order_shares": 0.0,
+        "time": next_bars + pd.Timedelta(hours=1), "portfolio": False, "account": None,
+        "request": [f"r{n}" for n in range(len(bars))], "role": "answered", "version": "1", "bundle": "b",
+        "fill": "next_open", "cost_bps": 0.0,
+        "equity": 1000.0, "action": "1", "order_shares": 0.0,
     }  # fmt: skip
     table = bars[["symbol", "timestamp", "close"]].assign(**given, target_position=1000.0 / bars["close"])
     return table.assign(**columns)
@@ -68,7 +70,49 @@ def test_a_split_between_decision_and_outcome_changes_nothing() -> None:
 def test_fills_at_the_close_earn_from_the_close() -> None:
     bars = random_walk(1, 40, seed=6)
     known = outcomes(decisions_of(bars, fill="close"), bars)
-    np.testing.assert_allclose(known["earned"], bars["close"].pct_change().dropna())
+    np.testing.assert_allclose(known["earned"], bars["close"].pct_change().iloc[1:-1])
+
+
+@pytest.mark.parametrize("fill", ["next_open", "close"])
+@pytest.mark.parametrize("frequency", ["B", "h", "5min"])
+def test_only_decisions_made_in_time_have_an_outcome(fill: str, frequency: str) -> None:
+    """Bars with outages and unlike ends; in time until the bar comes at which the position is left."""
+    bars = random_walk(3, 60, seed=8, frequency=frequency)
+    away = np.random.default_rng(0).random(len(bars)) < 0.2
+    bars = bars[~away & ~((bars["symbol"] == "S01") & (bars.index % 60 > 40))].reset_index(drop=True)
+    leaving = bars.groupby("symbol")["timestamp"].shift(-2)
+    in_time = decisions_of(bars, fill=fill, time=leaving.fillna(bars["timestamp"]) - pd.Timedelta(microseconds=1))
+    assert list(outcomes(in_time, bars)["request"]) == list(in_time.loc[leaving.notna(), "request"])
+    assert outcomes(decisions_of(bars, fill=fill, time=leaving.fillna(bars["timestamp"])), bars).empty
+
+
+def test_replayed_decisions_are_counted_and_left_out(tmp_path: Path) -> None:
+    bars = random_walk(1, 40, seed=8)
+    replayed = decisions_of(bars, time=bars["timestamp"].max() + pd.Timedelta(days=9))
+    pd.concat([decisions_of(bars), replayed]).to_parquet(tmp_path / "decisions-1-a-0.parquet", index=False)
+    joined = join_outcomes(tmp_path, bars)
+    assert (joined.decisions, joined.waiting, joined.too_late, len(joined.outcomes)) == (80, 4, 38, 38)
+
+
+def test_outcomes_of_deleted_decisions_are_kept(tmp_path: Path) -> None:
+    bars = random_walk(2, 40, seed=7)
+    decisions = decisions_of(bars).sort_values("time", kind="stable", ignore_index=True)
+    for number, rows in enumerate((decisions.iloc[:30], decisions.iloc[30:])):
+        rows.to_parquet(tmp_path / f"decisions-{number}.parquet", index=False)
+    until = bars["timestamp"].unique()[25]
+    join_outcomes(tmp_path, bars[bars["timestamp"] <= until].reset_index(drop=True))
+    (tmp_path / "decisions-0.parquet").unlink()
+    joined = join_outcomes(tmp_path, bars)
+    pd.testing.assert_frame_equal(joined.outcomes, outcomes(decisions, bars))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / OUTCOMES), joined.outcomes)
+
+
+def test_a_file_that_is_deleted_while_the_record_is_read_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "decisions-0.parquet").symlink_to(tmp_path / "deleted")
+    with pytest.raises(UserError, match="expected a record of decisions"):
+        read_decisions(tmp_path)
+    decisions_of(random_walk(1, 10, seed=7)).to_parquet(tmp_path / "decisions-1.parquet", index=False)
+    assert len(read_decisions(tmp_path)) == 10
 
 
 def test_outcomes_come_with_the_bars(tmp_path: Path) -> None:
@@ -81,8 +125,8 @@ def test_outcomes_come_with_the_bars(tmp_path: Path) -> None:
     decisions.iloc[30:].to_parquet(folder / "decisions-2-b-0.parquet", index=False)
     clock = bars["timestamp"].unique()
     for until, known in ((clock[10], 2 * 9), (clock[-1], 2 * 38)):
-        count, joined = join_outcomes(folder, bars[bars["timestamp"] <= until].reset_index(drop=True))
-        assert (count, len(joined)) == (80, known)
+        joined = join_outcomes(folder, bars[bars["timestamp"] <= until].reset_index(drop=True))
+        assert (joined.decisions, len(joined.outcomes), joined.waiting, joined.too_late) == (80, known, 80 - known, 0)
         assert len(pd.read_parquet(folder / OUTCOMES)) == known
     assert len(read_decisions(folder)) == 80, "the outcomes are no decisions"
 
@@ -105,6 +149,7 @@ def earned(days: int, edge: float, noise: float, role: str, seed: int = 0) -> pd
                         "request": [f"{stamp}" if role == "shadow" else f"{stamp} {version}" for stamp in stamps],
                         "version": version,
                         "role": role if version == "2" else "answered",
+                        "portfolio": False,
                         "earned": own,
                     }
                 )
@@ -128,6 +173,29 @@ def test_a_better_candidate_is_found_in_the_shadow_though_the_market_is_noisy() 
 def test_accounts_of_both_sides_are_compared_bar_by_bar() -> None:
     found = compare_live(earned(200, edge=0.001, noise=0.002, role="answered"), "2", "1")
     assert (found.verdict, found.paired, len(found.days)) == ("better", False, 200)
+
+
+def test_a_few_requests_in_the_shadow_do_not_hide_a_split() -> None:
+    split = earned(200, edge=0.001, noise=0.002, role="answered")
+    shadow = earned(1, edge=0.001, noise=0.002, role="shadow", seed=1)
+    found = compare_live(pd.concat([split, shadow], ignore_index=True), "2", "1")
+    assert (found.verdict, found.paired, len(found.days)) == ("better", False, 200)
+    shadow = earned(200, edge=0.001, noise=0.002, role="shadow")
+    split = earned(1, edge=0.001, noise=0.002, role="answered", seed=1)
+    found = compare_live(pd.concat([split, shadow], ignore_index=True), "2", "1")
+    assert (found.verdict, found.paired, len(found.days)) == ("better", True, 200)
+
+
+@pytest.mark.parametrize("role", ["shadow", "answered"])
+def test_a_portfolio_earns_the_sum_over_its_symbols(role: str) -> None:
+    table = earned(50, edge=0.001, noise=0.002, role=role)
+    mean, total = (compare_live(table.assign(portfolio=portfolio), "2", "1") for portfolio in (False, True))
+    np.testing.assert_allclose(total.differences, 2 * mean.differences)
+    assert total.decisions == mean.decisions
+    # A second portfolio at the same bars is another account, not a part of the first.
+    second = table.assign(portfolio=True, request=table["request"] + " again")
+    both = compare_live(pd.concat([table.assign(portfolio=True), second], ignore_index=True), "2", "1")
+    np.testing.assert_allclose(both.differences, total.differences)
 
 
 def test_equal_versions_and_few_days_are_undecided() -> None:

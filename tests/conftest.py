@@ -27,6 +27,13 @@ ARTIFACT_PATHS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow keeps the address of a store in the environment, where the next test would find it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """The small pipeline after a real `dvc repro`. Shared, by the workers too: look, do not touch."""

@@ -71,9 +71,9 @@ class QualityReport:
             names = str(accepted) if len(accepted) <= 2 else "their names"
             remedy = first.advice
             if first.check in accepted:
-                remedy = f"correct them or, if true, set data.accept_findings: {names}"
+                remedy = f"correct them, or set data.accept_findings: {names} if true"
             if first.check in CHECKS:
-                remedy += "; data.drop_findings drops such bars"
+                remedy += ", or data.drop_findings"
             return f"expected no errors, found {found}; {remedy}"
         if self.score < threshold:
             warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]

@@ -22,7 +22,8 @@ def monitor(*words: str) -> Result:
 @pytest.fixture
 def project(own: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(own.folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # Absolute: MLflow keeps connections by address, and tests of one process share them.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own.folder}/mlflow.db")
     return own
 
 

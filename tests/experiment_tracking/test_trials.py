@@ -119,18 +119,18 @@ def test_trials_are_apart_from_the_runs_of_stages_and_of_other_experiments(confi
 RECORD = """
 import os, sys
 import numpy as np, pandas as pd
-from mlflow.tracking import MlflowClient
+from MLOps.experiment_tracking.retries import RetryingClient
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.trials import Trial, Trials
 uri, seeds, method, when = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4]
 trials = Trials(TrackingConfig(uri=uri, experiment="t", registered_model="m"))
 if method:
-    original = getattr(MlflowClient, method)
+    original = getattr(RetryingClient, method)
     def killed(*arguments, **named):
         if when == "after":
             original(*arguments, **named)
         os.kill(os.getpid(), 9)
-    setattr(MlflowClient, method, killed)
+    setattr(RetryingClient, method, killed)
 times = pd.date_range("2020-01-01", periods=250, freq="B", tz="UTC")
 for seed in map(int, seeds.split(",")):
     trials.record(Trial.of(times, np.random.default_rng(seed).normal(0, 0.01, 250)))

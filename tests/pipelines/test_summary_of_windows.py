@@ -13,7 +13,7 @@ from MLOps.pipelines.summary import COLUMNS, walk_forward
 def test_the_joined_windows_are_listed_where_there_are_several(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "WALK_FORWARD", tmp_path)
+    monkeypatch.setattr(paths, "WALK_FORWARD_REPORT", tmp_path / "report.json")
     metrics = {name: dict.fromkeys(COLUMNS, 0.5) for name in ("agent", "buy_and_hold")}
     spans = [(f"200{number}-01-01", f"200{number + 1}-01-01") for number in range(count)]
     windows = [

@@ -53,6 +53,7 @@ def write_reference(folder: Path, params: Params, parts: dict[str, Path], metada
     """Write what monitoring compares newer bars with, made by the model of `parts`; the folder below `folder` that is a
     part of the bundle too."""
     import pandas as pd
+    from threadpoolctl import threadpool_limits
 
     from MLOps.artifacts import read_table
     from MLOps.data.splits import LearningSplits
@@ -61,7 +62,11 @@ def write_reference(folder: Path, params: Params, parts: dict[str, Path], metada
     from MLOps.evaluation.report import AGENT
     from MLOps.operations.drift import REFERENCE
     from MLOps.operations.monitoring import make_reference
+    from MLOps.training.determinism import seed_torch
 
+    # The reference is a part of the bundle's identity, and the order in which BLAS adds depends on its threads.
+    threadpool_limits(params.threads)
+    seed_torch(params.seed, params.threads)
     build_bundle(folder / "model", parts, metadata)
     spans = {name: span for name, span in metadata["splits"].items() if name != "test"}
     bars_per_year = read_json(paths.CLOCK)["bars_per_year"]

@@ -58,11 +58,14 @@ class Project:
         folder.mkdir(parents=True, exist_ok=True)
         project = cls(folder)
         project.git("init", "--quiet")
+        # `dvc exp run` commits, and asks for who does.
+        project.git("config", "user.name", "test")
+        project.git("config", "user.email", "test@localhost")
         return project
 
     def commit(self) -> None:
         self.git("add", "--all")
-        self.git("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", "as is")
+        self.git("commit", "--quiet", "--message", "as is")
 
     def git(self, *words: str) -> None:
         subprocess.run(["git", *words], cwd=self.folder, check=True)

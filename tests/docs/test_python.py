@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import read_json, read_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
+from MLOps.experiment_tracking.retries import RetryingClient
 from tests.docs.pages import blocks
 from tests.project import Project
 
@@ -52,7 +54,8 @@ def given(name: str) -> dict[str, Any]:
 def test_blocks_run(page: Path, finished: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished.folder)
     if page.name == "recipes.md":
-        monkeypatch.setattr("mlflow.tracking.MlflowClient.set_registered_model_alias", refuse_none)
+        for client in (MlflowClient, RetryingClient):
+            monkeypatch.setattr(client, "set_registered_model_alias", refuse_none)
     names = given(page.name)
     for block in BLOCKS:
         if block.page == page:

@@ -57,11 +57,14 @@ class Project:
             shutil.copy2(compiled, place)
         folder.mkdir(parents=True, exist_ok=True)
         project = cls(folder)
-        project.git("init", "--quiet")
-        # `dvc exp run` commits, and asks for who does.
-        project.git("config", "user.name", "test")
-        project.git("config", "user.email", "test@localhost")
+        project.init()
         return project
+
+    def init(self) -> None:
+        """Make the folder a Git repository with an identity of its own; `dvc exp run` commits, and asks for one."""
+        self.git("init", "--quiet")
+        self.git("config", "user.name", "test")
+        self.git("config", "user.email", "test@localhost")
 
     def commit(self) -> None:
         self.git("add", "--all")

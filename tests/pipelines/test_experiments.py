@@ -62,7 +62,7 @@ def tiny(tmp_path: Path) -> Project:
     (project.folder / "params.yaml").write_text(yaml.safe_dump({"agent": 0, "note": "none"}))
     (project.folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
     (project.folder / ".gitignore").write_text("/mlflow.db*\n/mlruns/\n/report.json\n")
-    project.git("init", "--quiet")
+    project.init()
     project.run("dvc", "init", "--quiet")
     project.run("dvc", "repro", variables=CODE)
     project.commit()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
+from benchmarks.shares import share
 from MLOps.statistics.bootstrap import mean_interval
 from MLOps.statistics.sharpe_inference import sharpe_difference, sharpe_interval
 
@@ -85,8 +85,7 @@ def coverage(draws: int, bars: int, seed: int) -> dict[str, float]:
     """Each interval's coverage, and the bounds of Clopper and Pearson."""
     figures: dict[str, float] = {"draws": draws, "bars": bars}
     for name, count in held(draws, bars, seed).items():
-        bounds = binomtest(count, draws).proportion_ci(CONFIDENCE, method="exact")
-        figures |= {name: count / draws, f"{name}_lower": float(bounds.low), f"{name}_upper": float(bounds.high)}
+        figures |= share(name, count, draws)
     return figures
 
 

@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.shares import share
 from MLOps.config.labels import class_names
 from MLOps.config.params import Params, load_params
 from MLOps.data.bars import KEYS, PRICES, VOLUME, check_bars
@@ -46,7 +46,7 @@ from MLOps.monitoring.feed import FeedReference, feed_faults, missing_features
 from MLOps.monitoring.judgement import Detector, detector_of, window_of
 from MLOps.monitoring.panel import Panel
 from MLOps.monitoring.reference import Reference
-from MLOps.operations.monitoring import decisions_panel, features_panel, forecasts_panel, performance_panel
+from MLOps.operations.model_panels import decisions_panel, features_panel, forecasts_panel, performance_panel
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.signals import signal_table
 from MLOps.trading import Ledger, Market, simulate
@@ -271,22 +271,17 @@ def run(kind: str, symbols: int, params: Params, seed: int) -> tuple[set[str], d
 
 
 def figures(kind: str, outcomes: list[tuple[set[str], dict[str, int | None]]]) -> dict[str, float]:
-    result = {f"runs_{kind}": float(len(outcomes)), **shares(f"false_alarms_{kind}", [bool(f) for f, _ in outcomes])}
+    alarms = sum(bool(found) for found, _ in outcomes)
+    result = {f"runs_{kind}": float(len(outcomes)), **share(f"false_alarms_{kind}", alarms, len(outcomes))}
     for check in ("feed", "inputs", "forecasts", "decisions", "performance"):
         result[f"false_alarms_{kind}_{check}"] = float(np.mean([check in found for found, _ in outcomes]))
     for change in outcomes[0][1]:
         delays = [found[change] for _, found in outcomes]
-        result |= shares(f"found_{kind}_{change}", [bars is not None for bars in delays])
+        result |= share(f"found_{kind}_{change}", sum(bars is not None for bars in delays), len(delays))
         known = [bars for bars in delays if bars is not None]
         if known:
             result[f"delay_{kind}_{change}"] = float(np.median(known))
     return result
-
-
-def shares(name: str, outcomes: list[bool]) -> dict[str, float]:
-    test = binomtest(sum(outcomes), len(outcomes))
-    bounds = test.proportion_ci(0.95, method="exact")
-    return {name: float(test.statistic), f"{name}_lower": float(bounds.low), f"{name}_upper": float(bounds.high)}
 
 
 def main() -> None:

@@ -31,11 +31,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from scipy.stats import binomtest
 
 from benchmarks.end_to_end import Market as PlantedMarket
 from benchmarks.end_to_end import decide
 from benchmarks.planted import Task, plant, scores_bps
+from benchmarks.shares import share
 from MLOps.config.params import Params, load_params, parse_yaml
 from MLOps.config.trading import TradingConfig
 from MLOps.evaluation import baselines
@@ -150,7 +150,7 @@ def null(markets: int, params: Params) -> dict[str, float]:
         told("null", seed + 1, markets, np.sum(outcomes, axis=0).tolist())
     figures: dict[str, float] = {}
     for name, column in zip(("false_promotions_1", "false_promotions_50"), zip(*outcomes, strict=True), strict=True):
-        figures |= shares(name, column)
+        figures |= share(name, sum(column), len(column))
         figures |= {f"{name}_{kind}": float(np.mean(column[place :: len(NULLS)])) for place, kind in enumerate(NULLS)}
     return figures
 
@@ -193,7 +193,11 @@ def power(markets: int, params: Params) -> dict[str, float]:
         trial = Portfolio.of(simulate(rule, market, params.trading))
         found.append(promoted(rule, market, params, seed, {"0": trial}))
         told("power", seed + 1, markets, [sum(found)])
-    return {**shares("power_sharpe", found), "power_sharpe_true": true, "power_sharpe_edge_bps": task.edge_bps}
+    return {
+        **share("power_sharpe", sum(found), len(found)),
+        "power_sharpe_true": true,
+        "power_sharpe_edge_bps": task.edge_bps,
+    }
 
 
 def edge(
@@ -209,7 +213,7 @@ def edge(
         own = failed[market.edge_bps]
         own.append([result.name for result in results if not result.passed])
         name = f"edge_{market.edge_bps:g}"
-        figures |= shares(f"power_{name}", [not checks for checks in own])
+        figures |= share(f"power_{name}", sum(not checks for checks in own), len(own))
         figures[f"markets_{name}"] = len(own)
         figures |= {f"refused_{name}_{result.name}": refused(own, result.name) for result in results}
         save(figures)
@@ -220,12 +224,6 @@ def edge(
 
 def refused(failed: Sequence[Sequence[str]], check: str) -> float:
     return float(np.mean([check in checks for checks in failed]))
-
-
-def shares(name: str, outcomes: Sequence[bool]) -> dict[str, float]:
-    test = binomtest(sum(outcomes), len(outcomes))
-    bounds = test.proportion_ci(0.95, method="exact")
-    return {name: float(test.statistic), f"{name}_lower": float(bounds.low), f"{name}_upper": float(bounds.high)}
 
 
 def told(part: str, done: int, of: int, counts: list[int]) -> None:

@@ -28,6 +28,12 @@ SMALL = {
 }
 
 
+def environment() -> dict[str, str]:
+    """The variables of a user who has activated the environment, without settings of MLflow, DVC and Python."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
 @dataclass
 class Project:
     """A working copy in a folder of its own."""
@@ -97,13 +103,10 @@ class Project:
         self, *words: str, check: bool = True, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m WORDS` as a user would in the activated environment, with `variables` set."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
-        environment |= variables or {}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=self.folder,
-            env=environment,
+            env=environment() | (variables or {}),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

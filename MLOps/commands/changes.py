@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from MLOps.artifacts import read_json
+from MLOps.commands.git import git
 from MLOps.config.params import parse_yaml
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.record import flatten
@@ -29,7 +30,7 @@ def changes(base: str) -> str:
     if not paths.HEADLINES.exists():
         raise UserError(f"{paths.HEADLINES}: expected the figures of a run, found none; run `dvc repro`")
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
-    commit = _git(*asked, wrong=f"{base}: Git knows no such commit; name another").strip()
+    commit = git(*asked, wrong=f"{base}: Git knows no such commit; name another")
     then, now = _committed(commit, paths.HEADLINES), read_json(paths.HEADLINES)
     lines = [f"### Headlines beside {base}", "", f"| | {base} | now | change |", "|---|---:|---:|---:|"]
     lines += [_row(name, then.get(name), now.get(name)) for name in sorted({*then, *now})]
@@ -47,7 +48,7 @@ def _figure(value: float | None) -> str:
 
 
 def _parameters(commit: str) -> str:
-    then = flatten(parse_yaml(_git("show", f"{commit}:./{PARAMS}")))
+    then = flatten(parse_yaml(git("show", f"{commit}:./{PARAMS}")))
     now = flatten(parse_yaml(PARAMS.read_text()))
     return changed(_words(then), _words(now)) or "as they were"
 
@@ -75,11 +76,3 @@ def _committed(commit: str, path: Path) -> dict[str, float]:
     """The figures of a commit; none where it has no such file."""
     shown = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, text=True)
     return dict(json.loads(shown.stdout)) if shown.returncode == 0 else {}
-
-
-def _git(*words: str, wrong: str | None = None) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True)
-    if done.returncode:
-        said = " ".join(done.stderr.split())[:200]
-        raise UserError(wrong or f"git {' '.join(words)}: {said}; run this in the project's Git repository")
-    return done.stdout

@@ -13,8 +13,6 @@ from MLOps.errors import INTERRUPTED, UserError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from MLOps.model_registry.versions import Registry
-
 CHANGED = 3  # exit status of `monitor` where it advises to train again
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -162,8 +160,12 @@ def compare(first: str, second: str, live: bool, as_json: bool) -> None:
     FIRST and SECOND are version numbers or aliases; without them, the candidate and the champion.
     """
     if live:
-        show(compared_live(first, second, as_json))
+        from MLOps.commands.in_service import compared
+
+        values, words = compared(first, second)
+        show(values if as_json else words)
         return
+    from MLOps.commands.registered import bundle_versions
     from MLOps.operations.comparison import as_table, described
 
     models = bundle_versions()
@@ -182,18 +184,10 @@ def outcomes(as_json: bool) -> None:
     outcomes.parquet beside the decisions. A decision has an outcome when the two bars after it are there, and if it was
     made before the second of them.
     """
-    from MLOps.artifacts import read_table
-    from MLOps.operations.outcomes import OUTCOMES, join_outcomes
-    from MLOps.pipelines import paths
+    from MLOps.commands.in_service import joined
 
-    folder = record_folder()
-    joined = join_outcomes(folder, read_table(paths.BARS))
-    counts = {"decisions": joined.decisions, "waiting": joined.waiting, "too_late": joined.too_late}
-    words = (
-        f"{folder / OUTCOMES}: {len(joined.outcomes)} outcomes; of {joined.decisions} recorded decisions "
-        f"{joined.waiting} wait for later bars and {joined.too_late} are left out, since they were made too late"
-    )
-    show({"path": str(folder / OUTCOMES), "outcomes": len(joined.outcomes), **counts} if as_json else words)
+    values, words = joined()
+    show(values if as_json else words)
 
 
 @main.command()
@@ -206,6 +200,7 @@ def promote(version: str, reason: str, as_json: bool) -> None:
     VERSION is a number or an alias, as candidate. The gate is not asked; its verdict is shown. Who, when and why are
     kept as a tag of the version. Serving by the alias champion follows at its next start.
     """
+    from MLOps.commands.registered import bundle_versions
     from MLOps.operations.champions import set_champion
 
     models = bundle_versions()
@@ -227,6 +222,7 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
     The present one is marked as withdrawn: `dvc repro` does not promote it again, `promote` does. Who, when and why are
     kept as tags of both versions.
     """
+    from MLOps.commands.registered import bundle_versions
     from MLOps.operations.champions import roll_back
 
     models = bundle_versions()
@@ -316,44 +312,6 @@ def ui(browser: bool | None, host: str, port: int) -> None:
 def show(what: Any) -> None:
     """Print a text, or values as JSON."""
     click.echo(what if isinstance(what, str) else json.dumps(what, indent=2, ensure_ascii=False))
-
-
-def record_folder() -> Path:
-    """Where decisions are recorded."""
-    from MLOps.config.params import load_params
-
-    folder = load_params().serving.record.folder
-    if folder is None:
-        raise UserError("serving.record.folder: no decisions are recorded; name a folder, and serve")
-    return Path(folder)
-
-
-def compared_live(first: str, second: str, as_json: bool) -> Any:
-    """Two versions by their outcomes in service: values, or the verdict and where the page is."""
-    import numpy as np
-
-    from MLOps.artifacts import read_table
-    from MLOps.operations.live_comparison import compare_live
-    from MLOps.operations.outcomes import OUTCOMES
-    from MLOps.reporting.live_comparison import write_comparison
-
-    models, file = bundle_versions(), record_folder() / OUTCOMES
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; `python -m MLOps outcomes` writes it")
-    found = compare_live(read_table(file), models.resolve(first), models.resolve(second))
-    bounds = np.stack([found.lower, found.upper])
-    page = write_comparison(file.parent, found.as_dict(), found.words, found.days, found.differences, bounds)
-    return {"model": models.name, **found.as_dict(), "page": str(page)} if as_json else f"{found.words}\n{page}"
-
-
-def bundle_versions() -> "Registry":
-    """The registered model of params.yaml."""
-    from MLOps.config.params import load_params
-    from MLOps.experiment_tracking.store import connect
-    from MLOps.model_registry.versions import Registry
-
-    tracking = load_params().tracking
-    return Registry.of_bundles(connect(tracking)[0], tracking)
 
 
 def user() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from MLOps.artifacts import read_json, write_text
 from MLOps.commands.changes import PARAMS, changes
+from MLOps.commands.git import git
 from MLOps.commands.processes import run
 from MLOps.config.data import DOWNLOADED
 from MLOps.config.params import load_params, parse_yaml
@@ -55,7 +56,7 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
     if has_remote:
         _step("dvc", "push", "--run-cache")
     changed = _tracked()
-    if commit and _git("status", "--porcelain", "--", *changed):
+    if commit and git("status", "--porcelain", "--", *changed):
         _step("git", "add", "--", *changed)
         _step("git", "commit", "--quiet", "--message", f"{_title()}\n\n{report}", "--", *changed)
     if push:
@@ -66,7 +67,7 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
 def _tracked() -> list[str]:
     """The files that a retraining commits: COMMITTED, and those of the source that Git tracks."""
     sources = configured_files(load_params().data).values()
-    given = _git("ls-files", "--", *map(str, sources)).splitlines() if sources else []
+    given = git("ls-files", "--", *map(str, sources)).splitlines() if sources else []
     return [*(str(path) for path in COMMITTED if path.exists()), *given]
 
 
@@ -77,10 +78,10 @@ def _refuse_other_changes(commit: bool, push: bool) -> None:
         UserError: there are such changes.
     """
     others = [".", *(f":(exclude){path}" for path in _tracked())]
-    if commit and (changed := _git("diff", "--name-only", "HEAD", "--", *others)):
+    if commit and (changed := git("diff", "--name-only", "HEAD", "--", *others)):
         name = changed.splitlines()[0]
         raise UserError(f"{name}: expected no change but those of a retraining; commit or stash it first")
-    unpushed = _git("log", "--format=%s", "@{upstream}..").splitlines() if push else []
+    unpushed = git("log", "--format=%s", "@{upstream}..").splitlines() if push else []
     if titles := [title for title in unpushed if not title.startswith(TITLE)]:
         raise UserError(f"--push: expected no unpushed commit but retrainings, found {titles[0]!r}; push it first")
 
@@ -110,14 +111,6 @@ def _step(program: str, *words: str) -> None:
     print(f"retrain: {shown}", flush=True)
     if status := run(command, stdout=sys.stderr):
         raise UserError(f"`{shown}` ended with status {status}; mend what it says, then `make retrain` goes on")
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True)
-    if done.returncode:
-        said = " ".join(done.stderr.split())[:200]
-        raise UserError(f"git {words[0]}: {said}; mend that, and run the same command again")
-    return done.stdout.strip()
 
 
 def _asked(program: str, *words: str) -> str:

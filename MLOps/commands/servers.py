@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from MLOps.commands.browser import open_page
 from MLOps.commands.processes import run
+from MLOps.commands.registered import bundle_versions
 from MLOps.config.params import load_params
 from MLOps.config.schema import as_json
 from MLOps.config.serving import ANSWERED, CANDIDATE_ADDRESS, ROLE, SETTINGS, SHADOW
-from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import store_uri, without_password
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 10.0
+POLL_S = 0.2
 TERMINATED = 143  # exit status: 128 + SIGTERM
 # No usage reports, and no bar for each file that is copied.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -51,7 +52,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
             f"serving.policy: {config.policy} serves the champion with the candidate beside it; give --alias champion, "
             "or set policy: single"
         )
-    models = _models(params.tracking)
+    models = bundle_versions()
     if config.policy != "single" and not _has_challenger(models):
         print("serving.policy: no candidate but the champion itself, which is served alone", file=sys.stderr)
         config = replace(config, policy="single")
@@ -72,13 +73,6 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
 def _serving(uri: str, host: str, port: int) -> list[str]:
     words = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     return [*words, "--model-uri", uri, "--host", host, "--port", str(port)]
-
-
-def _models(tracking: TrackingConfig) -> "Registry":
-    from MLOps.experiment_tracking.store import connect
-    from MLOps.model_registry.versions import Registry
-
-    return Registry.of_bundles(connect(tracking)[0], tracking)
 
 
 def _whole(models: "Registry", alias: str) -> str:
@@ -156,14 +150,11 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     """
     give_up = time.monotonic() + START_TIMEOUT_S
     while True:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - our own server
-        except OSError:
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise UserError(f"the candidate's server does not answer at {url}; its messages are above") from None
-            time.sleep(0.2)
-        else:
+        if _answers(url):
             return
+        if process.poll() is not None or time.monotonic() > give_up:
+            raise UserError(f"the candidate's server does not answer at {url}; its messages are above")
+        time.sleep(POLL_S)
 
 
 def free_port() -> int:
@@ -176,10 +167,15 @@ def free_port() -> int:
 def _open_when_up(url: str, experiment_id: str, browser: bool | None) -> None:
     give_up = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < give_up:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1).close()  # noqa: S310 - our own server
-        except OSError:
-            time.sleep(0.2)
-        else:
+        if _answers(f"{url}/health"):
             open_page(runs_page(url, experiment_id), browser)
             return
+        time.sleep(POLL_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - our own server
+    except OSError:
+        return False
+    return True

@@ -29,7 +29,7 @@ class Layout(NamedTuple):
     """Where a CSV file has its columns.
 
     Attributes:
-        separator: comma, semicolon or tab, whichever splits the lines into the most cells.
+        separator: comma, semicolon or tab, whichever splits most lines into the same number of cells.
         comments: lines before the header.
         header: names of the columns.
         surplus: cells that rows have beyond the header.

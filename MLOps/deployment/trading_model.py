@@ -227,10 +227,16 @@ class TradingModel:
 
     def backtest(self, bars: pd.DataFrame, span: Span, trading: TradingConfig) -> Ledger:
         """Simulate the agent over a span of `bars` under the given rules, in its own scheme."""
-        scheme = "weights" if self.trading.scheme == "targets" else self.trading.scheme
-        trading = replace(trading, scheme=scheme, account=self.trading.account)
         features = self.pipeline.compute(bars)
         signals = self.signals(features, span.rows(features["timestamp"]))
+        return self.simulated(bars, features, signals, span, trading)
+
+    def simulated(
+        self, bars: pd.DataFrame, features: pd.DataFrame, signals: pd.DataFrame, span: Span, trading: TradingConfig
+    ) -> Ledger:
+        """As `backtest`, with the features of `bars` and the signals over the span that are known already."""
+        scheme = "weights" if self.trading.scheme == "targets" else self.trading.scheme
+        trading = replace(trading, scheme=scheme, account=self.trading.account)
         market = self.agent.market(bars, features, signals, trading)
         return simulate(self.agent.policy(), market.between(span.start, span.end), trading)
 

@@ -9,6 +9,8 @@ from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.monitoring.feed import FeedReference
 from MLOps.monitoring.panel import Panel
 
+REFERENCE = "reference"  # its folder in a bundle
+
 
 @dataclass(frozen=True)
 class Reference:

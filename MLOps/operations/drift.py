@@ -15,10 +15,8 @@ from MLOps.errors import UserError
 from MLOps.model_registry.versions import Registry
 from MLOps.monitoring.feed import LEVEL_BARS
 from MLOps.monitoring.judgement import CHANGED, SHOWN_LOOKS, Finding, judge, window_of
-from MLOps.monitoring.reference import Reference
-from MLOps.operations.monitoring import observe
-
-REFERENCE = "reference"  # the folder in a bundle
+from MLOps.monitoring.reference import REFERENCE, Reference
+from MLOps.operations.model_panels import observe
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import read_table, write_table
+from MLOps.data.bars import KEYS
+from MLOps.deployment.record import FILES
 from MLOps.errors import UserError
 
-DECISIONS = "decisions-*.parquet"
 OUTCOMES = "outcomes.parquet"
-KEYS = ["symbol", "timestamp"]
 # Of a decision, what its outcome is told with.
 TOLD = ["time", "request", "account", "role", "version", "bundle", *KEYS, "portfolio", "equity", "action"]
 TOLD += ["target_position", "earned"]
@@ -43,7 +43,7 @@ def read_decisions(folder: Path) -> pd.DataFrame:
         UserError: there are none.
     """
     tables = []
-    for file in sorted(folder.glob(DECISIONS)):
+    for file in sorted(folder.glob(FILES)):
         with suppress(FileNotFoundError):
             tables.append(pd.read_parquet(file))
     if not tables:
@@ -71,14 +71,13 @@ def outcomes(decisions: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
     Args:
         bars: in contract form; a decision without the two bars after it has no outcome yet.
     """
-    ended = _ended(decisions, bars)
-    return ended.loc[ended["is_in_time"], TOLD].reset_index(drop=True)
+    return _in_time(_ended(decisions, bars))
 
 
 def _ended(decisions: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
     """The decisions with two bars after them, with the columns `earned` and `is_in_time`."""
     by_symbol = bars.groupby("symbol")
-    ahead = bars[KEYS].assign(
+    ahead = bars[list(KEYS)].assign(
         at=bars["close"],
         open_1=by_symbol["open"].shift(-1),
         open_2=by_symbol["open"].shift(-2),
@@ -86,7 +85,7 @@ def _ended(decisions: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
         # The close of t+1 is known at about this time too.
         too_late=by_symbol["timestamp"].shift(-2),
     )
-    known = decisions.merge(ahead, on=KEYS, how="left", validate="many_to_one")
+    known = decisions.merge(ahead, on=list(KEYS), how="left", validate="many_to_one")
     at_open = (known["fill"] == "next_open").to_numpy()
     entry = np.where(at_open, known["open_1"], known["at"]) / known["at"]
     leaving = np.where(at_open, known["open_2"], known["close_1"]) / known["at"]
@@ -98,11 +97,15 @@ def _ended(decisions: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
     return known[np.isfinite(known["earned"]) & known["too_late"].notna()]
 
 
+def _in_time(ended: pd.DataFrame) -> pd.DataFrame:
+    return ended.loc[ended["is_in_time"], TOLD].reset_index(drop=True)
+
+
 def join_outcomes(folder: Path, bars: pd.DataFrame) -> Joined:
     """Write the outcomes of the recorded decisions in `folder` beside them; those written before are kept."""
     decisions, file = read_decisions(folder), folder / OUTCOMES
     ended = _ended(decisions, bars)
-    known = ended.loc[ended["is_in_time"], TOLD]
+    known = _in_time(ended)
     if file.is_file():
         known = pd.concat([read_table(file), known]).drop_duplicates(IDENTITY)
     known = known.sort_values("time", kind="stable", ignore_index=True)

@@ -60,8 +60,8 @@ def write_reference(folder: Path, params: Params, parts: dict[str, Path], metada
     from MLOps.deployment.trading_model import TradingModel
     from MLOps.evaluation.evidence import Evidence
     from MLOps.evaluation.report import AGENT
-    from MLOps.operations.drift import REFERENCE
-    from MLOps.operations.monitoring import make_reference
+    from MLOps.monitoring.reference import REFERENCE
+    from MLOps.operations.model_panels import make_reference
     from MLOps.training.determinism import seed_torch
 
     # The reference is a part of the bundle's identity, and the order in which BLAS adds depends on its threads.

@@ -9,11 +9,11 @@ from typing import Any
 from MLOps.artifacts import read_json, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.pipelines import headlines, paths
-from MLOps.pipelines.user_errors import exit_on_user_error
+from MLOps.pipelines.failures import exit_with_sentence
 
 
 def main() -> None:
-    with exit_on_user_error("choose_agent"):
+    with exit_with_sentence("choose_agent"):
         params = load_params()
         choice = choose(params)
         write_json(paths.CHOICE, choice)

@@ -20,7 +20,7 @@ from MLOps.errors import UserError
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
-from MLOps.pipelines.user_errors import exit_on_user_error
+from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.predictors import predictor_modules
 from MLOps.predictors.schedule import metric_names
 
@@ -28,7 +28,7 @@ PACKAGES = Path("requirements.txt")
 
 
 def main() -> None:
-    with exit_on_user_error("prepare"):
+    with exit_with_sentence("prepare"):
         params = check_params()
         check_metrics(params)
         check_features(params)

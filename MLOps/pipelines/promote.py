@@ -19,7 +19,7 @@ from MLOps.imports import ROOT, code_hash
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import headlines, paths
 from MLOps.pipelines.declaration import Declaration, stage_names
-from MLOps.pipelines.user_errors import exit_on_user_error
+from MLOps.pipelines.failures import exit_with_sentence
 
 if TYPE_CHECKING:
     from MLOps.experiment_tracking.record import Record
@@ -32,7 +32,7 @@ TEMPLATES = Path("MLOps/reporting/templates")
 
 
 def main() -> None:
-    with exit_on_user_error("promote"):
+    with exit_with_sentence("promote"):
         params = load_params()
         if params.data.source != "labelled":
             write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
@@ -174,8 +174,8 @@ def promote_agent(
     from MLOps.evaluation.trial_list import trial_list
     from MLOps.model_registry.bundle import build_bundle
     from MLOps.model_registry.versions import Registry
+    from MLOps.monitoring.reference import REFERENCE
     from MLOps.operations.champion import champion_returns
-    from MLOps.operations.drift import REFERENCE
     from MLOps.operations.model_card import model_card, refit_in_words
     from MLOps.operations.promotion import promote
     from MLOps.operations.registration import register, whole_version

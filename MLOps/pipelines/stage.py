@@ -26,7 +26,7 @@ from MLOps.faults import fault
 from MLOps.pipelines import paths
 from MLOps.pipelines.console import Console
 from MLOps.pipelines.declaration import Declaration
-from MLOps.pipelines.user_errors import exit_on_user_error
+from MLOps.pipelines.failures import exit_with_sentence
 
 RECORDED_VERSIONS = (
     "gymnasium",
@@ -58,7 +58,7 @@ class Stage:
         self._logged = logged
 
     def __enter__(self) -> "Stage":
-        with exit_on_user_error(self.name):
+        with exit_with_sentence(self.name):
             self._open()
         self._console = Console(paths.LOGS / f"{self.name}.log", verbosity())
         self._console.keep(f"{self.name}: run {self.run.run_id}")
@@ -125,7 +125,7 @@ class Stage:
                 # What ended the stage, a full disk or a store that is gone, keeps some of it from being written down.
                 if fault(second) is None:
                     raise
-        with exit_on_user_error(self.name):
+        with exit_with_sentence(self.name):
             raise error
 
     def _close(self) -> None:

@@ -14,8 +14,8 @@ from MLOps.evaluation.performance import performance
 from MLOps.pipelines import paths
 from MLOps.pipelines.agent_data import read_agent_data
 from MLOps.pipelines.declaration import do_nothing
+from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
-from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.progress import with_progress
 from MLOps.statistics.seed_spread import seed_spread
 from MLOps.trading import simulate
@@ -32,7 +32,7 @@ def main() -> None:
         do_nothing("train_agent", name, "a labelled table has no prices to trade")
         return
     tuned = paths.TUNED_AGENTS / f"{name}.json"
-    with exit_on_user_error(f"train_agent/{name}"):
+    with exit_with_sentence(f"train_agent/{name}"):
         config = parse_agent(read_json(tuned), str(tuned))
     with Stage("train_agent", name, agent=asdict(config)) as stage:
         data = read_agent_data(config, stage.params.trading)

@@ -13,11 +13,10 @@ from MLOps.data.splits import Splits
 from MLOps.deployment.predictor_logging import log_predictor
 from MLOps.evaluation.forecasts import forecast_metrics
 from MLOps.pipelines import paths
+from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
-from MLOps.pipelines.user_errors import exit_on_user_error
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
-from MLOps.predictors.network import NetworkPredictor
 from MLOps.predictors.signals import train_with_signals
 from MLOps.training.determinism import seed_torch
 
@@ -27,7 +26,7 @@ EXPORT_WINDOWS = 1000  # an exported network is compared with the predictor on a
 def main() -> None:
     name = sys.argv[1]
     tuned = paths.TUNED / f"{name}.json"
-    with exit_on_user_error(f"train_predictor/{name}"):
+    with exit_with_sentence(f"train_predictor/{name}"):
         config = parse_predictor(read_json(tuned), str(tuned))
     checkpoints = paths.CHECKPOINTS / "predictors" / name
     with Stage("train_predictor", name, predictor=asdict(config)) as stage:
@@ -59,8 +58,9 @@ def main() -> None:
         )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
-        if isinstance(predictor, NetworkPredictor):
-            stage.run.draw(predictor.network, (predictor.lookback_bars, len(feature_names)))
+        # Kinds that are no network have no graph.
+        if (network := getattr(predictor, "network", None)) is not None:
+            stage.run.draw(network, (predictor.lookback_bars, len(feature_names)))
         log_predictor(stage.run, paths.PREDICTORS / name, predictor.lookback_bars, len(feature_names))
         write_table(paths.PREDICTOR_SIGNALS / f"{name}.parquet", signals)
         for span in ("train", "validation"):

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from MLOps.commands.program import main
 from MLOps.data.bars import PRICES
-from MLOps.operations.drift import REFERENCE
+from MLOps.monitoring.reference import REFERENCE
 from tests.project import Project
 
 SOON = "2013-03-02"  # the day after the newest bar of the sample
@@ -17,14 +17,6 @@ SOON = "2013-03-02"  # the day after the newest bar of the sample
 
 def monitor(*words: str) -> Result:
     return CliRunner().invoke(main, ["monitor", *words])
-
-
-@pytest.fixture
-def project(own: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(own.folder)
-    # Absolute: MLflow keeps connections by address, and tests of one process share them.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own.folder}/mlflow.db")
-    return own
 
 
 @pytest.fixture

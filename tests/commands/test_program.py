@@ -28,14 +28,6 @@ def ask(*words: str) -> Result:
 
 
 @pytest.fixture
-def project(own: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(own.folder)
-    # Absolute: MLflow keeps connections by address, and tests of one process share them.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{own.folder}/mlflow.db")
-    return own
-
-
-@pytest.fixture
 def two_versions(project: Project) -> Registry:
     """The candidate, version 1, and a second version with the same files."""
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")

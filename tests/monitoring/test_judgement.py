@@ -16,7 +16,7 @@ from MLOps.monitoring.feed import FeedReference
 from MLOps.monitoring.judgement import CHANGED, NOT_JUDGED, UNCHANGED, Finding, judge, window_of
 from MLOps.monitoring.panel import Panel
 from MLOps.monitoring.reference import Reference
-from MLOps.operations.monitoring import features_panel, performance_panel
+from MLOps.operations.model_panels import features_panel, performance_panel
 from tests.data import markets
 from tests.evaluation.markets import garch
 from tests.project import ROOT

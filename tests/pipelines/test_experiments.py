@@ -1,7 +1,6 @@
 """Experiments: what counts as a trial wherever it ran, what they leave unmoved, and what they show."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -18,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from MLOps.artifacts import read_json, read_table, write_json
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.trials import Trial, Trials
-from tests.project import ROOT, Project
+from tests.project import ROOT, Project, environment
 
 # A pipeline of one stage, whose returns follow from one parameter; the ledger, the store and DVC are real.
 STAGE = """
@@ -119,10 +118,8 @@ def candidate_of(project: Project, revision: str) -> str:
 def kill_backtest(project: Project, ledger: Trials, *options: str) -> None:
     """Begin an experiment, and kill its backtest as soon as it has recorded a trial."""
     known = ledger.count()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     words = [sys.executable, "-m", "dvc", "exp", "run", *options]
-    process = subprocess.Popen(words, cwd=project.folder, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, cwd=project.folder, env=environment(), stdout=subprocess.PIPE, text=True)
     while ledger.count() == known:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)

@@ -1,6 +1,5 @@
 """A machine or a store that fails: one sentence, nothing half-written, and the same command goes on afterwards."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -14,8 +13,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from MLOps.artifacts import PARTIAL
-from MLOps.pipelines.user_errors import exit_on_user_error
-from tests.project import Project
+from MLOps.pipelines.failures import exit_with_sentence
+from tests.project import Project, environment
 
 STAGES = {
     "ingest": "data/raw/bars.parquet",
@@ -32,12 +31,12 @@ LIMITS = [0, 1000, 20_000, 300_000, 600_000]  # bytes that a file may have: writ
 
 
 def limited(project: Project, stage: str, limit: int) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python 3.11 takes a cut file of bytecode for a whole one
+    # Python 3.11 takes a cut file of bytecode for a whole one.
+    variables = environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, "-m", f"MLOps.pipelines.{stage.split(maxsplit=1)[0]}", *stage.split()[1:]],
         cwd=project.folder,
-        env=environment,
+        env=variables,
         capture_output=True,
         text=True,
         timeout=600,
@@ -90,7 +89,7 @@ def files(path: Path) -> Iterator[Path]:
     ids=str,
 )
 def test_a_fault_of_the_machine_is_a_sentence(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, exit_on_user_error("train_agent/ppo"):
+    with pytest.raises(SystemExit) as ended, exit_with_sentence("train_agent/ppo"):
         try:
             raise error
         except Exception as first:
@@ -104,18 +103,16 @@ def test_a_fault_of_the_machine_is_a_sentence(error: Exception, capsys: pytest.C
 
 
 def test_a_defect_keeps_its_trace() -> None:
-    with pytest.raises(KeyError), exit_on_user_error("features"):
+    with pytest.raises(KeyError), exit_with_sentence("features"):
         raise KeyError("close")
 
 
 @pytest.mark.slow
 def test_a_stage_ends_with_the_dvc_command_that_started_it(own: Project) -> None:
     own.set(agents__ppo__total_timesteps=5_000_000)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTHON"))}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = [sys.executable, "-m", "dvc", "repro"]
     dvc = subprocess.Popen(
-        command, cwd=own.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=own.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     stage = waited_for(dvc.pid, "MLOps.pipelines.train_agent")
     while not own.client().search_runs(["1"], "tags.stage = 'train_agent' and attributes.status = 'RUNNING'"):

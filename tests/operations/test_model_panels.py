@@ -13,7 +13,7 @@ from MLOps.data.splits import LearningSplits, Span
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.monitoring.judgement import judge
 from MLOps.monitoring.reference import Reference
-from MLOps.operations.monitoring import forecasts_panel, make_reference, observe
+from MLOps.operations.model_panels import forecasts_panel, make_reference, observe
 from tests.deployment import bundles
 
 LABELS = ScoreLabelConfig(kind="score", horizon_bars=1, n_classes=2, volatility_bars=10)

@@ -80,7 +80,7 @@ class Observed:
     def of(cls, model: TradingModel, bars: pd.DataFrame, span: Span) -> "Observed":
         features = model.pipeline.compute(bars)
         signals = model.signals(features, span.rows(features["timestamp"]))
-        return cls(features, signals, model.backtest(bars, span, model.trading))
+        return cls(features, signals, model.simulated(bars, features, signals, span, model.trading))
 
 
 def make_reference(

@@ -9,7 +9,7 @@ from MLOps.faults import fault
 
 
 @contextmanager
-def exit_on_user_error(stage: str) -> Iterator[None]:
+def exit_with_sentence(stage: str) -> Iterator[None]:
     """Turn a UserError, and a fault of machine or store, into one sentence on standard error and exit status 1."""
     try:
         yield

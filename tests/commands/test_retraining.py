@@ -5,14 +5,13 @@ import subprocess
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 
 from MLOps.commands.changes import changes
 from MLOps.commands.retraining import extend
 from MLOps.errors import UserError
-from tests.project import ROOT, Project
+from tests.project import ROOT
 
 
 def test_the_span_grows_and_nothing_else_of_the_file_changes(tmp_path: Path) -> None:
@@ -64,48 +63,3 @@ def test_an_unknown_commit_is_a_sentence(base: str, project: Path) -> None:
     with pytest.raises(UserError, match="Git knows no such commit"):
         changes(base)
     assert not (project / "left").exists()
-
-
-@pytest.mark.slow
-def test_a_retraining_on_new_bars_reaches_the_remotes(own: Project, tmp_path: Path) -> None:
-    """New bars in a file, a bare Git remote, a DVC remote; a second machine pulls instead of computing."""
-    bars = pd.read_csv(ROOT / "data/sample/bars.csv.gz")
-    last = sorted(bars["date"].unique())
-    source = own.folder / "data/bars.csv"
-    bars.rename(columns={"date": "timestamp"})[bars["date"] <= last[-6]].to_csv(source, index=False)
-    own.set(data__source="csv", data__csv__path="data/bars.csv")
-    own.commit()
-    own.git("init", "--quiet", "--bare", str(tmp_path / "origin.git"))
-    own.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    own.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "shared"))
-    own.commit()
-    own.git("push", "--quiet", "--set-upstream", "origin", "HEAD")
-    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-
-    first = own.run("MLOps", "retrain", "--push", variables=identity)
-    assert "### Headlines beside HEAD" in first.stdout
-    bars.rename(columns={"date": "timestamp"}).to_csv(source, index=False)
-    second = own.run("MLOps", "retrain", "--push", variables=identity)
-    assert "### Gate" in second.stdout
-    log = subprocess.run(
-        ["git", "-C", str(tmp_path / "origin.git"), "log", "--format=%s", "-2"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert [line.split(":")[0] for line in log.stdout.splitlines()] == [
-        f"Retrain on bars until {day[:10]}" for day in (last[-1], last[-6])
-    ]
-    assert second.stdout.endswith((own.folder / "reports/retraining.md").read_text() + "\n")
-
-    nothing = own.run("MLOps", "retrain", variables=identity)
-    assert "Parameters: as they were." in nothing.stdout
-    (own.folder / "MLOps/faults.py").write_text((own.folder / "MLOps/faults.py").read_text() + "\n")
-    refused = own.run("MLOps", "retrain", check=False, variables=identity)
-    assert "MLOps/faults.py: expected no change but those of a retraining" in refused.stderr
-    own.git("checkout", "--quiet", "MLOps")
-
-    clone = Project(tmp_path / "clone")
-    own.git("clone", "--quiet", str(tmp_path / "origin.git"), str(clone.folder))
-    clone.run("dvc", "pull")
-    assert set(clone.repro()) <= {"prepare", "choose_agent", "promote"}

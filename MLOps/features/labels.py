@@ -19,6 +19,8 @@ from MLOps.data.splits import LearningSplits
 from MLOps.errors import UserError
 from MLOps.features.windows import lagged_log_return, rolling_std
 
+DOMINANT = 0.8  # share of the rows from which on one class is worth a warning
+
 
 def classify(move: np.ndarray, threshold_delta: float) -> np.ndarray:
     """0 below -threshold, 2 above threshold, 1 between; UNKNOWN if the move is NaN."""
@@ -66,6 +68,17 @@ def require_classes(labels: pd.DataFrame, class_names: tuple[str, ...], splits: 
                 f"labels: every class must occur in {where}, {', '.join(missing)} never does from "
                 f"{span.start.date()} to {span.end.date()}; change the labels section of params.yaml or add bars"
             )
+
+
+def unbalanced(labels: pd.Series, class_names: tuple[str, ...]) -> str | None:
+    """A warning if nearly all rows have one class, as with a threshold for daily bars on bars of minutes."""
+    shares = labels.value_counts(normalize=True)
+    if shares.max() < DOMINANT:
+        return None
+    return (
+        f"{shares.max():.0%} of the training rows are {class_names[int(shares.idxmax())]}; for classes of like "
+        "frequency change labels.threshold_delta, or set labels.kind to score, whose classes follow the volatility"
+    )
 
 
 def _label(own: pd.DataFrame, config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:

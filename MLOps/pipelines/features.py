@@ -8,9 +8,10 @@ from MLOps.data.splits import split
 from MLOps.data.walk_forward import require_refit, require_windows, windows_of
 from MLOps.features.fitting import fit_features
 from MLOps.features.given import GivenFeatures
-from MLOps.features.labels import make_labels, require_classes
+from MLOps.features.labels import make_labels, require_classes, unbalanced
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
+from MLOps.pipelines.console import WARNING
 from MLOps.pipelines.stage import Stage
 
 
@@ -47,6 +48,8 @@ def main() -> None:
         write_table(paths.FEATURES, features)
         write_table(paths.LABELS, labels)
         trained_on = labels[splits.train.labelled(labels)]
+        if warning := unbalanced(trained_on["label"], names):
+            print(f"{stage.name}: {WARNING} labels: {warning}")
         stage.report(
             {
                 "features": len(pipeline.names),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from MLOps.config.labels import (
+    CLASSES,
     UNKNOWN,
     LabelConfig,
     NextReturnLabelConfig,
@@ -16,7 +17,8 @@ from MLOps.config.labels import (
 from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import purged_folds, split
 from MLOps.features.causality import draw_cutoffs, find_leaks
-from MLOps.features.labels import make_labels
+from MLOps.features.labels import make_labels, unbalanced
+from tests.data import markets
 
 KINDS: dict[str, LabelConfig] = {
     "smoothed": SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01),
@@ -114,3 +116,17 @@ def test_splits_and_folds_purge_by_the_interval_of_each_label(kind: str, early: 
         resume = np.unique(start)[np.unique(start) > last][: config.embargo_bars]
         embargoed = start[rest].isin(resume)
         assert (((start[rest] <= last) & (end[rest] >= first)) | embargoed).all()
+
+
+@pytest.mark.parametrize(("make", "warned"), [(markets.five_minutes_with_outages, True), (markets.daily_stocks, False)])
+def test_a_threshold_that_leaves_one_class_is_warned_of(make: markets.Market, warned: bool) -> None:
+    """One percent in five closes is usual for daily bars, and rare for bars of five minutes."""
+    labels = make_labels(make(0), SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01))["label"]
+    warning = unbalanced(labels[labels != UNKNOWN], CLASSES)
+    assert (warning is not None) == warned
+    if warning:
+        assert "training rows are stationary" in warning and "labels.kind to score" in warning
+    scores = make_labels(make(0), ScoreLabelConfig(kind="score", horizon_bars=5, n_classes=3, volatility_bars=20))[
+        "label"
+    ]
+    assert unbalanced(scores[scores != UNKNOWN], CLASSES) is None

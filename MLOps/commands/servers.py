@@ -56,7 +56,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
     if config.policy != "single" and not _has_challenger(models):
         print("serving.policy: no candidate but the champion itself, which is served alone", file=sys.stderr)
         config = replace(config, policy="single")
-    command = [*_serving(_whole(models, alias), host, port), "--workers", str(workers)]
+    command = [*serving_command(_whole(models, alias), host, port), "--workers", str(workers)]
     if config.policy == "single":
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config))})
     beside, address = replace(config, policy="single"), f"http://127.0.0.1:{(free := free_port())}"
@@ -65,12 +65,13 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         SETTINGS: json.dumps(as_json(beside)),
         ROLE: SHADOW if config.policy == "shadow" else ANSWERED,
     }
-    with background(_serving(_whole(models, "candidate"), "127.0.0.1", free), variables) as candidate:
+    with background(serving_command(_whole(models, "candidate"), "127.0.0.1", free), variables) as candidate:
         wait_for(f"{address}/ping", candidate)
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config)), CANDIDATE_ADDRESS: address})
 
 
-def _serving(uri: str, host: str, port: int) -> list[str]:
+def serving_command(uri: str, host: str, port: int) -> list[str]:
+    """MLflow's command that serves the model at `uri`."""
     words = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     return [*words, "--model-uri", uri, "--host", host, "--port", str(port)]
 

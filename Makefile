@@ -9,13 +9,14 @@ HOST := 127.0.0.1
 UI_PORT := 5000
 SERVE_PORT := 5001
 ALIAS := candidate
+REQUIREMENTS := requirements.txt
 
-.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all lint format docs ui serve lock
+.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all lint format docs ui serve audit lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(VENV)/.installed ## create .venv and install requirements.txt
+setup: $(VENV)/.installed ## create .venv and install requirements.txt; REQUIREMENTS=requirements-hashes.txt checks every file
 
 repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
@@ -73,7 +74,12 @@ ui: setup ## start MLflow's pages on http://127.0.0.1:5000, and open the runs
 serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=champion the champion
 	python -m MLOps serve --host $(HOST) --port $(SERVE_PORT) --alias $(ALIAS)
 
-lock: $(VENV)/.installed-dev ## pin the packages of all requirements*.in
+audit: $(VENV)/.installed-audit ## list the packages in .cache/sbom.json (CycloneDX), and ask for their known vulnerabilities
+	@mkdir -p .cache
+	cyclonedx-py requirements requirements.txt --output-format JSON --output-file .cache/sbom.json
+	pip-audit --requirement requirements.txt --no-deps --disable-pip
+
+lock: $(VENV)/.installed-dev $(VENV)/.installed-audit ## pin the packages of all requirements*.in
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements.in --output-file requirements.txt
 	# Drop local version labels such as +cpu, which exist for some machines only.
@@ -82,11 +88,21 @@ lock: $(VENV)/.installed-dev ## pin the packages of all requirements*.in
 		--no-emit-find-links --no-emit-trusted-host requirements-dev.in --output-file requirements-dev.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-docs.in --output-file requirements-docs.txt
+	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host requirements-audit.in --output-file requirements-audit.txt
+	# The same versions as PyPI has them for Linux on x86-64, with CUDA's libraries.
+	uv pip compile --quiet requirements.in --constraint requirements.txt --generate-hashes --no-header --no-annotate \
+		--default-index https://pypi.org/simple --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+		--output-file requirements-hashes.txt
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: $(REQUIREMENTS)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"expected Python 3.11 or newer, found {sys.version.split()[0]}; install it and try again")'
 	python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
+	@touch $@
+
+$(VENV)/.installed-audit: requirements-audit.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-audit.txt
 	@touch $@
 
 $(VENV)/.installed-docs: requirements-docs.txt | $(VENV)/bin/python

@@ -19,7 +19,7 @@ from MLOps.data.splits import Span
 from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, Snapshot, decide_each, decide_portfolio
 from MLOps.errors import UserError
 from MLOps.features.families.turbulence import market_turbulence
-from MLOps.features.pipeline import FeaturePipeline
+from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol
 from MLOps.model_registry.bundle import verify_bundle
 from MLOps.predictors.contract import Forecast, Predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
@@ -162,7 +162,7 @@ class TradingModel:
         snapshot = Snapshot(
             symbols,
             view,
-            dict(bars.groupby("symbol")["close"].last()),
+            _newest_closes(bars),
             np.nan if turbulence is None or turbulence.empty else float(turbulence[newest]),
         )
         decide = decide_portfolio if portfolio else decide_each
@@ -200,9 +200,10 @@ class TradingModel:
         """Refuse a symbol with fewer bars than a decision needs, unless they are all it had: its features are then not
         known yet, as in the backtest."""
         listed = {life.symbol: life.first for life in self.pipeline.lives}
-        for symbol, own in bars.groupby("symbol")["timestamp"]:
-            whole = symbol in listed and own.iloc[0] <= listed[symbol]
-            if len(own) < self.required_bars and not whole:
+        for symbol, own in rows_by_symbol(bars).items():
+            if len(own) >= self.required_bars:
+                continue
+            if symbol not in listed or bars["timestamp"].iloc[own[0]] > listed[symbol]:
                 raise UserError(
                     f"{WHERE}: expected at least {self.required_bars} bars of each symbol, found {len(own)} of "
                     f"{symbol}; send more history"
@@ -252,13 +253,17 @@ class TradingModel:
     def _forecasts(self, features: pd.DataFrame, wanted: np.ndarray) -> tuple[np.ndarray, dict[str, Forecast]]:
         """The rows, of those masked, that every predictor can forecast and the agent can observe; and the forecasts of
         the predictors and the ensemble."""
-        windows = {
-            name: Windows(features, self.pipeline.names, predictor.lookback_bars)
-            for name, predictor in self.predictors.items()
-        }
         observed = Windows(features, self.pipeline.names, self.agent.lookback_bars)
+        windows = {name: observed.of(predictor.lookback_bars) for name, predictor in self.predictors.items()}
         whole = np.logical_and.reduce([observed.whole, *(own.whole for own in windows.values())])
         rows = np.flatnonzero(whole & wanted)
         forecasts = {name: self.predictors[name].predict(own.ending_at(rows)) for name, own in windows.items()}
         members = [forecasts[name] for name in self.ensemble.members]
         return rows, {**forecasts, ENSEMBLE: self.ensemble.forecast(members, len(rows))}
+
+
+def _newest_closes(bars: pd.DataFrame) -> dict[str, float]:
+    """Of each symbol, of bars in contract form."""
+    symbols, closes = bars["symbol"].to_numpy(dtype=object), bars["close"].to_numpy()
+    last = np.append(symbols[1:] != symbols[:-1], True)
+    return dict(zip(symbols[last].tolist(), closes[last].tolist(), strict=True))

@@ -1,5 +1,7 @@
 """Windows over the feature table: views of one array, copied one batch at a time."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
 
@@ -17,21 +19,32 @@ class Windows:
     def __init__(self, features: pd.DataFrame, names: tuple[str, ...], lookback_bars: int) -> None:
         self.values = np.ascontiguousarray(features[list(names)].to_numpy(dtype=np.float32))
         self.names = names
-        self.lookback_bars = lookback_bars
         # A row is valid after the warm-up; until then all of its features are NaN.
         valid = ~np.isnan(self.values).all(axis=1)
         symbols = features["symbol"].to_numpy()
-        starts = np.concatenate([[True], symbols[1:] != symbols[:-1]])[: len(symbols)] | ~valid
+        begins = np.concatenate([[True], symbols[1:] != symbols[:-1]])[: len(symbols)]
+        starts = begins | ~valid
         row = np.arange(len(features))
         last_start = np.maximum.accumulate(np.where(starts, row, 0))
         # After an invalid row, the run begins with the next row.
         self.run_bars = row - last_start + valid[last_start]
-        self.whole = valid & (self.run_bars >= lookback_bars)
+        self._longest_bars = int(np.diff(row[begins], append=len(row)).max(initial=0))
+        self._valid = valid
+        self._look_back(lookback_bars)
+
+    def of(self, lookback_bars: int) -> "Windows":
+        """The windows of another length over the same features."""
+        other = copy(self)
+        other._look_back(lookback_bars)
+        return other
+
+    def _look_back(self, lookback_bars: int) -> None:
+        self.lookback_bars = lookback_bars
+        self.whole = self._valid & (self.run_bars >= lookback_bars)
         if not self.whole.any():
-            longest = int(features.groupby("symbol").size().max()) if len(features) else 0
             raise UserError(
                 f"predictors: a look-back of {lookback_bars} bars needs that many rows of features after the warm-up; "
-                f"the longest symbol has {longest} bars; shorten lookback_bars or add history"
+                f"the longest symbol has {self._longest_bars} bars; shorten lookback_bars or add history"
             )
 
     def ending_at(self, rows: np.ndarray) -> np.ndarray:

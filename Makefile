@@ -77,7 +77,7 @@ serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=cham
 audit: $(VENV)/.installed-audit ## list the packages in .cache/sbom.json (CycloneDX), and ask for their known vulnerabilities
 	@mkdir -p .cache
 	cyclonedx-py requirements requirements.txt --output-format JSON --output-file .cache/sbom.json
-	pip-audit --requirement requirements.txt --no-deps --disable-pip
+	pip-audit --strict --requirement requirements.txt --no-deps --disable-pip
 
 lock: $(VENV)/.installed-dev $(VENV)/.installed-audit ## pin the packages of all requirements*.in
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \

@@ -70,6 +70,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
         The outcome, whether the registry changed, and the folders of registered files that were checked.
     """
     # MLflow and pandas take seconds to import, and are not needed if nothing has changed.
+    from MLOps.experiment_tracking.record import check_unchanged, hashes
     from MLOps.experiment_tracking.runs import Runs
     from MLOps.experiment_tracking.trials import Trials
     from MLOps.operations.model_card import refit_in_words, report_link
@@ -78,6 +79,7 @@ def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:
     from MLOps.pipelines.candidate_trial import candidate_trial
     from MLOps.reporting.page import write_page
 
+    check_unchanged(hashes(Declaration.read("promote", "").inputs(params)), paths.RECORDS)
     runs, records = Runs(params.tracking), load_records(params)
     n_features = len(read_json(paths.FEATURE_PIPELINE)["names"])
     if restored := restore_runs(runs, records, paths.PREDICTORS, paths.AGENTS, n_features):

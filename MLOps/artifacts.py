@@ -215,8 +215,8 @@ def content_hash(path: Path) -> str:
             if not any(part.startswith(PARTIAL) for part in name.parts):
                 digest.update(f"{name.as_posix()}\0{content_hash(file)}\n".encode())
     else:
-        with _existing(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with _existing(path).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     return digest.hexdigest()
 
 

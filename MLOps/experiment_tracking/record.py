@@ -59,7 +59,7 @@ def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
     A record that cannot be read says nothing: DVC restores it before the stages that come after its own.
 
     Args:
-        found: SHA-256 by path.
+        found: SHA-256 by path; of a folder, the files that stages made in it are compared too.
         folder: with the records of all stages.
 
     Raises:
@@ -68,12 +68,17 @@ def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
     for file in sorted(folder.rglob(RECORD)):
         try:
             made = read_json(file)
-            outputs = {path: digest for path, digest in made["outputs"].items() if path in found}
+            outputs = {path: digest for path, digest in made["outputs"].items() if _is_among(Path(path), found)}
         except (UserError, LookupError, TypeError, AttributeError):
             continue
         for path, digest in outputs.items():
-            if found[path] != digest:
+            if (found.get(path) or content_hash(Path(path))) != digest:
                 raise UserError(f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it")
+
+
+def _is_among(path: Path, found: Mapping[str, str]) -> bool:
+    """Whether a file or folder is one of those found, or lies in one."""
+    return any(str(place) in found for place in (path, *path.parents)) and path.exists()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -237,8 +237,8 @@ class NetworkPredictor:
 def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: dict[str, np.ndarray]) -> Network:
     make = network_class(config.kind)
     with torch.device("meta"):  # takes no memory, whatever the sizes
-        expected = {name: tuple(tensor.shape) for name, tensor in make(n_features, n_classes, config).state_dict().items()}
-    if expected != {name: array.shape for name, array in weights.items()}:
+        expected = make(n_features, n_classes, config).state_dict()
+    if {name: tuple(tensor.shape) for name, tensor in expected.items()} != {k: v.shape for k, v in weights.items()}:
         raise UserError(f"{config.kind}: expected weights of the sizes of its configuration, found others; retrain it")
     network = make(n_features, n_classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})

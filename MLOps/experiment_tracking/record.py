@@ -73,7 +73,10 @@ def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
             continue
         for path, digest in outputs.items():
             if (found.get(path) or content_hash(Path(path))) != digest:
-                raise UserError(f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it")
+                raise UserError(
+                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it, or, where it "
+                    "comes back, first delete it and .dvc/cache"
+                )
 
 
 def _is_among(path: Path, found: Mapping[str, str]) -> bool:

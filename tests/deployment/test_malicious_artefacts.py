@@ -206,7 +206,12 @@ def many_groups(path: Path) -> None:
 def long_texts(path: Path) -> None:
     """One text of 1 MB, 10^5 times: 100 GB."""
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 2**20]))
-    pq.write_table(pa.table({"a": column.cast(pa.dictionary(pa.int32(), pa.string()))}), path, store_schema=False)
+    _write_repeated(column, path)
+
+
+def _write_repeated(column: pa.Array, path: Path) -> None:
+    """The text once, and its number for each row; readers do not see that it was a dictionary."""
+    pq.write_table(pa.table({"a": column}), path, store_schema=False, dictionary_pagesize_limit=2**24)
 
 
 def long_binary(path: Path) -> None:
@@ -214,7 +219,7 @@ def long_binary(path: Path) -> None:
     kind = pa.binary(2**20)
     values = pa.array([b"x" * 2**20], kind)
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int32)), values)
-    pq.write_table(pa.table({"a": column}), path, store_schema=False)
+    _write_repeated(column, path)
 
 
 def long_list(path: Path) -> None:

@@ -74,8 +74,8 @@ def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
         for path, digest in outputs.items():
             if (found.get(path) or content_hash(Path(path))) != digest:
                 raise UserError(
-                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it, or, where it "
-                    "comes back, first delete it and .dvc/cache"
+                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it, or, if "
+                    "it comes back, first delete it and .dvc/cache"
                 )
 
 

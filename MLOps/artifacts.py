@@ -25,6 +25,7 @@ MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as 
 # A Parquet file may decode to as much, or to as many times its size; a file of repetitions decodes to any size.
 DECODED_BYTES, DECODED_TIMES = 256 * MEGABYTE, 200
 TABLE_DIGEST = b"content_sha256"  # the key of a table's hash in the metadata of its Parquet file
+MOST_DEPTH = 20  # folders within each other
 LONGEST_REASON = 120  # characters of what a library said
 
 
@@ -227,7 +228,8 @@ def regular_files(folder: Path) -> dict[str, Path]:
     """All files below `folder`, by their relative names, in order.
 
     Raises:
-        UserError: there is something else than files and folders, which would be read from elsewhere, or without end.
+        UserError: there is something else than files and folders, which would be read from elsewhere, or without end;
+            or folders lie deep within each other.
     """
     found: dict[str, Path] = {}
     folders = [folder]
@@ -235,6 +237,8 @@ def regular_files(folder: Path) -> dict[str, Path]:
         for path in folders.pop().iterdir():
             kind = path.lstat().st_mode
             if stat.S_ISDIR(kind):
+                if len(path.relative_to(folder).parts) > MOST_DEPTH:
+                    raise UserError(f"{folder}: expected at most {MOST_DEPTH} folders within each other, found more")
                 folders.append(path)
             elif stat.S_ISREG(kind):
                 found[path.relative_to(folder).as_posix()] = path

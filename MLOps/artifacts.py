@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 # Temporary files and folders that a killed process may leave; ignored by DVC (.dvcignore) and the hashes below.
 PARTIAL = ".partial-"
+MEGABYTE = 2**20
+MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as much memory
+# A Parquet file may decode to as much, or to as many times its size; a file of repetitions decodes to any size.
+DECODED_BYTES, DECODED_TIMES = 256 * MEGABYTE, 200
+TABLE_DIGEST = b"content_sha256"  # the key of a table's hash in the metadata of its Parquet file
+MOST_DEPTH = 20  # folders within each other
+LONGEST_REASON = 120  # characters of what a library said
 
 
 @contextmanager
@@ -72,27 +80,110 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The values in the JSON file at `path`; raises UserError if it is missing or unreadable."""
+    """The values in the JSON file at `path`.
+
+    Raises:
+        UserError: it is missing or too large, or no JSON as `write_json` writes it, with NaN or repeated keys, say.
+    """
+    size = _existing(path).stat().st_size
+    if size > MOST_JSON_BYTES:
+        raise UserError(f"{path}: expected JSON of at most {MOST_JSON_BYTES // MEGABYTE} MB, found {size // MEGABYTE}")
     try:
-        return json.loads(_existing(path).read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON: {error}; remake it with `dvc repro`") from None
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_no_number, object_pairs_hook=_without_repeats
+        )
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON: {_short(error)}; remake it with `dvc repro`") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"found {name}, which JSON does not have")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return values
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a Parquet file without the table's index."""
+    """Write a Parquet file without the table's index, and with a hash of what a reader gets."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made = pa.Table.from_pandas(table, preserve_index=False)
     with whole_file(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        # Parquet does not have all types, so the hash is of what is read.
+        pq.write_table(made, temporary)
+        digest = _table_digest(pd.read_parquet(temporary))
+        pq.write_table(made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest}), temporary)
 
 
 def read_table(path: Path) -> "pd.DataFrame":
-    """The table in the Parquet file at `path`; raises UserError if it is missing or unreadable."""
+    """The table in the Parquet file at `path`.
+
+    Raises:
+        UserError: it is missing, unreadable, not as it was written, or a small file that decodes to a huge table.
+    """
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        return pd.read_parquet(_existing(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as Parquet: {error}; remake it with `dvc repro`") from None
+        check_decoded_size(_existing(path))
+        table, digest = pd.read_parquet(path), (pq.read_schema(path).metadata or {}).get(TABLE_DIGEST)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not readable as Parquet: {_short(error)}; remake it with `dvc repro`") from None
+    if digest is not None and digest != _table_digest(table):
+        raise UserError(f"{path}: its values are not those that were written; remake it with `dvc repro`")
+    return table
+
+
+def check_decoded_size(path: Path) -> None:
+    """Bound the memory that reading a Parquet file takes; repetitions take next to none in the file.
+
+    Raises:
+        UserError: its values take more than DECODED_BYTES and DECODED_TIMES its size.
+        pa.ArrowException, OSError: it is no Parquet file.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    most = max(DECODED_BYTES, DECODED_TIMES * path.stat().st_size)
+    with pq.ParquetFile(path) as file:
+        columns = [file.schema.column(place) for place in range(len(file.schema))]
+        # Arrow ends the process where it is asked for a damaged column of a group, so groups are asked as a whole.
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        rows = max(file.metadata.num_rows, sum(group.num_rows for group in groups))
+    if any(column.max_repetition_level for column in columns):
+        raise ValueError("expected one value in each cell, found lists")
+    width = sum(max(8, column.length or 0) for column in columns)
+    decoded = max(rows * width, sum(group.total_byte_size for group in groups))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    if decoded <= most and texts:
+        # Each distinct text is read once.
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(columns=texts):
+                for column in batch.columns:
+                    values = getattr(column, "dictionary", column)
+                    if len(values) and decoded <= most:
+                        decoded += len(column) * (pc.max(pc.binary_length(values)).as_py() or 0)
+    if decoded > most:
+        raise UserError(
+            f"{path}: expected a table of at most {most // MEGABYTE} MB for a file of its size, found "
+            f"{decoded // MEGABYTE} MB; check where it comes from"
+        )
+
+
+def _table_digest(table: "pd.DataFrame") -> bytes:
+    """SHA-256 of names, types and values."""
+    import pandas as pd
+
+    digest = hashlib.sha256(json.dumps([[str(name), str(kind)] for name, kind in table.dtypes.items()]).encode())
+    digest.update(pd.util.hash_pandas_object(table, index=False, categorize=False).to_numpy().tobytes())
+    return digest.hexdigest().encode()
 
 
 def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:
@@ -105,10 +196,14 @@ def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:
 
 
 def read_arrays(path: Path) -> "dict[str, np.ndarray]":
-    """The arrays in the safetensors file at `path`."""
+    """The arrays in the safetensors file at `path`; raises UserError if it is missing or unreadable."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    return load_file(_existing(path))
+    try:
+        return load_file(_existing(path))
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise UserError(f"{path}: not readable as safetensors: {_short(error)}; remake it with `dvc repro`") from None
 
 
 def content_hash(path: Path) -> str:
@@ -124,8 +219,33 @@ def content_hash(path: Path) -> str:
             if not any(part.startswith(PARTIAL) for part in name.parts):
                 digest.update(f"{name.as_posix()}\0{content_hash(file)}\n".encode())
     else:
-        digest.update(_existing(path).read_bytes())
+        with _existing(path).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     return digest.hexdigest()
+
+
+def regular_files(folder: Path) -> dict[str, Path]:
+    """All files below `folder`, by their relative names, in order.
+
+    Raises:
+        UserError: there is something else than files and folders, which would be read from elsewhere, or without end;
+            or folders lie deep within each other.
+    """
+    found: dict[str, Path] = {}
+    folders = [folder]
+    while folders:
+        for path in folders.pop().iterdir():
+            kind = path.lstat().st_mode
+            if stat.S_ISDIR(kind):
+                if len(path.relative_to(folder).parts) > MOST_DEPTH:
+                    raise UserError(f"{folder}: expected at most {MOST_DEPTH} folders within each other, found more")
+                folders.append(path)
+            elif stat.S_ISREG(kind):
+                found[path.relative_to(folder).as_posix()] = path
+            else:
+                what = "a link" if stat.S_ISLNK(kind) else "a pipe, socket or device"
+                raise UserError(f"{path}: expected files and folders, found {what}; take it out")
+    return dict(sorted(found.items()))
 
 
 def value_hash(values: Any) -> str:
@@ -148,3 +268,9 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; an earlier stage writes it: run `dvc repro`")
     return path
+
+
+def _short(error: BaseException) -> str:
+    """What a library said, on one line."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"

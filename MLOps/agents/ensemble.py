@@ -10,6 +10,7 @@ from MLOps.agents.observations import MarketView
 from MLOps.agents.policy import Agent, TradingAgent
 from MLOps.artifacts import read_arrays, read_json, write_arrays, write_json
 from MLOps.config.trading import TradingConfig
+from MLOps.config.types import variant_name
 from MLOps.errors import UserError
 
 DESCRIPTION = "ensemble.json"
@@ -86,7 +87,7 @@ class AgentEnsemble(TradingAgent):
             UserError: its parts do not fit each other.
         """
         saved = read_json(folder / DESCRIPTION)
-        members = {name: Agent.load(folder / "members" / name) for name in saved["members"]}
+        members = {name: Agent.load(folder / "members" / variant_name(name)) for name in saved["members"]}
         weights, selector = tuple(saved["weights"]), None
         if (folder / SELECTOR).exists():
             selector = PolicyNetwork.from_arrays(read_arrays(folder / SELECTOR))

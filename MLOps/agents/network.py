@@ -121,10 +121,11 @@ class PolicyNetwork:
         )
         if len(widths) < 2 + network.recurrent or (widths < 1).any():
             raise UserError(f"policy network: expected the width of each layer, found {widths.tolist()}; retrain it")
-        inputs, outputs = widths[:-1].copy(), widths[1:].copy()
+        # Python's integers, which do not overflow.
+        inputs, outputs = widths[:-1].tolist(), widths[1:].tolist()
         if network.recurrent:
-            inputs[0], outputs[0] = inputs[0] + widths[1], 4 * widths[1]
-        expected = int((outputs * (inputs + 1)).sum())
+            inputs[0], outputs[0] = inputs[0] + outputs[0], 4 * outputs[0]
+        expected = sum(own * (before + 1) for before, own in zip(inputs, outputs, strict=True))
         if network.parameters.shape != (expected,):
             raise UserError(
                 f"policy network: expected {expected} parameters for the widths {widths.tolist()}, found an array of "

@@ -77,13 +77,11 @@ def serving_command(uri: str, host: str, port: int) -> list[str]:
 
 
 def _whole(models: "Registry", alias: str) -> str:
-    """The URI of the version at `alias`, whose files were compared with those registered.
+    """The folder of the version at `alias`, whose files were compared with those registered.
 
-    MLflow knows no hashes, and the server parses what it loads.
+    MLflow knows no hashes, runs the code of what it loads, and would fetch files of its own for a version's URI.
     """
-    version = models.resolve(alias)
-    models.files(version)
-    return f"models:/{models.name}/{version}"
+    return str(models.files(models.resolve(alias)))
 
 
 def _has_challenger(models: "Registry") -> bool:

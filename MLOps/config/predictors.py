@@ -11,6 +11,7 @@ ENSEMBLE = "ensemble"  # names the forecasts of the ensemble, so no predictor ha
 
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
+Layers = Annotated[int, Field(gt=0, le=100)]  # a saved network of others is made before its weights are compared
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
@@ -102,7 +103,7 @@ class NetworkConfig:
     compile: bool = False
     gradient_checkpointing: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
-    uncertainty_samples: Count = 0
+    uncertainty_samples: Annotated[Count, Field(le=10_000)] = 0
     explain_windows: Count = 0
     embedding_size: Count = 0
     export: tuple[Literal["onnx", "torch_export"], ...] = ()
@@ -137,7 +138,7 @@ class RecurrentConfig(NetworkConfig):
 
     kind: Literal["lstm", "gru"]
     hidden_size: Positive
-    layers: Positive = 1
+    layers: Layers = 1
 
 
 @section
@@ -153,7 +154,7 @@ class BiLSTMConfig(NetworkConfig):
 
     kind: Literal["bilstm"]
     hidden_size: Positive
-    layers: Positive = 1
+    layers: Layers = 1
 
 
 @section
@@ -169,8 +170,8 @@ class DLSTMConfig(NetworkConfig):
 
     kind: Literal["dlstm"]
     hidden_size: Positive
-    layers: Positive = 1
-    trend_bars: Positive = 25
+    layers: Layers = 1
+    trend_bars: Annotated[Positive, Field(le=100_000)] = 25
 
 
 @section
@@ -195,8 +196,8 @@ class _ConvolutionalConfig(NetworkConfig):
     kernels: Sizes
     hidden_size: Positive
     heads: Positive
-    recurrent_layers: Positive = 1
-    attention_layers: Positive = 1
+    recurrent_layers: Layers = 1
+    attention_layers: Layers = 1
     convolution_dropout: DropoutRate = 0.0
     recurrent_dropout: DropoutRate = 0.0
     attention_dropout: DropoutRate | None = None

@@ -26,7 +26,8 @@ def _day(text: str) -> str:
     raise ValueError(f"expected a day, found {text!r}; write it as 2024-01-31")
 
 
-def _variant_name(text: str) -> str:
+def variant_name(text: str) -> str:
+    """`text` as the name of a predictor or an agent; raises ValueError for one that may lead out of a folder."""
     if re.fullmatch(r"[A-Za-z0-9_-]+", text):
         return text
     raise ValueError(f"expected a name of letters, digits, _ and -, found {text!r}; rename it")
@@ -34,4 +35,4 @@ def _variant_name(text: str) -> str:
 
 Day = Annotated[str, AfterValidator(_day)]
 # Of a predictor or an agent; it names files, folders and a stage.
-VariantName = Annotated[str, AfterValidator(_variant_name)]
+VariantName = Annotated[str, AfterValidator(variant_name)]

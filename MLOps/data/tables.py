@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from MLOps.artifacts import DECODED_BYTES, DECODED_TIMES, MEGABYTE, check_decoded_size
 from MLOps.errors import UserError
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".tsv", ".parquet", ".pq", ".feather", ".arrow")
@@ -56,9 +57,12 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         raise UserError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; rename or convert the file")
     try:
         if name.endswith((".parquet", ".pq")):
+            check_decoded_size(path)
             return pd.read_parquet(path).reset_index()
         if name.endswith((".feather", ".arrow")):
             return pd.read_feather(path)
+        if name.endswith(".gz"):
+            _check_unpacked_size(path)
         return _read_csv(path, _layout(path), is_text)
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: expected a header and rows, found an empty file; add at least one row") from None
@@ -72,6 +76,19 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         ValueError,
     ) as error:
         raise UserError(f"{path}: not readable: {' '.join(str(error).split())}; correct the file") from None
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Bound what a compressed file is unpacked to; raises UserError."""
+    most, unpacked = max(DECODED_BYTES, DECODED_TIMES * path.stat().st_size), 0
+    with gzip.open(path) as file:
+        while block := file.read(MEGABYTE):
+            unpacked += len(block)
+            if unpacked > most:
+                raise UserError(
+                    f"{path}: expected at most {most // MEGABYTE} MB for a file of its size, found more; check where "
+                    "it comes from"
+                )
 
 
 def _read_csv(path: Path, layout: Layout, is_text: Callable[[str], bool]) -> pd.DataFrame:

@@ -260,6 +260,12 @@ def serve_in_place_of_mlflow(model: TradingModel, folder: Path) -> None:
     sys.modules[MLFLOW_APP] = module
 
 
+def end_server(sentence: str) -> None:
+    """End with a sentence, without a stack trace, if MLflow's server is what loads the model."""
+    if MLFLOW_APP in sys.modules:
+        raise SystemExit(sentence)
+
+
 def _error(status: int, sentence: str) -> bytes:
     sentence = " ".join(sentence.split())
     if len(sentence) > LONGEST_SENTENCE:

@@ -19,7 +19,7 @@ from mlflow.pyfunc import PythonModel
 
 from MLOps.config.serving import ServingConfig
 from MLOps.deployment.parameters import Refusal, read_accounts, refuse_unknown_parameter
-from MLOps.deployment.server import serve_in_place_of_mlflow
+from MLOps.deployment.server import end_server, serve_in_place_of_mlflow
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.errors import UserError
 from MLOps.training.determinism import seed_torch
@@ -31,9 +31,13 @@ class ServingModel(PythonModel):
     def load_context(self, context: Any) -> None:
         seed_torch(seed=0, threads=1)
         bundle = Path(context.artifacts["bundle"])
-        self._model = TradingModel.load(bundle)
-        # The server answers once the model is loaded. A first decision compiles everything before that.
-        self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})
+        try:
+            self._model = TradingModel.load(bundle)
+            # The server answers once the model is loaded. A first decision compiles everything before that.
+            self._model.decide(self._model.example_bars(), self._model.trading.initial_cash, {})
+        except UserError as error:
+            end_server(str(error))
+            raise
         logging.getLogger("mlflow.models.utils").addFilter(refuse_unknown_parameter)
         serve_in_place_of_mlflow(self._model, bundle.parents[1])
 

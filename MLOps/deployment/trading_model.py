@@ -14,6 +14,7 @@ from MLOps.agents.policy import TradingAgent
 from MLOps.artifacts import read_json
 from MLOps.config.schema import parse
 from MLOps.config.trading import TradingConfig
+from MLOps.config.types import variant_name
 from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
 from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, Snapshot, decide_each, decide_portfolio
@@ -29,6 +30,10 @@ from MLOps.predictors.windows import Windows
 from MLOps.trading import Account, Action, Ledger, simulate
 
 WHERE = "the request's bars"
+MOST_VALUES = 500_000_000  # of the features that a decision is made from, 2 GB
+# What parsing raises of values that this package did not write.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+LONGEST_REASON = 120  # characters of what a library said
 LONG_HISTORY = 2  # times the bars that a decision needs; features of what is longer are computed on its end
 
 
@@ -63,12 +68,27 @@ class TradingModel:
         """Verify the bundle in the folder `bundle`, and load it.
 
         Raises:
-            UserError: it is not what its manifest says.
+            UserError: it is not what its manifest says, or no model.
         """
         identity = verify_bundle(bundle)
+        try:
+            model = cls._parsed(bundle, identity)
+            values = model.required_bars * len(model.pipeline.universe) * len(model.pipeline.names)
+        except MALFORMED as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:LONGEST_REASON]}"
+            raise UserError(f"{bundle}: its files do not make a model: {said}; `dvc repro` makes one") from None
+        if values > MOST_VALUES:
+            raise UserError(
+                f"{bundle}: expected a decision from at most {MOST_VALUES} values of features, found {values}; shorten "
+                "lookback_bars"
+            )
+        return model
+
+    @classmethod
+    def _parsed(cls, bundle: Path, identity: str) -> "TradingModel":
         metadata = read_json(bundle / "metadata.json")
         ensemble, agent = Ensemble.from_dict(metadata["ensemble"]), load_agent(bundle / "agent")
-        names = dict.fromkeys((*ensemble.members, *agent.view.predictors))
+        names = dict.fromkeys(map(variant_name, (*ensemble.members, *agent.view.predictors)))
         return cls(
             identity=identity,
             pipeline=FeaturePipeline.from_dict(read_json(bundle / "feature_pipeline.json")),

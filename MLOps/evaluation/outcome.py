@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from MLOps.artifacts import read_json, read_table, whole_folder, write_json, write_table
+from MLOps.artifacts import content_hash, read_json, read_table, whole_folder, write_json, write_table
 from MLOps.data.splits import Splits
+from MLOps.errors import UserError
 from MLOps.evaluation.report import BacktestReport
 
-REPORT, RETURNS = "report.json", "returns.parquet"
+REPORT, RETURNS, HASHES = "report.json", "returns.parquet", "hashes.json"
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,17 @@ class Outcome:
         with whole_folder(folder) as temporary:
             write_json(temporary / REPORT, self.report)
             write_table(temporary / RETURNS, self.returns)
+            write_json(temporary / HASHES, {name: content_hash(temporary / name) for name in (REPORT, RETURNS)})
 
     @classmethod
     def load(cls, folder: Path) -> "Outcome":
+        """The outcome saved in `folder`.
+
+        Raises:
+            UserError: a file is missing, or is not as it was saved.
+        """
+        if read_json(folder / HASHES) != {name: content_hash(folder / name) for name in (REPORT, RETURNS)}:
+            raise UserError(f"{folder}: the files are not as they were saved; delete the folder")
         return cls(read_json(folder / REPORT), read_table(folder / RETURNS))
 
 

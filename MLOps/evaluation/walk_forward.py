@@ -110,7 +110,11 @@ def compute(task: Task) -> Outcome:
     raw = task.window.known(read_table(task.raw_bars))
     folder = task.kept / _identity(task, raw)
     if (folder / "outcome").exists():
-        return Outcome.load(folder / "outcome")
+        try:
+            return Outcome.load(folder / "outcome")
+        except UserError as error:
+            print(f"{name}: its saved outcome is damaged, so it is computed again: {error}")
+            shutil.rmtree(folder / "outcome")
     messages = StringIO()
     try:
         with redirect_stdout(messages):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from MLOps.artifacts import content_hash, read_json, value_hash, write_json
+from MLOps.errors import UserError
 
 RECORD = "record.json"
 
@@ -50,6 +51,37 @@ class Record:
         values = read_json(folder / RECORD)
         values["history"] = [(step, metrics) for step, metrics in values["history"]]
         return cls(folder=folder, **values)
+
+
+def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
+    """Compare the hashes of files with those that the stages recorded which made them.
+
+    A record that cannot be read says nothing: DVC restores it before the stages that come after its own.
+
+    Args:
+        found: SHA-256 by path; of a folder, the files that stages made in it are compared too.
+        folder: with the records of all stages.
+
+    Raises:
+        UserError: a file is not the one that its stage made.
+    """
+    for file in sorted(folder.rglob(RECORD)):
+        try:
+            made = read_json(file)
+            outputs = {path: digest for path, digest in made["outputs"].items() if _is_among(Path(path), found)}
+        except (UserError, LookupError, TypeError, AttributeError):
+            continue
+        for path, digest in outputs.items():
+            if (found.get(path) or content_hash(Path(path))) != digest:
+                raise UserError(
+                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it, or, if "
+                    "it comes back, first delete it and .dvc/cache"
+                )
+
+
+def _is_among(path: Path, found: Mapping[str, str]) -> bool:
+    """Whether a file or folder is one of those found, or lies in one."""
+    return any(str(place) in found for place in (path, *path.parents)) and path.exists()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

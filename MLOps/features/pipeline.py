@@ -168,6 +168,14 @@ class FeaturePipeline:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "FeaturePipeline":
+        """From the values of `to_dict`.
+
+        Raises:
+            UserError: a feature or a symbol is named twice.
+        """
+        for what, named in (("feature", values["names"]), ("symbol", [life["symbol"] for life in values["universe"]])):
+            if len(set(named)) < len(named):
+                raise UserError(f"feature_pipeline.json: expected each {what} once; `dvc repro` makes it anew")
         lives = tuple(
             Life(life["symbol"], pd.Timestamp(life["first"]), pd.Timestamp(life["last"]), life["ended"])
             for life in values["universe"]

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from MLOps.artifacts import content_hash, read_json, value_hash, whole_folder, write_json
+from MLOps.artifacts import content_hash, read_json, regular_files, value_hash, whole_folder, write_json
 from MLOps.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -43,10 +43,15 @@ def verify_bundle(folder: Path) -> str:
         The bundle's identity.
 
     Raises:
-        UserError: a file is missing, was added or altered, or is not data.
+        UserError: a file is missing, was added or altered, or is not data; or there is no such folder.
     """
-    manifest = read_json(folder / MANIFEST)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no bundle here; `dvc repro` registers one")
     found = _files(folder)
+    manifest = read_json(folder / MANIFEST)
+    is_one = isinstance(manifest, dict) and set(manifest) == {"files", "identity"}
+    if not is_one or not isinstance(manifest["files"], dict):
+        raise UserError(f"{folder / MANIFEST}: expected files and identity; `dvc repro` registers the bundle anew")
     if found != manifest["files"] or value_hash(found) != manifest["identity"]:
         differing = sorted(
             name for name in {*found, *manifest["files"]} if found.get(name) != manifest["files"].get(name)
@@ -59,9 +64,9 @@ def verify_bundle(folder: Path) -> str:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = regular_files(folder)
     files.pop(MANIFEST, None)
     for name, path in files.items():
-        if path.suffix not in DATA_SUFFIXES or path.is_symlink():
+        if path.suffix not in DATA_SUFFIXES:
             raise UserError(f"{path}: a bundle holds {' and '.join(DATA_SUFFIXES)} files only; take {name} out")
     return {name: content_hash(path) for name, path in files.items()}

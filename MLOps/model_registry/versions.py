@@ -1,5 +1,6 @@
 """Versions of a registered model: lookup by the identity of their content, verification of files, aliases."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from MLOps.artifacts import content_hash, value_hash
+from MLOps.artifacts import content_hash, regular_files, value_hash
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.retries import retried
@@ -20,8 +21,8 @@ BUNDLE_TAG = "bundle"
 PREDICTOR_TAG = "predictor"
 FILES_TAG = "files"  # the hash of everything that MLflow loads: the data, the code beside it, MLflow's description
 ARTIFACTS = "artifacts"  # MLflow's folder of a model's data
-# MLflow writes the first when it registers a version; Python writes the second when the model is loaded.
-UNHASHED = ("registered_model_meta", "__pycache__")
+# MLflow writes the first when it reads a version; Python writes the second, of files with that suffix, when it runs it.
+META, COMPILED, COMPILED_SUFFIX = "registered_model_meta", "__pycache__", ".pyc"
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,16 @@ class Registry:
         """A local copy of all files of the version, after a check.
 
         Raises:
-            UserError: a file is missing, or differs from what was registered.
+            UserError: a file is missing, or differs from what was registered; or there is a link among them.
         """
         folder = self._files(version)
         if _files_hash(folder) != self.tags(version).get(FILES_TAG):
             raise UserError(f"{self.name} version {version}: its files differ from those registered ({folder})")
+        # Python would run what lies there instead of the files that were compared.
+        for compiled in list(folder.rglob(COMPILED)):
+            shutil.rmtree(compiled, ignore_errors=True)
+            if compiled.exists():
+                raise UserError(f"{compiled}: Python would run what lies there unchecked; delete it")
         return folder
 
     def is_whole(self, version: str) -> bool:
@@ -201,8 +207,9 @@ def model_files(uri: str, what: str) -> Path:
 
 
 def _files_hash(folder: Path) -> str:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    names = {path.relative_to(folder): path for path in files}
-    return value_hash(
-        {name.as_posix(): content_hash(path) for name, path in names.items() if not set(UNHASHED) & set(name.parts)}
-    )
+    files = regular_files(folder)
+    return value_hash({name: content_hash(path) for name, path in files.items() if not _is_unhashed(Path(name))})
+
+
+def _is_unhashed(name: Path) -> bool:
+    return str(name) == META or (name.parent.name == COMPILED and name.suffix == COMPILED_SUFFIX)

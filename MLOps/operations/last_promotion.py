@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from MLOps.artifacts import read_json, value_hash, write_json
+from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE
 
 
@@ -16,8 +17,11 @@ def recall(memory: Path, inputs: str, store: str) -> str | None:
     """
     if not store.startswith(SQLITE) or not memory.exists():
         return None
-    last = read_json(memory)
-    state = _state(inputs, store, [Path(folder) for folder in last["folders"]])
+    try:
+        last = read_json(memory)
+        state = _state(inputs, store, [Path(folder) for folder in last["folders"]], last["outcome"])
+    except (UserError, LookupError, TypeError):
+        return None  # damaged; the promotion is done again
     return str(last["outcome"]) if state == last["state"] else None
 
 
@@ -28,14 +32,14 @@ def remember(memory: Path, inputs: str, store: str, folders: list[Path], outcome
         folders: of the registered files that it checked.
     """
     if store.startswith(SQLITE):
-        state = _state(inputs, store, folders)
+        state = _state(inputs, store, folders, outcome)
         write_json(memory, {"state": state, "folders": [str(folder) for folder in folders], "outcome": outcome})
 
 
-def _state(inputs: str, store: str, folders: list[Path]) -> str:
+def _state(inputs: str, store: str, folders: list[Path], outcome: str) -> str:
     files = [Path(store.removeprefix(SQLITE)), *(file for folder in folders for file in sorted(folder.rglob("*.*")))]
     stats = [(str(file), *_size_and_time(file)) for file in files if "__pycache__" not in file.parts]
-    return value_hash([inputs, store, stats])
+    return value_hash([inputs, store, stats, outcome])
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

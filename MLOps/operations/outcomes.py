@@ -1,6 +1,5 @@
 """What recorded decisions earned, once the bars after them are known."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +39,15 @@ def read_decisions(folder: Path) -> pd.DataFrame:
     """All recorded decisions, in order of time; a server may delete old files meanwhile.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or a file is damaged.
     """
     tables = []
     for file in sorted(folder.glob(FILES)):
-        with suppress(FileNotFoundError):
-            tables.append(pd.read_parquet(file))
+        try:
+            tables.append(read_table(file))
+        except UserError:
+            if file.exists():
+                raise
     if not tables:
         raise UserError(
             f"{folder}: expected a record of decisions, found none; set serving.record.folder, serve, and "

@@ -8,13 +8,16 @@ from typing import Any
 
 from MLOps.artifacts import read_json, write_json
 from MLOps.config.params import Params, load_params
+from MLOps.experiment_tracking.record import check_unchanged, hashes
 from MLOps.pipelines import headlines, paths
+from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.failures import exit_with_sentence
 
 
 def main() -> None:
     with exit_with_sentence("choose_agent"):
         params = load_params()
+        check_unchanged(hashes(Declaration.read("choose_agent", "").inputs(params)), paths.RECORDS)
         choice = choose(params)
         write_json(paths.CHOICE, choice)
         before = read_json(paths.HEADLINES) if paths.HEADLINES.exists() else {}

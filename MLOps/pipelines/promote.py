@@ -15,6 +15,7 @@ from MLOps.artifacts import content_hash, read_json, read_table, value_hash, wri
 from MLOps.config.params import Params, load_params
 from MLOps.experiment_tracking.address import store_uri
 from MLOps.experiment_tracking.dvc_experiment import experiment_name
+from MLOps.experiment_tracking.record import check_unchanged, hashes
 from MLOps.imports import ROOT, code_hash
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.pipelines import headlines, paths
@@ -34,6 +35,7 @@ TEMPLATES = Path("MLOps/reporting/templates")
 def main() -> None:
     with exit_with_sentence("promote"):
         params = load_params()
+        check_unchanged(hashes(Declaration.read("promote", "").inputs(params)), paths.RECORDS)
         if params.data.source != "labelled":
             write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
         inputs, store = inputs_hash(params), store_uri(params.tracking)

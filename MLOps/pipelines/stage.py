@@ -19,7 +19,7 @@ from MLOps.artifacts import read_json, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
 from MLOps.experiment_tracking.processes import end_with_dvc, verbosity
-from MLOps.experiment_tracking.record import Record, hashes
+from MLOps.experiment_tracking.record import Record, check_unchanged, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.experiment_tracking.trials import Trial, Trials
 from MLOps.faults import fault
@@ -70,6 +70,7 @@ class Stage:
         params = load_params()
         self.params = self._declared.visible(params)
         self.record = new_record(self._declared, params, self._logged)
+        check_unchanged(self.record.inputs, paths.RECORDS)
         # DVC clears what a stage will write; in one run by hand, a killed run must leave no trace either.
         shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.

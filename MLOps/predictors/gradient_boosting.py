@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from MLOps.config.predictors import GradientBoostingConfig
+from MLOps.errors import UserError
 from MLOps.predictors.closed_form import ClosedFormPredictor, flattened, scaler_arrays
 from MLOps.predictors.contract import Forecast, OnEpoch, class_probabilities
 from MLOps.predictors.learning import LearningData
@@ -43,6 +44,19 @@ class GradientBoostingPredictor(ClosedFormPredictor):
     ) -> dict[str, np.ndarray]:
         model, arrays = _grow(config, data, rows, seed)
         return _as_arrays(model, config.max_iter, arrays, data.targets.class_returns(rows))
+
+    @classmethod
+    def load(cls, folder: Path) -> "GradientBoostingPredictor":
+        """
+        Raises:
+            UserError: a node's children do not follow it, so that a path might not end.
+        """
+        loaded = super().load(folder)
+        own = np.flatnonzero(loaded.arrays["feature"] >= 0)
+        children = np.stack([loaded.arrays[side][own] for side in ("left", "right")])
+        if not ((children > own) & (children < len(loaded.arrays["feature"]))).all():
+            raise UserError(f"{folder}: expected trees whose nodes follow their parents; retrain it")
+        return loaded
 
     def predict(self, windows: np.ndarray) -> Forecast:
         inputs, arrays = flattened(windows, self.arrays), self.arrays

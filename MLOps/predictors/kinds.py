@@ -22,6 +22,6 @@ def load_predictor(folder: Path) -> Predictor:
         UserError: there is no saved predictor, or its kind is unknown to this version.
     """
     kind = read_json(folder / "predictor.json")["config"]["kind"]
-    if kind not in PREDICTORS:
+    if not isinstance(kind, str) or kind not in PREDICTORS:
         raise UserError(f"{folder}: expected a predictor of kind {', '.join(PREDICTORS)}, found {kind!r}; retrain it")
     return predictor_class(kind).load(folder)

@@ -12,6 +12,7 @@ import torch
 
 from MLOps.artifacts import read_arrays, read_json, value_hash, write_arrays, write_json
 from MLOps.config.predictors import NetworkConfig, parse_predictor
+from MLOps.errors import UserError
 from MLOps.features.scaler import Scaler
 from MLOps.predictors.calibration import ReturnClasses
 from MLOps.predictors.contract import Forecast, OnEpoch, batches_of, relative_entropy
@@ -234,6 +235,11 @@ class NetworkPredictor:
 
 
 def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: dict[str, np.ndarray]) -> Network:
-    network = network_class(config.kind)(n_features, n_classes, config)
+    make = network_class(config.kind)
+    with torch.device("meta"):  # takes no memory, whatever the sizes
+        expected = make(n_features, n_classes, config).state_dict()
+    if {name: tuple(tensor.shape) for name, tensor in expected.items()} != {k: v.shape for k, v in weights.items()}:
+        raise UserError(f"{config.kind}: expected weights of the sizes of its configuration, found others; retrain it")
+    network = make(n_features, n_classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network.eval()

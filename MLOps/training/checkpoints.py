@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from MLOps.artifacts import whole_file
 
 KEPT = 2  # the newest, and the previous one in case the newest is damaged
 BLOCK_BYTES = 4 * 2**20
+# What reading raises of a file that is no checkpoint, however it was made.
+UNREADABLE = (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)
 
 
 class Checkpoints:
@@ -57,7 +60,7 @@ class Checkpoints:
                     metadata, large = _texts(content)
                     arrays = safetensors.numpy.load(content)
                     return arrays | {name: self._load_blocks(**array) for name, array in large.items()}, metadata
-                except (SafetensorError, OSError, ValueError, KeyError):
+                except UNREADABLE:
                     pass
             following = "the one before is used" if file != files[-1] else "the training starts again"
             warnings.warn(f"{file}: the checkpoint is damaged; {following}", stacklevel=2)
@@ -79,7 +82,7 @@ class Checkpoints:
         """Raises: OSError, ValueError: a block is missing or damaged; a damaged one is deleted, to be written anew."""
         loaded = bytearray()
         for digest in digests:
-            content = self._block(digest).read_bytes()
+            content = _regular(self._block(digest)).read_bytes()
             if _digest(content) != digest:
                 self._block(digest).unlink()
                 raise ValueError(digest)
@@ -91,19 +94,29 @@ class Checkpoints:
         for file in files:
             try:
                 _, large = _texts(file.read_bytes())
-            except (ValueError, KeyError):
+                used |= {digest for array in large.values() for digest in array["digests"]}
+            except UNREADABLE:
                 continue  # damaged, so nothing can be loaded from it
-            used |= {digest for array in large.values() for digest in array["digests"]}
         for block in self.folder.glob("*.block"):
             if block.stem not in used:
                 block.unlink()
 
     def _block(self, digest: str) -> Path:
+        """Raises ValueError for what is no digest, and might lead out of the folder."""
+        if not re.fullmatch(r"[0-9a-f]{16}", digest):
+            raise ValueError(digest)
         return self.folder / f"{digest}.block"
 
     def _files(self) -> list[Path]:
         """Newest first."""
-        return sorted(self.folder.glob("*.safetensors"), reverse=True)
+        return sorted((path for path in self.folder.glob("*.safetensors") if path.is_file()), reverse=True)
+
+
+def _regular(path: Path) -> Path:
+    """Raises OSError for a pipe, which would be read without end."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return path
 
 
 def _texts(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,14 +5,22 @@ number of finished trials, so an interrupted trial is drawn again with the same 
 from its checkpoints.
 """
 
+import sqlite3
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import OptunaError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from MLOps.artifacts import value_hash
 from MLOps.config.schema import suggest
 from MLOps.config.search import SearchRange
 from MLOps.errors import UserError
@@ -23,6 +31,9 @@ from MLOps.training.seeds import derive_seed
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+DIGEST = "digest"  # the attribute of a finished trial with its hash
+# What reading raises of a file that is no study, or no longer one.
+DAMAGE = (SQLAlchemyError, sqlite3.Error, OptunaError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 LENGTH = "length"  # the parameter for the length of all lists of a trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -64,15 +75,16 @@ class Search:
         self._metric, self.sign = metric, 1 if is_better(metric, 0.0, 1.0) else -1
         storage.parent.mkdir(parents=True, exist_ok=True)
         self._space, self._seed = space, seed
-        self._study = optuna.create_study(
-            study_name=study,
-            storage=f"sqlite:///{storage}",
-            # A trial is pruned if its best loss so far is worse than the median of the other trials at that epoch.
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-            load_if_exists=True,
-        )
-        for trial in self._study.get_trials(states=[TrialState.RUNNING]):
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        try:
+            self._study = _opened(study, storage)
+            is_whole = self._is_whole()
+        except DAMAGE:
+            is_whole = False
+        if not is_whole:
+            warnings.warn(f"{storage}: the search is damaged; it starts again", stacklevel=2)
+            for file in storage.parent.glob(f"{storage.name}*"):  # SQLite's journal too
+                file.unlink()
+            self._study = _opened(study, storage)
 
     def run(
         self,
@@ -118,6 +130,23 @@ class Search:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
 
+    def _is_whole(self) -> bool:
+        """Whether the finished trials are those that were told, in their order."""
+        trials = self._study.get_trials(states=FINISHED)
+        return self._study.directions == [StudyDirection.MINIMIZE] and all(
+            trial.user_attrs.get(DIGEST) == _digest(number, trial, trial.state, trial.value)
+            for number, trial in enumerate(trials)
+        )
+
+    def _tell(self, trial: Trial, state: TrialState, loss: float) -> None:
+        """Finish a trial. SQLite does not notice a changed byte, so the trial has a hash of all that is read of it."""
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        trial.set_user_attr(DIGEST, _digest(len(self.finished()), frozen, state, loss))
+        if state == TrialState.PRUNED:
+            self._study.tell(trial, state=state)
+        else:
+            self._study.tell(trial, loss)
+
     def _one(self, train: Callable[[dict[str, Any], OnEpoch], None]) -> None:
         trial = self._study.ask()
         losses: list[float] = []
@@ -134,9 +163,9 @@ class Search:
         try:
             train(values, on_epoch)
         except optuna.TrialPruned:
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._tell(trial, TrialState.PRUNED, losses[-1])
         else:
-            self._study.tell(trial, min(losses))
+            self._tell(trial, TrialState.COMPLETE, min(losses))
 
     def _length(self, trial: Trial) -> int:
         bounds = next((bounds.lengths for bounds in self._space.values() if bounds.lengths), None)
@@ -149,6 +178,30 @@ class Search:
             else trial.params[name]
             for name, bounds in self._space.items()
         }
+
+
+def _opened(study: str, storage: Path) -> optuna.Study:
+    """The study in the file, without trials that were interrupted; raises one of DAMAGE if the file is damaged."""
+    with closing(sqlite3.connect(storage)) as database:
+        if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError(str(storage))
+    opened = optuna.create_study(
+        study_name=study,
+        storage=f"sqlite:///{storage}",
+        # A trial is pruned if its best loss so far is worse than the median of the other trials at that epoch.
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+    for trial in opened.get_trials(states=[TrialState.RUNNING]):
+        opened.tell(trial.number, state=TrialState.FAIL)
+    return opened
+
+
+def _digest(number: int, trial: FrozenTrial, state: TrialState, value: float | None) -> str:
+    """Of a finished trial: its place, state, value, parameters with their distributions, and losses by epoch."""
+    drawn = {name: [trial.params[name], distribution_to_json(kind)] for name, kind in trial.distributions.items()}
+    losses = sorted(trial.intermediate_values.items())
+    return value_hash([number, state.name, value, drawn, losses])
 
 
 def _drawn(trial: Trial, name: str, bounds: SearchRange, length: int) -> Any:

@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
 # DVC writes its lock file after each stage, and promotion its figures; neither is a change of the code.
 WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")
 PROCESS_TAG = "process"
+WATCH_S = 0.2  # between looks at whether `dvc` still runs
 DVC_STAGE = "DVC_STAGE"  # a variable that DVC sets for what it starts
 
 Verbosity = Literal["quiet", "normal", "verbose"]
@@ -67,7 +69,8 @@ def end_with_dvc() -> None:
         return
 
     def wait() -> None:
-        dvc.wait()
+        while _runs(dvc):
+            time.sleep(WATCH_S)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -107,6 +110,15 @@ def _is_orphan() -> bool:
 def _is_alive(pid_and_start: str) -> bool:
     pid = pid_and_start.partition("-")[0]
     try:
-        return pid.isdigit() and identity(psutil.Process(int(pid))).endswith(f"/{pid_and_start}")
+        process = psutil.Process(int(pid)) if pid.isdigit() else None
+        return process is not None and identity(process).endswith(f"/{pid_and_start}") and _runs(process)
+    except psutil.Error:
+        return False
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # A killed process stays in the table, as a zombie, until its parent asks for it.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

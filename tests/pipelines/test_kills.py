@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.project import SMALL, Project, environment
 TWO_WINDOWS = {**SMALL, "walk_forward.windows": 2, "walk_forward.workers": 2}
 BEFORE = "before the first stage"
 PLACES = [BEFORE, *ALL_STAGES]
+LONG = ["train_predictor@lstm", "train_agent@ppo", "walk_forward", "promote"]  # get twice the kills of others
 POLL_S = 0.02
 LATEST = 0.8  # share of a length
 PATIENCE_S = 600  # for a stage, and for DVC to end after its stage was killed
@@ -133,16 +135,18 @@ def undisturbed(project: Project) -> dict[str, Lengths]:
 
 def plans(kills: int, chance: random.Random) -> dict[str, list[Plan]]:
     """For each place its share of the kills, spread over its whole length, those while DVC saves last."""
-    shares = Counter(PLACES[number % len(PLACES)] for number in range(kills))
-    chosen = {}
+    dealt = [*PLACES, *LONG]
+    shares = Counter(dealt[number % len(dealt)] for number in range(kills))
+    whom = ["stage", "dvc", "both"]
+    chance.shuffle(whom)
+    turns, chosen = cycle(whom), {}
     for place, share in shares.items():
         saving = 0 if place == BEFORE else (share + 1) // 3
         during = share - saving
         # Not the last part: that a stage is over sooner than the undisturbed one would leave its kill to the next.
         moments = [LATEST * (number + chance.random()) / during for number in range(during)]
         chance.shuffle(moments)
-        alone = ["dvc"] if place == BEFORE else ["stage", "dvc", "both"]
-        chosen[place] = [Plan(chance.choice(alone), moment) for moment in moments]
+        chosen[place] = [Plan("dvc" if place == BEFORE else next(turns), moment) for moment in moments]
         chosen[place] += [Plan("dvc", 1 + LATEST * chance.random()) for _ in range(saving)]
     return chosen
 

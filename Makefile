@@ -20,6 +20,7 @@ setup: $(VENV)/.installed ## create .venv and install requirements.txt; REQUIREM
 
 repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
+	@python -m MLOps recover
 	dvc repro
 	@python -m MLOps summary
 

@@ -6,10 +6,12 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from MLOps.errors import UserError
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Temporary files and folders that a killed process may leave; ignored by DVC (.dvcignore) and the hashes below.
+# The id of the process follows.
 PARTIAL = ".partial-"
 MEGABYTE = 2**20
 MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as much memory
@@ -37,7 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         UserError: the folder of `path` is not writable.
     """
     with _writable(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix())
     os.close(handle)
     temporary = Path(name)
     try:
@@ -52,13 +55,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Like `whole_file`, for a folder; an existing `path` is replaced."""
     with _writable(path):
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix()))
     try:
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
             # Rename the old folder first, so that `path` is never partial.
-            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=PARTIAL))
+            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix()))
             path.replace(aside / path.name)
             temporary.replace(path)
             shutil.rmtree(aside)
@@ -66,6 +69,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def delete_partial(found: Iterable[Path]) -> None:
+    """Delete those of the files and folders `found`, named PARTIAL…, whose processes were killed."""
+    for left in list(found):
+        pid = left.name.removeprefix(PARTIAL).partition("-")[0]
+        if pid.isdigit() and psutil.pid_exists(int(pid)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _prefix() -> str:
+    return f"{PARTIAL}{os.getpid()}-"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -100,6 +100,18 @@ def doctor(as_json: bool) -> None:
 
 
 @main.command()
+def recover() -> None:
+    """Put back what a killed `dvc` command left half-written.
+
+    DVC rewrites dvc.lock and .dvc/tmp/rwlock in place. Neither is touched if it is whole. `make repro` begins with it.
+    """
+    from MLOps.pipelines.dvc_files import recover
+
+    for sentence in recover():
+        show(f"recover: {sentence}")
+
+
+@main.command()
 @as_json_option
 def quality(as_json: bool) -> None:
     """Judge the configured bars, and print the quality report.

@@ -15,6 +15,7 @@ from MLOps.config.params import load_params, parse_yaml
 from MLOps.data.sources import configured_files
 from MLOps.errors import UserError
 from MLOps.pipelines import paths
+from MLOps.pipelines.dvc_files import recover
 
 REPORT = Path("reports/retraining.md")  # what the last one changed
 # The line of `end` in the section `data`: a library that writes YAML would lay the file out anew.
@@ -42,6 +43,8 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
     Raises:
         UserError: a step failed.
     """
+    for sentence in recover():
+        print(f"retrain: {sentence}")
     _refuse_other_changes(commit, push)
     if load_params().data.source in DOWNLOADED:
         extend(PARAMS, until or datetime.now(UTC).date())

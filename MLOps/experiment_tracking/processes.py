@@ -5,35 +5,40 @@ import platform
 import re
 import subprocess
 import threading
+import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
-from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient  # it takes a second to import, and every stage imports this module first
 
 DIRTY = "-dirty"  # suffix of the commit if the working tree differs from it
 # DVC writes its lock file after each stage, and promotion its figures; neither is a change of the code.
 WRITTEN = (":(exclude)dvc.lock", ":(exclude)reports")
 PROCESS_TAG = "process"
+WATCH_S = 0.2  # between looks at whether `dvc` still runs
+DVC_STAGE = "DVC_STAGE"  # a variable that DVC sets for what it starts
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
 
+def identity(process: psutil.Process) -> str:
+    """Identifies a process among all of all machines: host, id and start; an id alone is given anew to another."""
+    return f"{platform.node()}/{process.pid}-{process.create_time():.2f}"
+
+
 def this_process() -> str:
-    """Identifies this process among all of all machines."""
-    return _identity(psutil.Process())
+    return identity(psutil.Process())
 
 
-def end_killed(client: MlflowClient, experiment_id: str, condition: str) -> None:
-    """End as KILLED the runs under `condition` that processes of this machine left behind when they were killed."""
-    running = f"{condition} and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], running):
+def end_killed(client: "MlflowClient", experiment_id: str) -> None:
+    """End as KILLED all runs of the experiment that processes of this machine left behind when they were killed."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         host, _, pid = run.data.tags.get(PROCESS_TAG, "").partition("/")
         if host == platform.node() and not _is_alive(pid):
-            nested = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
-            for killed in [run, *client.search_runs([experiment_id], nested)]:
-                client.set_terminated(killed.info.run_id, "KILLED")
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def current_commit() -> str:
@@ -59,10 +64,13 @@ def end_with_dvc() -> None:
     """Let this process end when the `dvc` command above it is killed; the next one would train beside it."""
     dvc = dvc_ancestor()
     if dvc is None:
+        if _is_orphan():
+            os._exit(1)
         return
 
     def wait() -> None:
-        dvc.wait()
+        while _runs(dvc):
+            time.sleep(WATCH_S)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -93,14 +101,24 @@ def verbosity() -> Verbosity:
     return "verbose" if "--verbose" in words or "v" in given else "normal"
 
 
-def _identity(process: psutil.Process) -> str:
-    """Host, id and start: an id alone is given anew to another process."""
-    return f"{platform.node()}/{process.pid}-{process.create_time():.2f}"
+def _is_orphan() -> bool:
+    """Whether DVC started this process and was killed before the process could look for it."""
+    # What DVC starts is in its session; the process that inherits orphans is in another.
+    return DVC_STAGE in os.environ and os.getsid(os.getppid()) != os.getsid(0)
 
 
 def _is_alive(pid_and_start: str) -> bool:
     pid = pid_and_start.partition("-")[0]
     try:
-        return pid.isdigit() and _identity(psutil.Process(int(pid))).endswith(f"/{pid_and_start}")
+        process = psutil.Process(int(pid)) if pid.isdigit() else None
+        return process is not None and identity(process).endswith(f"/{pid_and_start}") and _runs(process)
+    except psutil.Error:
+        return False
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # A killed process stays in the table, as a zombie, until its parent asks for it.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

@@ -34,6 +34,7 @@ from MLOps.experiment_tracking.processes import (
     current_commit,
     dvc_ancestor,
     end_killed,
+    identity,
     subcommand,
     this_process,
 )
@@ -68,17 +69,16 @@ MODEL_REQUIREMENTS = (
 
 
 class Runs:
-    """The runs of one experiment."""
+    """The runs of one experiment. Those that killed processes left RUNNING are ended first."""
 
     def __init__(self, config: TrackingConfig) -> None:
         self._tensorboard = config.tensorboard
         self.client, self.experiment_id = connect(config)
+        end_killed(self.client, self.experiment_id)
 
     def start(self, record: Record, restored: bool = False) -> "Run":
         """Begin the run of `record`'s stage; `restored` marks a run that is written from a restored record."""
         stage, _, variant = record.stage.partition("/")
-        condition = f"tags.stage = '{stage}' and tags.variant = '{variant}'"
-        end_killed(self.client, self.experiment_id, condition)
         commit = current_commit()
         tags = {
             MLFLOW_RUN_NAME: record.stage,
@@ -183,6 +183,7 @@ class Runs:
             "repro": _key(dvc),
             "stage": "repro",
             "commit": commit,
+            PROCESS_TAG: identity(dvc),
             "changed": changes,
             **experiment_tags(),
         }
@@ -242,7 +243,7 @@ class Run:
         Args:
             kind: the tag `stage`: "trial", "seed" or "window".
         """
-        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": kind}
+        tags = {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.run_id, "stage": kind, PROCESS_TAG: this_process()}
         experiment_id = self._client.get_run(self.run_id).info.experiment_id
         run_id = self._client.create_run(experiment_id, tags=tags).info.run_id
         below = Run(self._client, run_id, parent=None, board=self._board and self._board.below(name))
@@ -283,6 +284,8 @@ class Run:
                 signature=signature,
                 input_example=input_example,
             )
+        # The context above has ended it, and a run that is killed before its end must not look finished.
+        self._client.update_run(self.run_id, "RUNNING")
         return str(info.model_uri)
 
     def finish(self, record: Record) -> None:

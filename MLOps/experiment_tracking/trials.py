@@ -82,10 +82,10 @@ class Trials:
 
         Two processes that record the same trial at once may leave two runs, of which readers count one.
         """
+        end_killed(self._client, self._experiment_id)
         same = f"tags.{IDENTITY} = '{trial.identity}'"
         if self._client.search_runs([self._experiment_id], same, max_results=1):
             return False
-        end_killed(self._client, self._experiment_id, f"tags.{CANDIDATE} = '{trial.candidate}'")
         tags = {
             MLFLOW_RUN_NAME: f"{trial.candidate[:12]} to {pd.Timestamp(trial.timestamps[-1]):%Y-%m-%d}",
             CANDIDATE: trial.candidate,

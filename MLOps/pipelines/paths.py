@@ -34,6 +34,7 @@ WALK_FORWARD_RETURNS = WALK_FORWARD / "returns.parquet"
 VERDICT = Path("reports/verdict.json")  # the gate's
 TRIALS = Path("reports/trials.json")  # that the gate counted
 WINDOWS = Path(".cache/walk_forward")  # finished windows, and checkpoints of the others
+DVC_LOCK = Path(".cache/dvc.lock")  # a copy of DVC's lock file, as it was when `prepare` ran last
 LOGS = Path(".cache/logs")  # what a stage said when it ran last; its run in MLflow has it too
 HEADLINES = Path("reports/metrics.json")
 METRICS = Path("reports/metrics")

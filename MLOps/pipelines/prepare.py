@@ -3,13 +3,15 @@
 A stage uses the code that it imports, the classes that params.yaml chooses by name, the sections of params.yaml that
 it reads, the installed packages, and the files of the configured source. Their hashes are written to a file a stage,
 on which dvc.yaml lets the stage depend.
+
+It runs first, so it also deletes what killed processes left half-written.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from MLOps.agents.algorithms import ALGORITHMS
-from MLOps.artifacts import content_hash, write_json
+from MLOps.artifacts import PARTIAL, content_hash, delete_partial, write_json
 from MLOps.config.agents import AgentConfig
 from MLOps.config.agreement import check_params
 from MLOps.config.params import SECTIONS, Params
@@ -20,15 +22,21 @@ from MLOps.errors import UserError
 from MLOps.imports import ROOT, file_hash, imported_files
 from MLOps.pipelines import paths
 from MLOps.pipelines.declaration import Declaration, stage_names
+from MLOps.pipelines.dvc_files import keep_lock
 from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.predictors import predictor_modules
 from MLOps.predictors.schedule import metric_names
 
 PACKAGES = Path("requirements.txt")
+WRITTEN = (Path("data"), Path("models"), Path("reports"), Path(".cache"))  # the folders that stages write into
 
 
 def main() -> None:
     with exit_with_sentence("prepare"):
+        keep_lock()
+        delete_partial(Path().glob(f"{PARTIAL}*"))
+        for folder in WRITTEN:
+            delete_partial(folder.rglob(f"{PARTIAL}*"))
         params = check_params()
         check_metrics(params)
         check_features(params)

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from MLOps.artifacts import read_json, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
-from MLOps.experiment_tracking.processes import end_with_dvc, verbosity
+from MLOps.experiment_tracking.processes import verbosity
 from MLOps.experiment_tracking.record import Record, check_unchanged, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
 from MLOps.experiment_tracking.trials import Trial, Trials
@@ -66,7 +66,6 @@ class Stage:
 
     def _open(self) -> None:
         self._started = time.monotonic()
-        end_with_dvc()
         params = load_params()
         self.params = self._declared.visible(params)
         self.record = new_record(self._declared, params, self._logged)

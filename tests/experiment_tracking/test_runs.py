@@ -1,4 +1,4 @@
-"""Runs of killed stages are ended by the next run of the same stage, and by no other; the commit of a result."""
+"""Runs of killed stages and commands are ended by whoever uses the store next; the commit of a result."""
 
 import os
 import shutil
@@ -28,6 +28,10 @@ with run.nested("seed", "seed 0", {"number": 0}) as below:
 """
 
 
+# A program of this name is taken for DVC.
+DVC = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[2:]])"
+
+
 def killed(uri: str, stage: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, uri, stage],
@@ -40,18 +44,29 @@ def killed(uri: str, stage: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_the_next_run_of_a_stage_ends_what_a_kill_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_to_use_the_store_ends_what_kills_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    (same, below), (other_variant, other_below) = killed(uri, "train_agent/ppo"), killed(uri, "train_agent/a2c")
+    left = killed(uri, "train_agent/ppo") + killed(uri, "train_agent/a2c")
+    config = TrackingConfig(uri=uri, experiment="t", registered_model="m")
+    run = Runs(config).start(Record("train_agent/ppo", tmp_path, {}, {})).run_id
+    runs = Runs(config)
+    status = {run_id: runs.client.get_run(run_id).info.status for run_id in (*left, run)}
+    # This process lives, so its run does.
+    assert status == {**dict.fromkeys(left, "KILLED"), run: "RUNNING"}
+
+
+def test_the_run_of_a_command_whose_stage_was_killed_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "dvc").write_text(DVC)
+    command = [sys.executable, str(tmp_path / "dvc"), "repro", KILLED, uri, "ingest"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
     runs = Runs(TrackingConfig(uri=uri, experiment="t", registered_model="m"))
-    first = runs.start(Record("train_agent/ppo", tmp_path, {}, {})).run_id
-    second = runs.start(Record("train_agent/ppo", tmp_path, {}, {})).run_id
-    runs_of_all = (same, below, other_variant, other_below, first, second)
-    status = {run_id: runs.client.get_run(run_id).info.status for run_id in runs_of_all}
-    # This process lives, so its runs do.
-    running = dict.fromkeys((other_variant, other_below, first, second), "RUNNING")
-    assert status == {same: "KILLED", below: "KILLED", **running}
+    found = runs.client.search_runs([runs.experiment_id])
+    assert {run.data.tags["stage"]: run.info.status for run in found} == dict.fromkeys(
+        ("repro", "ingest", "seed"), "KILLED"
+    )
 
 
 def test_a_nested_run_ends_as_its_block_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,8 +161,9 @@ def test_a_kill_at_any_point_leaves_one_trial_after_the_retry(config: TrackingCo
         assert Trials(config).count() == seed + 1
     assert len(Trials(config).all()) == len(points)
     client, experiment = connect(config, SUFFIX)
-    status = {run.info.status for run in client.search_runs([experiment]) if IDENTITY not in run.data.tags}
-    assert status == {"KILLED"}, "what a kill left behind is ended"
+    runs = client.search_runs([experiment])
+    assert {run.info.status for run in runs if IDENTITY not in run.data.tags} == {"KILLED"}
+    assert "RUNNING" not in {run.info.status for run in runs}, "what a kill left behind is ended"
 
 
 def test_recording_at_once_leaves_the_distinct_trials(config: TrackingConfig) -> None:

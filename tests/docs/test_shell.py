@@ -61,7 +61,7 @@ def lines(block: Block, ports: dict[str, str], shared: Path) -> list[str]:
 
 
 def starts(line: str, programs: tuple[str, ...]) -> bool:
-    return re.sub(r"^([A-Z_]+=('[^']*'|\S*) )+", "", line).startswith(programs)
+    return re.sub(r"^([A-Z_]+=('[^']*'|\S*) +)+", "", line).startswith(programs)
 
 
 @contextmanager

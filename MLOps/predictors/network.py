@@ -238,7 +238,9 @@ def _network(config: NetworkConfig, n_features: int, n_classes: int, weights: di
     make = network_class(config.kind)
     with torch.device("meta"):  # takes no memory, whatever the sizes
         expected = make(n_features, n_classes, config).state_dict()
-    if {name: tuple(tensor.shape) for name, tensor in expected.items()} != {k: v.shape for k, v in weights.items()}:
+    # A counter of batches is a scalar, which is saved as an array of one value.
+    sizes = {name: tuple(tensor.shape) or (1,) for name, tensor in expected.items()}
+    if sizes != {name: array.shape or (1,) for name, array in weights.items()}:
         raise UserError(f"{config.kind}: expected weights of the sizes of its configuration, found others; retrain it")
     network = make(n_features, n_classes, config)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})

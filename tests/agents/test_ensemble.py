@@ -75,7 +75,7 @@ def test_positions_are_voted_on_not_labels() -> None:
 def test_a_decision_is_the_same_saved_split_and_simulated(
     config: AgentEnsembleConfig, rules: str, tmp_path: Path
 ) -> None:
-    members = {f"agent {n}": agent(n, RULES[rules], recurrent=n == 1) for n in range(3)}
+    members = {f"agent_{n}": agent(n, RULES[rules], recurrent=n == 1) for n in range(3)}
     fitted = fit_ensemble(config, members, market(9), seed=0)
     assert fitted.state_width == 6
     fitted.save(tmp_path)
@@ -111,7 +111,7 @@ def test_votes_are_in_proportion_to_positive_sharpe_ratios(monkeypatch: pytest.M
         return type("Shadow", (), {"rewards": np.concatenate([[0.0], next(rewards)])[None]})
 
     monkeypatch.setattr(ensemble_fitting, "simulate", shadow)
-    members = {f"agent {n}": agent(n) for n in range(3)}
+    members = {f"agent_{n}": agent(n) for n in range(3)}
     assert fit_ensemble(KINDS[0], members, market(), seed=0).weights == pytest.approx((0.25, 0.75, 0.0))
 
 

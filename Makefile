@@ -16,7 +16,7 @@ REQUIREMENTS := requirements.txt
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(VENV)/.installed ## create .venv and install requirements.txt; REQUIREMENTS=requirements-hashes.txt checks every file
+setup: $(VENV)/.installed .dvc/config.local ## create .venv and install requirements.txt; REQUIREMENTS=requirements-hashes.txt checks every file
 
 repro: setup ## run the whole pipeline and print the results
 	python -m MLOps doctor
@@ -101,6 +101,11 @@ $(VENV)/.installed: $(REQUIREMENTS)
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
 	@touch $@
+
+# By default DVC keeps pickles in a folder that every user of the machine may write. The path must be absolute, because
+# queued experiments run in folders of their own.
+.dvc/config.local: | $(VENV)/.installed
+	dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.cache/dvc"
 
 $(VENV)/.installed-audit: requirements-audit.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-audit.txt

@@ -52,7 +52,7 @@ def diagnose() -> list[Check]:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; the remaining checks depend on it")]
     checks.append(Check("params.yaml", "ok", "all keys known and of the right type"))
     of_the_run = (_accelerator, _dataset, _source_packages, _network, _disk)
-    return [*checks, *(check(params) for check in of_the_run), _permission(), _store(params)]
+    return [*checks, *(check(params) for check in of_the_run), _permission(), _dvc_state(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
@@ -111,10 +111,8 @@ def _disk(params: Params) -> Check:
 
 def _written_folders(params: Params) -> list[Path]:
     """The project, DVC's cache, the store and its artifacts, and the place of temporary files."""
-    configured = configparser.ConfigParser()
-    configured.read([".dvc/config", ".dvc/config.local"])
     # DVC's own paths are relative to the file that has them.
-    cache = Path(".dvc") / configured.get("cache", "dir", fallback="cache")
+    cache = Path(".dvc") / _dvc_config().get("cache", "dir", fallback="cache")
     folders = [*map(Path, WRITTEN), Path(".cache"), cache, Path(tempfile.gettempdir())]
     uri = store_uri(params.tracking)
     return [*folders, Path(uri.removeprefix(SQLITE)).parent / "mlruns"] if uri.startswith(SQLITE) else folders
@@ -205,6 +203,21 @@ def _permission() -> Check:
     return _check(
         "write permission", not closed, ", ".join(closed) + " not writable" if closed else str(Path.cwd()), fix
     )
+
+
+def _dvc_config() -> configparser.ConfigParser:
+    configured = configparser.ConfigParser()
+    configured.read([".dvc/config", ".dvc/config.local"])
+    return configured
+
+
+def _dvc_state() -> Check:
+    """Whether DVC keeps its pickles in the working tree; a relative path would break queued experiments."""
+    configured = _dvc_config().get("core", "site_cache_dir", fallback=None)
+    folder = os.environ.get("DVC_SITE_CACHE_DIR") or configured
+    fine = folder is not None and Path(folder).is_absolute() and Path(folder).is_relative_to(Path.cwd())
+    fix = f'`dvc config --local core.site_cache_dir "{Path.cwd()}/.cache/dvc"`: others might write what DVC loads'
+    return _check("DVC's state", fine, folder or "in DVC's folder for all users", fix, "warning")
 
 
 def _store(params: Params) -> Check:

@@ -47,7 +47,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Projec
             project.repro("--force")
             project.commit()
             (folder / ".git" / "finished").touch()
-    return Project(folder)
+    project = Project(folder)
+    project.keep_dvc_state()
+    return project
 
 
 @pytest.fixture(scope="session")
@@ -71,4 +73,6 @@ def own(finished: Project, tmp_path: Path) -> Project:
                 f"UPDATE {table} SET {column} = replace({column}, ?, ?)",  # noqa: S608
                 (str(finished.folder), str(folder)),
             )
-    return Project(folder)
+    project = Project(folder)
+    project.keep_dvc_state()
+    return project

@@ -71,6 +71,13 @@ class Project:
         self.git("init", "--quiet")
         self.git("config", "user.name", "test")
         self.git("config", "user.email", "test@localhost")
+        self.keep_dvc_state()
+
+    def keep_dvc_state(self) -> None:
+        """Let DVC keep its state in this folder, as `make setup` does."""
+        if (self.folder / ".dvc").exists():
+            config = f"[core]\n    site_cache_dir = {self.folder}/.cache/dvc\n"
+            (self.folder / ".dvc/config.local").write_text(config)
 
     def commit(self) -> None:
         self.git("add", "--all")

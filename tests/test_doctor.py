@@ -183,6 +183,15 @@ def test_scarce_disk_and_memory_are_warnings(project_folder: Path, monkeypatch: 
     assert {found("disk").status, found("memory").status} == {"warning"}
 
 
+def test_dvc_keeps_its_state_in_the_working_tree(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR", raising=False)
+    assert found("DVC's state").status == "warning", "by default every user of the machine may write there"
+    (project_folder / ".dvc").mkdir()
+    for folder, status in {project_folder / ".cache/dvc": "ok", Path(".cache/dvc"): "warning"}.items():
+        (project_folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder}\n")
+        assert found("DVC's state").status == status, folder
+
+
 def test_the_command_ends_with_a_status(project_folder: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -63,6 +63,7 @@ def tiny(tmp_path: Path) -> Project:
     (project.folder / ".gitignore").write_text("/mlflow.db*\n/mlruns/\n/report.json\n")
     project.init()
     project.run("dvc", "init", "--quiet")
+    project.keep_dvc_state()
     project.run("dvc", "repro", variables=CODE)
     project.commit()
     return project

@@ -68,7 +68,7 @@ def test_two_predictors_can_be_compared(
     names = ["train_predictor/lstm", "train_predictor/logistic"]
     chosen = json.dumps([runs[name] for name in names])
     page.goto(f"{mlflow_ui}/#/compare-runs?runs={chosen}&experiments={json.dumps([experiment(finished)])}")
-    seen(page, "Comparing 2 Runs", *names, "selection_loss", "train_accuracy")
+    seen(page, "Comparing 2 Runs", *names, "selection_loss", "selection_accuracy")
     picture("mlflow_compare")
 
 

@@ -174,7 +174,7 @@ def test_experiments_count_and_move_nothing(own: Project, monkeypatch: pytest.Mo
     tags = {run.data.tags.get("experiment") for run in client.search_runs(["1"], "tags.stage = 'repro'")}
     assert {*names, "retried"} <= tags
     # Promotion of what an experiment found is `dvc repro` on its state.
-    own.run("dvc", "exp", "apply", "here-1", "--force")
+    own.run("dvc", "exp", "apply", "here-1")
     own.run("dvc", "repro")
     assert {one.candidate for one in ledger.all()} == distinct
     assert len(client.search_model_versions("name = 'trading-agent'")) == 2

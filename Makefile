@@ -93,8 +93,7 @@ lock: $(VENV)/.installed-dev $(VENV)/.installed-audit ## pin the packages of all
 		--no-emit-find-links --no-emit-trusted-host requirements-audit.in --output-file requirements-audit.txt
 	# The same versions as PyPI has them for Linux on x86-64, with CUDA's libraries.
 	uv pip compile --quiet requirements.in --constraint requirements.txt --generate-hashes --no-header --no-annotate \
-		--default-index https://pypi.org/simple --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
-		--output-file requirements-hashes.txt
+		--python-version 3.11 --python-platform x86_64-unknown-linux-gnu --output-file requirements-hashes.txt
 
 $(VENV)/.installed: $(REQUIREMENTS)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"expected Python 3.11 or newer, found {sys.version.split()[0]}; install it and try again")'

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
-from MLOps.errors import UserError
+from MLOps.decoded_size import MEGABYTE, check_decoded_size
+from MLOps.errors import UserError, one_line
 
 # Imported lazily, so that stages without tables and arrays do not load these libraries.
 if TYPE_CHECKING:
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 # Temporary files and folders that a killed process may leave; ignored by DVC (.dvcignore) and the hashes below.
 # The id of the process follows.
 PARTIAL = ".partial-"
-MEGABYTE = 2**20
 MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as much memory
-# A Parquet file may decode to as much, or to as many times its size; a file of repetitions decodes to any size.
-DECODED_BYTES, DECODED_TIMES = 256 * MEGABYTE, 200
 TABLE_DIGEST = b"content_sha256"  # the key of a table's hash in the metadata of its Parquet file
 MOST_DEPTH = 20  # folders within each other
-LONGEST_REASON = 120  # characters of what a library said
 
 
 @contextmanager
@@ -73,6 +68,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def delete_partial(found: Iterable[Path]) -> None:
     """Delete those of the files and folders `found`, named PARTIAL…, whose processes were killed."""
+    import psutil
+
     for left in list(found):
         pid = left.name.removeprefix(PARTIAL).partition("-")[0]
         if pid.isdigit() and psutil.pid_exists(int(pid)):
@@ -112,7 +109,7 @@ def read_json(path: Path) -> Any:
             path.read_text(encoding="utf-8"), parse_constant=_no_number, object_pairs_hook=_without_repeats
         )
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON: {_short(error)}; remake it with `dvc repro`") from None
+        raise UserError(f"{path}: not readable as JSON: {one_line(error)}; remake it with `dvc repro`") from None
 
 
 def _no_number(name: str) -> None:
@@ -134,7 +131,7 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
 
     made = pa.Table.from_pandas(table, preserve_index=False)
     with whole_file(path) as temporary:
-        # Parquet does not have all types, so the hash is of what is read.
+        # Parquet does not have all types, seconds for example, so the hash is of what is read.
         pq.write_table(made, temporary)
         digest = _table_digest(pd.read_parquet(temporary))
         pq.write_table(made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest}), temporary)
@@ -154,46 +151,10 @@ def read_table(path: Path) -> "pd.DataFrame":
         check_decoded_size(_existing(path))
         table, digest = pd.read_parquet(path), (pq.read_schema(path).metadata or {}).get(TABLE_DIGEST)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not readable as Parquet: {_short(error)}; remake it with `dvc repro`") from None
+        raise UserError(f"{path}: not readable as Parquet: {one_line(error)}; remake it with `dvc repro`") from None
     if digest is not None and digest != _table_digest(table):
         raise UserError(f"{path}: its values are not those that were written; remake it with `dvc repro`")
     return table
-
-
-def check_decoded_size(path: Path) -> None:
-    """Bound the memory that reading a Parquet file takes; repetitions take next to none in the file.
-
-    Raises:
-        UserError: its values take more than DECODED_BYTES and DECODED_TIMES its size.
-        pa.ArrowException, OSError: it is no Parquet file.
-    """
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    most = max(DECODED_BYTES, DECODED_TIMES * path.stat().st_size)
-    with pq.ParquetFile(path) as file:
-        columns = [file.schema.column(place) for place in range(len(file.schema))]
-        # Arrow ends the process where it is asked for a damaged column of a group, so groups are asked as a whole.
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        rows = max(file.metadata.num_rows, sum(group.num_rows for group in groups))
-    if any(column.max_repetition_level for column in columns):
-        raise ValueError("expected one value in each cell, found lists")
-    width = sum(max(8, column.length or 0) for column in columns)
-    decoded = max(rows * width, sum(group.total_byte_size for group in groups))
-    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-    if decoded <= most and texts:
-        # Each distinct text is read once.
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            for batch in file.iter_batches(columns=texts):
-                for column in batch.columns:
-                    values = getattr(column, "dictionary", column)
-                    if len(values) and decoded <= most:
-                        decoded += len(column) * (pc.max(pc.binary_length(values)).as_py() or 0)
-    if decoded > most:
-        raise UserError(
-            f"{path}: expected a table of at most {most // MEGABYTE} MB for a file of its size, found "
-            f"{decoded // MEGABYTE} MB; check where it comes from"
-        )
 
 
 def _table_digest(table: "pd.DataFrame") -> bytes:
@@ -222,7 +183,7 @@ def read_arrays(path: Path) -> "dict[str, np.ndarray]":
     try:
         return load_file(_existing(path))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise UserError(f"{path}: not readable as safetensors: {_short(error)}; remake it with `dvc repro`") from None
+        raise UserError(f"{path}: not readable as safetensors: {one_line(error)}; remake it with `dvc repro`") from None
 
 
 def content_hash(path: Path) -> str:
@@ -231,15 +192,14 @@ def content_hash(path: Path) -> str:
     Raises:
         UserError: `path` does not exist.
     """
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            name = file.relative_to(path)
-            if not any(part.startswith(PARTIAL) for part in name.parts):
-                digest.update(f"{name.as_posix()}\0{content_hash(file)}\n".encode())
-    else:
+    if not path.is_dir():
         with _existing(path).open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        name = file.relative_to(path)
+        if not any(part.startswith(PARTIAL) for part in name.parts):
+            digest.update(f"{name.as_posix()}\0{content_hash(file)}\n".encode())
     return digest.hexdigest()
 
 
@@ -287,9 +247,3 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; an earlier stage writes it: run `dvc repro`")
     return path
-
-
-def _short(error: BaseException) -> str:
-    """What a library said, on one line."""
-    said = " ".join(str(error).split())
-    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}…"

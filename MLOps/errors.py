@@ -1,4 +1,4 @@
-"""How programs end other than well: by a user's mistake, as opposed to a defect, or by Ctrl-C."""
+"""How programs end other than well: by a user's mistake, as opposed to a defect, or by Ctrl-C; its words."""
 
 INTERRUPTED = 130  # the exit status after Ctrl-C: 128 + SIGINT, by the shells' convention
 
@@ -9,3 +9,9 @@ class UserError(Exception):
     Stages print it and exit with status 1; the served model returns it with HTTP 400. Any other exception is a defect
     and keeps its stack trace.
     """
+
+
+def one_line(said: object, most: int = 160) -> str:
+    """What a library or program said, on one line of at most `most` characters and a mark where it is cut."""
+    words = " ".join(str(said).split())
+    return words if len(words) <= most else f"{words[:most]}…"

@@ -3,6 +3,8 @@
 import errno
 from collections.abc import Iterator
 
+from MLOps.errors import one_line
+
 # The file system refuses to write.
 ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # The same in the words of libraries that have exceptions of their own: SQLite, Arrow, safetensors.
@@ -17,7 +19,6 @@ OF_THE_DISK = (
 )
 OF_THE_STORE = ("database is locked", "Max retries exceeded", "Connection refused", "too many 50", "Read timed out")
 STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # the libraries that speak with it
-LONGEST = 160  # characters of what a library said
 
 
 def fault(error: BaseException) -> str | None:
@@ -31,8 +32,7 @@ def fault(error: BaseException) -> str | None:
                 return _of_the_disk(words)
         for words in OF_THE_STORE if type(cause).__module__.split(".")[0] in STORES else ():
             if words in str(cause):
-                said = " ".join(str(cause).split())[:LONGEST]
-                return f"the tracking store does not answer: {said}; once it does, `dvc repro` continues"
+                return f"the tracking store does not answer: {one_line(cause)}; once it does, `dvc repro` continues"
     return None
 
 

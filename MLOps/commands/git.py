@@ -2,7 +2,7 @@
 
 import subprocess
 
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 
 
 def git(*words: str, wrong: str | None = None) -> str:
@@ -13,6 +13,5 @@ def git(*words: str, wrong: str | None = None) -> str:
     """
     done = subprocess.run(["git", *words], capture_output=True, text=True)
     if done.returncode:
-        said = " ".join(done.stderr.split())[:200]
-        raise UserError(wrong or f"git {words[0]}: {said}; mend that, and run the same command again")
+        raise UserError(wrong or f"git {words[0]}: {one_line(done.stderr)}; mend that, and run the same command again")
     return done.stdout.strip()

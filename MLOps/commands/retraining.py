@@ -13,7 +13,7 @@ from MLOps.commands.processes import run
 from MLOps.config.data import DOWNLOADED
 from MLOps.config.params import load_params, parse_yaml
 from MLOps.data.sources import configured_files
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 from MLOps.pipelines import paths
 from MLOps.pipelines.dvc_files import recover
 
@@ -119,7 +119,5 @@ def _step(program: str, *words: str) -> None:
 def _asked(program: str, *words: str) -> str:
     done = subprocess.run([sys.executable, "-m", program, *words], capture_output=True, text=True)
     if done.returncode:
-        raise UserError(
-            f"`{program} {' '.join(words)}` failed: {' '.join(done.stderr.split())[:200]}; mend it, run again"
-        )
+        raise UserError(f"`{program} {' '.join(words)}` failed: {one_line(done.stderr)}; mend it, run again")
     return done.stdout.strip()

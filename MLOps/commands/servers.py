@@ -56,7 +56,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
     if config.policy != "single" and not _has_challenger(models):
         print("serving.policy: no candidate but the champion itself, which is served alone", file=sys.stderr)
         config = replace(config, policy="single")
-    command = [*serving_command(_whole(models, alias), host, port), "--workers", str(workers)]
+    command = [*serving_command(_checked_folder(models, alias), host, port), "--workers", str(workers)]
     if config.policy == "single":
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config))})
     beside, address = replace(config, policy="single"), f"http://127.0.0.1:{(free := free_port())}"
@@ -65,7 +65,7 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         SETTINGS: json.dumps(as_json(beside)),
         ROLE: SHADOW if config.policy == "shadow" else ANSWERED,
     }
-    with background(serving_command(_whole(models, "candidate"), "127.0.0.1", free), variables) as candidate:
+    with background(serving_command(_checked_folder(models, "candidate"), "127.0.0.1", free), variables) as candidate:
         wait_for(f"{address}/ping", candidate)
         return run_server(command, {**store, SETTINGS: json.dumps(as_json(config)), CANDIDATE_ADDRESS: address})
 
@@ -76,7 +76,7 @@ def serving_command(uri: str, host: str, port: int) -> list[str]:
     return [*words, "--model-uri", uri, "--host", host, "--port", str(port)]
 
 
-def _whole(models: "Registry", alias: str) -> str:
+def _checked_folder(models: "Registry", alias: str) -> str:
     """The folder of the version at `alias`, whose files were compared with those registered.
 
     MLflow knows no hashes, runs the code of what it loads, and would fetch files of its own for a version's URI.

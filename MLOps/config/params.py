@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from MLOps.config.schema import parse, suggest
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from MLOps.config.agent_ensemble import AgentEnsembleConfig
@@ -136,7 +136,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         values = parse_yaml(path.read_text())
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}; correct it") from None
+        raise UserError(f"{path}: not readable as YAML: {one_line(error, 250)}; correct it") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected sections {', '.join(SECTIONS)}, found {values!r}; restore the file")
     for name in values:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from MLOps.artifacts import DECODED_BYTES, DECODED_TIMES, MEGABYTE, check_decoded_size
-from MLOps.errors import UserError
+from MLOps.decoded_size import check_decoded_size, check_unpacked_size
+from MLOps.errors import UserError, one_line
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".tsv", ".parquet", ".pq", ".feather", ".arrow")
 # Cells read as missing, except in columns of text, where NA and NULL may be tickers.
@@ -62,7 +62,7 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         if name.endswith((".feather", ".arrow")):
             return pd.read_feather(path)
         if name.endswith(".gz"):
-            _check_unpacked_size(path)
+            check_unpacked_size(path)
         return _read_csv(path, _layout(path), is_text)
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: expected a header and rows, found an empty file; add at least one row") from None
@@ -75,20 +75,7 @@ def read_table(path: Path, is_text: Callable[[str], bool] = lambda _: False) -> 
         zlib.error,
         ValueError,
     ) as error:
-        raise UserError(f"{path}: not readable: {' '.join(str(error).split())}; correct the file") from None
-
-
-def _check_unpacked_size(path: Path) -> None:
-    """Bound what a compressed file is unpacked to; raises UserError."""
-    most, unpacked = max(DECODED_BYTES, DECODED_TIMES * path.stat().st_size), 0
-    with gzip.open(path) as file:
-        while block := file.read(MEGABYTE):
-            unpacked += len(block)
-            if unpacked > most:
-                raise UserError(
-                    f"{path}: expected at most {most // MEGABYTE} MB for a file of its size, found more; check where "
-                    "it comes from"
-                )
+        raise UserError(f"{path}: not readable: {one_line(error)}; correct the file") from None
 
 
 def _read_csv(path: Path, layout: Layout, is_text: Callable[[str], bool]) -> pd.DataFrame:

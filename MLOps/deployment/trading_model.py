@@ -18,7 +18,7 @@ from MLOps.config.types import variant_name
 from MLOps.data.bars import KEYS, check_bars
 from MLOps.data.splits import Span
 from MLOps.deployment.decisions import CASH, CASH_PER_SYMBOL, Snapshot, decide_each, decide_portfolio
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 from MLOps.features.families.turbulence import market_turbulence
 from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol
 from MLOps.model_registry.bundle import verify_bundle
@@ -33,7 +33,6 @@ WHERE = "the request's bars"
 MOST_VALUES = 500_000_000  # of the features that a decision is made from, 2 GB
 # What parsing raises of values that this package did not write.
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
-LONGEST_REASON = 120  # characters of what a library said
 LONG_HISTORY = 2  # times the bars that a decision needs; features of what is longer are computed on its end
 
 
@@ -75,7 +74,7 @@ class TradingModel:
             model = cls._parsed(bundle, identity)
             values = model.required_bars * len(model.pipeline.universe) * len(model.pipeline.names)
         except MALFORMED as error:
-            said = f"{type(error).__name__}: {' '.join(str(error).split())[:LONGEST_REASON]}"
+            said = f"{type(error).__name__}: {one_line(error)}"
             raise UserError(f"{bundle}: its files do not make a model: {said}; `dvc repro` makes one") from None
         if values > MOST_VALUES:
             raise UserError(

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from MLOps.config.tracking import TrackingConfig
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 from MLOps.experiment_tracking.dvc_experiment import workspace
 
 ANSWER_TIMEOUT_S = 5.0
@@ -51,7 +51,7 @@ def require_answer(uri: str) -> None:
 
 def unreachable(uri: str, reason: str) -> UserError:
     """The error for a store that cannot be used, with what to do about it."""
-    reason = " ".join(without_password(reason).split())[:200]
+    reason = one_line(without_password(reason))
     fix = "check the disk, restore the file or move it away" if uri.startswith(SQLITE) else "start the server"
     return UserError(
         f"{without_password(uri)}: the MLflow store cannot be reached: {reason}; "

@@ -56,7 +56,7 @@ class Record:
 def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
     """Compare the hashes of files with those that the stages recorded which made them.
 
-    A record that cannot be read says nothing: DVC restores it before the stages that come after its own.
+    A record that cannot be read is skipped: DVC restores it before the stages that come after its own.
 
     Args:
         found: SHA-256 by path; of a folder, the files that stages made in it are compared too.
@@ -74,8 +74,8 @@ def check_unchanged(found: Mapping[str, str], folder: Path) -> None:
         for path, digest in outputs.items():
             if (found.get(path) or content_hash(Path(path))) != digest:
                 raise UserError(
-                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it, or, if "
-                    "it comes back, first delete it and .dvc/cache"
+                    f"{path}: not as the stage {made['stage']} made it; `dvc repro` restores or remakes it; if "
+                    "this message recurs, delete it and .dvc/cache first"
                 )
 
 

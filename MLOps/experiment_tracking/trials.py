@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from MLOps.artifacts import read_arrays, write_arrays
 from MLOps.config.tracking import TrackingConfig
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 from MLOps.experiment_tracking.dvc_experiment import experiment_tags
 from MLOps.experiment_tracking.processes import PROCESS_TAG, current_commit, end_killed, this_process
 from MLOps.experiment_tracking.store import connect
@@ -149,7 +149,7 @@ def _read(run: Run) -> Trial:
             arrays = read_arrays(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))
         trial = Trial.of(arrays["timestamps"].view("datetime64[ns]"), arrays["returns"], run.data.tags[CANDIDATE])
     except (MlflowException, UserError, OSError, ValueError, KeyError) as error:
-        raise _unreadable(run, " ".join(str(error).split())[:200]) from None
+        raise _unreadable(run, one_line(error)) from None
     if trial.identity != run.data.tags[IDENTITY]:
         raise _unreadable(run, "its returns are not those that were recorded")
     return trial

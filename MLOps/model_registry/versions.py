@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from MLOps.artifacts import content_hash, regular_files, value_hash
 from MLOps.config.tracking import TrackingConfig
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 from MLOps.experiment_tracking.retries import retried
 
 CANDIDATE = "candidate"
@@ -202,8 +202,7 @@ def model_files(uri: str, what: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(uri))
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{what}: its files cannot be read: {reason}") from None
+        raise UserError(f"{what}: its files cannot be read: {one_line(error)}") from None
 
 
 def _files_hash(folder: Path) -> str:

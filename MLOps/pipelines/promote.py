@@ -5,7 +5,7 @@ experiment (`dvc exp run`) nothing is registered and no alias moves; its returns
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,11 @@ TEMPLATES = Path("MLOps/reporting/templates")
 def main() -> None:
     with exit_with_sentence("promote"):
         params = load_params()
-        check_unchanged(hashes(Declaration.read("promote", "").inputs(params)), paths.RECORDS)
+        declared = Declaration.read("promote", "")
+        check_unchanged(found := hashes(declared.inputs(params)), paths.RECORDS)
         if params.data.source != "labelled":
             write_json(paths.HEADLINES, {**read_json(paths.HEADLINES), **headlines.of_test()})
-        inputs, store = inputs_hash(params), store_uri(params.tracking)
+        inputs, store = inputs_hash(params, declared, found), store_uri(params.tracking)
         outcome = recall(MEMORY, inputs, store) if paths.PAGE.exists() else None
         changed = False
         if outcome is None:
@@ -47,22 +48,11 @@ def main() -> None:
         print(outcome if changed or experiment_name() else f"{outcome} (nothing new)")
 
 
-def inputs_hash(params: Params) -> str:
-    """A hash of all that a promotion reads, the store excepted; records hold the hashes of models and data."""
-    declared = Declaration.read("promote", "")
-    read = [
-        paths.BACKTEST.parent,
-        paths.WALK_FORWARD,
-        paths.VERDICTS,
-        paths.REFIT,
-        paths.SPLITS,
-        paths.CLOCK,
-        paths.FEATURE_PIPELINE,
-        paths.RECORDS,
-        ROOT / TEMPLATES,  # no Python, so the hash of the code leaves them out
-    ]
-    files = {str(path): content_hash(path) for path in read if path.exists()}
-    return value_hash([declared.values(params), files, code_hash("MLOps.pipelines.promote"), experiment_name()])
+def inputs_hash(params: Params, declared: Declaration, files: Mapping[str, str]) -> str:
+    """A hash of all that a promotion reads, the store excepted: parameters, code, and `files` by their hashes."""
+    # Templates are no Python, so the hash of the code leaves them out.
+    code = [code_hash("MLOps.pipelines.promote"), content_hash(ROOT / TEMPLATES)]
+    return value_hash([declared.values(params), dict(files), code, experiment_name()])
 
 
 def complete_and_promote(params: Params) -> tuple[str, bool, list[Path]]:

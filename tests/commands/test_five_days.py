@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +12,10 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from MLOps.commands.servers import free_port
 from MLOps.data.bars import PRICES
 from tests.data import markets
 from tests.project import Project, environment
+from tests.servers import free_port, running
 
 DAYS = 120
 SCHEDULED, DRIFTS = 3, 5  # days after the promotion
@@ -29,29 +27,17 @@ def tracking_server(folder: Path) -> Iterator[str]:
     """The address of an MLflow server with its database and artifacts in `folder`."""
     url = f"http://127.0.0.1:{free_port()}"
     folder.mkdir()
-    words = ["server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    words += ["--artifacts-destination", str(folder / "artifacts"), "--port", url.rpartition(":")[2]]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words], env=environment(), stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        give_up = time.monotonic() + 120
-        while not answers(f"{url}/health"):
-            assert process.poll() is None and time.monotonic() < give_up, (folder / "log").read_text()
-            time.sleep(0.2)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += [
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+        "--port",
+        url.rpartition(":")[2],
+        "--workers",
+        "1",
+    ]
+    with running(command, f"{url}/health", folder, environment()):
         yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def market() -> tuple[pd.DataFrame, list[pd.Timestamp]]:

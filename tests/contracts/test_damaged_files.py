@@ -32,7 +32,7 @@ from MLOps.evaluation import walk_forward
 from MLOps.evaluation.outcome import Outcome
 from MLOps.experiment_tracking.record import Record, check_unchanged, hashes
 from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
-from MLOps.model_registry.versions import CHAMPION, META, Registry
+from MLOps.model_registry.versions import META, Registry
 from MLOps.monitoring.feed import FeedReference
 from MLOps.monitoring.panel import Panel
 from MLOps.monitoring.reference import REFERENCE, Reference
@@ -41,7 +41,7 @@ from MLOps.operations.outcomes import read_decisions
 from MLOps.training.checkpoints import BLOCK_BYTES, Checkpoints
 from tests.agents.trainings import RULES
 from tests.contracts.damage import damaged, drawn, with_damage
-from tests.deployment.bundles import agent, bars, stored, write_bundle
+from tests.deployment.bundles import agent, bars, registered_champion, write_bundle
 from tests.training.test_search import searched
 
 LONGEST_SENTENCE = 400  # characters, of which a path may take half
@@ -126,12 +126,8 @@ def seal(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("registered")
-        stored(folder, patch, {CHAMPION: agent("ppo", RULES["weights"])})
-        from mlflow.tracking import MlflowClient
-
-        yield Registry(MlflowClient(f"sqlite:///{folder}/mlflow.db"), "trading-agent")
+    with registered_champion(tmp_path_factory.mktemp("registered")) as registry:
+        yield registry
 
 
 @cases(quick=8, slow=100)

@@ -1,7 +1,8 @@
 """Bundles of small agents of every algorithm and scheme, on a market whose symbols come and go."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 
 from MLOps.agents.algorithms import ALGORITHMS
 from MLOps.agents.fine_tuning import (
@@ -34,7 +36,7 @@ from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.model_registry.bundle import build_bundle
-from MLOps.model_registry.versions import Registry
+from MLOps.model_registry.versions import CHAMPION, Registry
 from MLOps.operations.registration import register
 from MLOps.predictors.contract import Forecast
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
@@ -42,7 +44,7 @@ from MLOps.predictors.signals import signal_table
 from MLOps.predictors.windows import Windows
 from MLOps.trading import Market
 from MLOps.trading.vector import TradingVecEnv
-from tests.agents.trainings import CONFIGS
+from tests.agents.trainings import CONFIGS, RULES
 from tests.agents.windowed import untrained
 from tests.evaluation.markets import random_walk
 from tests.project import ROOT
@@ -132,6 +134,14 @@ def write_bundle(folder: Path, own: Agent) -> Path:
     metadata = {"ensemble": ENSEMBLE_OF_NONE.to_dict(), "trading": asdict(own.trading)}
     build_bundle(folder / "bundle", parts, metadata)
     return folder / "bundle"
+
+
+@contextmanager
+def registered_champion(folder: Path) -> Iterator[Registry]:
+    """The registry of a store in `folder` whose version 1, the champion, trades weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        stored(folder, patch, {CHAMPION: agent("ppo", RULES["weights"])})
+        yield Registry(MlflowClient(f"sqlite:///{folder}/mlflow.db"), "trading-agent")
 
 
 def stored(folder: Path, patch: pytest.MonkeyPatch, versions: Mapping[str, Agent]) -> list[TradingModel]:

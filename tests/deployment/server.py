@@ -2,10 +2,7 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,40 +15,21 @@ import pandas as pd
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.trading import Account
 from tests.deployment.decisions import Ask, as_parameters
-
-START_TIMEOUT_S = 120
+from tests.servers import free_port, running
 
 
 @contextmanager
 def served(store: Path, folder: Path) -> Iterator[str]:
     """Serve the candidate in the database `store` from the empty `folder`, where neither this repository nor a variable
     leads to its code. Gives the address of its invocations."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{free_port()}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MLFLOW"))}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}"
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--model-uri", "models:/trading-agent@candidate"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                    break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > give_up:
-                    raise AssertionError((folder / "log").read_text()[-4000:]) from None
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=30)
+    command += ["--port", address.rpartition(":")[2], "--model-uri", "models:/trading-agent@candidate"]
+    with running(command, f"{address}/ping", folder, environment):
+        yield f"{address}/invocations"
 
 
 def ask(url: str, bars: pd.DataFrame, params: dict[str, Any] | None = None) -> tuple[int, Any]:

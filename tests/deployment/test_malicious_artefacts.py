@@ -36,13 +36,13 @@ from MLOps.errors import UserError
 from MLOps.evaluation.outcome import HASHES, REPORT, RETURNS, Outcome
 from MLOps.experiment_tracking.record import RECORD, Record
 from MLOps.model_registry.bundle import MANIFEST, build_bundle
-from MLOps.model_registry.versions import CHAMPION, Registry
+from MLOps.model_registry.versions import Registry
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.operations.outcomes import read_decisions
 from MLOps.training.checkpoints import Checkpoints
 from tests.agents.trainings import RULES
 from tests.contracts.test_damaged_files import seal
-from tests.deployment.bundles import agent, stored, write_bundle
+from tests.deployment.bundles import agent, registered_champion, write_bundle
 from tests.predictors.markets import NETWORKS, fit, small_market
 from tests.training.test_search import searched
 
@@ -478,12 +478,8 @@ def test_a_hard_link_is_the_file_that_it_is(whole: Path) -> None:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("registered")
-        stored(folder, patch, {CHAMPION: agent("ppo", RULES["weights"])})
-        from mlflow.tracking import MlflowClient
-
-        yield Registry(MlflowClient(f"sqlite:///{folder}/mlflow.db"), "trading-agent")
+    with registered_champion(tmp_path_factory.mktemp("registered")) as registry:
+        yield registry
 
 
 HARM_CODE = "import pathlib; pathlib.Path('mark').touch()\n"

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +15,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from MLOps.commands.servers import free_port
 from MLOps.deployment.candidate import is_in_share
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION
 from tests.agents.trainings import RULES
 from tests.deployment.bundles import agent, bars, spans, stored
 from tests.deployment.decisions import request_bars
-from tests.deployment.server import START_TIMEOUT_S, ask
+from tests.deployment.server import ask
 from tests.project import ROOT
+from tests.servers import free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -56,27 +55,11 @@ def serving(folder: Path, **section: Any) -> Iterator[str]:
     """`python -m MLOps serve --alias champion` under a section `serving:`; the address of its pages."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump({**params, "serving": section}))
-    port, variables = free_port(), {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "MLOps", "serve", "--alias", "champion", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            words, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    give_up = time.monotonic() + 2 * START_TIMEOUT_S
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
-                break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > give_up:
-                    raise AssertionError((folder / "log").read_text()[-4000:]) from None
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        # As Ctrl-C does: to all processes of the terminal. The candidate's server has a session of its own.
-        os.killpg(server.pid, signal.SIGINT)
-        server.wait(timeout=60)
+    address = f"http://127.0.0.1:{free_port()}"
+    words = [sys.executable, "-m", "MLOps", "serve", "--alias", "champion", "--port", address.rpartition(":")[2]]
+    # As Ctrl-C does: to all processes of the terminal. The candidate's server has a session of its own.
+    with running(words, f"{address}/ping", folder, {**os.environ, "PYTHONPATH": str(ROOT)}, signal.SIGINT):
+        yield address
 
 
 def test_shadow_from_the_first_request_to_the_verdict(models: tuple[Path, list[TradingModel]]) -> None:

@@ -3,29 +3,24 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from MLOps.commands.servers import free_port
 from MLOps.model_registry.versions import Registry
 from MLOps.operations.champions import set_champion
 from tests.docs.pages import Block, blocks
 from tests.project import Project, environment
+from tests.servers import free_port, running
 
 NOT_RUN = {"make test": "runs this", "pip install": "needs the network"}
 SERVERS = ("make ui", "make serve", "mlflow server", "mlflow models serve")
 CHANGED = 3  # status of `monitor` where it finds a change
 PORTS = ("5000", "5001", "5002")
-START_TIMEOUT_S = 180
 
 
 @pytest.fixture
@@ -64,37 +59,6 @@ def starts(line: str, programs: tuple[str, ...]) -> bool:
     return re.sub(r"^([A-Z_]+=('[^']*'|\S*) +)+", "", line).startswith(programs)
 
 
-@contextmanager
-def answering(script: str, folder: Path, variables: dict[str, str], port: str) -> Iterator[None]:
-    """The server that the script starts, once it answers at `port`."""
-    with (folder / f"{port}.log").open("wb") as log:
-        server = subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=folder,
-            env=variables,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while not healthy(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None and time.monotonic() < give_up, (folder / f"{port}.log").read_text()[-3000:]
-            time.sleep(0.5)
-        yield
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
-def healthy(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def port_of(line: str, ports: dict[str, str]) -> str:
     documented = {"make ui": "5000", "make serve": "5001"}
     named = re.search(r"--port (\d+)", line)
@@ -120,7 +84,8 @@ def test_a_shell_block_runs(block: Block, project: Project, tmp_path: Path) -> N
                 settings.append(line)
             script = "\n".join(["set -e -o pipefail", *settings, *([] if line in settings else [line])])
             if starts(line, SERVERS):
-                servers.enter_context(answering(script, project.folder, variables, port_of(line, ports)))
+                url = f"http://127.0.0.1:{port_of(line, ports)}/health"
+                servers.enter_context(running(["bash", "-c", script], url, project.folder, variables))
                 continue
             done = subprocess.run(
                 ["bash", "-c", script], cwd=project.folder, env=variables, capture_output=True, text=True, timeout=900

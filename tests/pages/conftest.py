@@ -4,20 +4,16 @@
 """
 
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.project import Project
+from tests.project import Project, environment
+from tests.servers import free_port, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -69,32 +65,11 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="package")
 def mlflow_ui(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    address = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", address.rpartition(":")[2], "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{finished.folder}/mlflow.db"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    folder = tmp_path_factory.mktemp("mlflow_ui")
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        give_up = time.monotonic() + TIMEOUT_S
-        while True:
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=2):
-                    break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > give_up:
-                    raise AssertionError((folder / "log").read_text()[-4000:]) from None
-                time.sleep(0.2)
+    with running(command, f"{address}/health", tmp_path_factory.mktemp("mlflow_ui"), environment()):
         yield address
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=30)
 
 
 @pytest.fixture

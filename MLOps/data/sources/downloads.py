@@ -11,7 +11,7 @@ import pandas as pd
 
 from MLOps.artifacts import read_table, write_table
 from MLOps.data.bars import PRICES
-from MLOps.errors import UserError
+from MLOps.errors import UserError, one_line
 
 DOWNLOADS = Path("data/downloads")
 ATTEMPTS = 5
@@ -72,7 +72,7 @@ def _tried(
             if attempt == ATTEMPTS - 1:
                 raise UserError(
                     f"{path.stem}: the download failed {ATTEMPTS} times, last with {type(error).__name__}: "
-                    f"{' '.join(str(error).split())[:200]}; try again later, earlier downloads are kept"
+                    f"{one_line(error)}; try again later, earlier downloads are kept"
                 ) from None
             sleep(FIRST_WAIT_S * 2**attempt)
         else:

@@ -41,9 +41,13 @@ class Finding:
     advice: str
 
     @property
+    def counted(self) -> str:
+        return f"{self.count} × {self.check}"
+
+    @property
     def sentence(self) -> str:
         rows = ", ".join(self.rows[:ROWS_IN_MESSAGES])
-        return f"{self.count} {self.check} ({rows}{', …' if self.count > ROWS_IN_MESSAGES else ''}): {self.advice}"
+        return f"{self.counted} ({rows}{', …' if self.count > ROWS_IN_MESSAGES else ''}): {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class QualityReport:
         errors = self.of_severity("error")
         if errors:
             first, *others = errors
-            more = "".join(f", {other.count} {other.check}" for other in others[:2]) + (", …" if others[2:] else "")
-            found = f"{first.count} {first.check} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
+            more = "".join(f", {other.counted}" for other in others[:2]) + (", …" if others[2:] else "")
+            found = f"{first.counted} ({first.rows[0].removesuffix(MIDNIGHT)}){more}"
             accepted = [f.check for f in errors if f.check in CHECKS and CHECKS[f.check].acceptable]
             names = str(accepted) if len(accepted) <= 2 else "their names"
             remedy = first.advice
@@ -77,7 +81,7 @@ class QualityReport:
             return f"expected no errors, found {found}; {remedy}"
         if self.score < threshold:
             warnings = self.of_severity("warning")[:ROWS_IN_MESSAGES]
-            found = ", ".join(f"{f.count} {f.check}" for f in warnings) or "no finding"
+            found = ", ".join(f.counted for f in warnings) or "no finding"
             return (
                 f"expected a quality score of at least {threshold:g}, found {self.score:.4f} ({found}); "
                 "correct the bars or lower data.quality_threshold"

@@ -19,7 +19,7 @@ def test_direction_and_magnitude_are_told_apart_everywhere(finished: Project) ->
     assert [verdict["predictor"] for verdict in verdicts] == ["lstm", "logistic"]
     page = finished.run("MLOps", "summary").stdout
     (jump,) = (f for f in read_json(finished.folder / "reports/quality.json")["findings"] if f["severity"] == "warning")
-    assert f"1 split-like jump ({jump['rows'][0]}): {jump['advice']}" in page
+    assert f"1 × split-like jump ({jump['rows'][0]}): {jump['advice']}" in page
     for verdict in verdicts:
         name, over_prior = verdict["predictor"], verdict["comparisons"][0]
         assert over_prior["baseline"] == "class_prior"

@@ -27,6 +27,12 @@ ARTIFACT_PATHS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the pipeline come first, so that no worker is left alone with a long one at the end."""
+    running = {item.path for item in items if {"finished", "own"} & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in running)
+
+
 @pytest.fixture(autouse=True)
 def own_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow keeps the address of a store in the environment, where the next test would find it."""

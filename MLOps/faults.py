@@ -21,23 +21,24 @@ OF_THE_STORE = ("database is locked", "Max retries exceeded", "Connection refuse
 STORES = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # the libraries that speak with it
 
 
-def fault(error: BaseException) -> str | None:
-    """A sentence on the fault that caused `error`; None if none did."""
+def fault(error: BaseException, then: str = "`dvc repro` continues") -> str | None:
+    """A sentence on the fault that caused `error`, and on what to do `then`; None if none did."""
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in ERRNOS:
-            return _of_the_disk(f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror))
+            said = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror)
+            return _of_the_disk(said, then)
         # Around these words libraries print their statements and frames.
         for words in OF_THE_DISK:
             if words in str(cause):
-                return _of_the_disk(words)
+                return _of_the_disk(words, then)
         for words in OF_THE_STORE if type(cause).__module__.split(".")[0] in STORES else ():
             if words in str(cause):
-                return f"the tracking store does not answer: {one_line(cause)}; once it does, `dvc repro` continues"
+                return f"the tracking store does not answer: {one_line(cause)}; once it does, {then}"
     return None
 
 
-def _of_the_disk(said: str) -> str:
-    return f"a file could not be written: {said}; free space or mend the disk, then `dvc repro` continues"
+def _of_the_disk(said: str, then: str) -> str:
+    return f"a file could not be written: {said}; free space or mend the disk, then {then}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

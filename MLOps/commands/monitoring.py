@@ -8,7 +8,7 @@ from MLOps.artifacts import write_json
 from MLOps.config.params import load_params
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import Registry
+from MLOps.model_registry.versions import CANDIDATE, CHAMPION, Registry
 from MLOps.operations.drift import DriftReport, Watched, drift_report
 from MLOps.operations.new_bars import read_new_bars
 from MLOps.pipelines import paths
@@ -17,11 +17,11 @@ from MLOps.reporting.monitoring import write_monitoring_page
 SECONDS_PER_DAY = 86_400
 
 
-def monitored(version: str, file: Path | None, now: str | None) -> tuple[DriftReport, Path]:
+def monitored(version: str | None, file: Path | None, now: str | None) -> tuple[DriftReport, Path]:
     """Compare new bars with those a version was made on, and write the report as JSON, as a page, and to its run.
 
     Args:
-        version: a number or an alias.
+        version: a number or an alias; None takes the champion, or the candidate where there is none.
         file: of bars; None takes the configured source.
         now: the time at which the newest bar is old or not; None for the clock's.
 
@@ -35,7 +35,7 @@ def monitored(version: str, file: Path | None, now: str | None) -> tuple[DriftRe
     config = params.monitoring  # a mistake in it is told before anything is read
     runs = Runs(params.tracking)
     models = Registry.of_bundles(runs.client, params.tracking)
-    number = models.resolve(version)
+    number = models.resolve(version or (CHAMPION if models.version_at(CHAMPION) else CANDIDATE))
     watched = Watched.load(models, number)
     bars = read_new_bars(params.data, params.seed, watched.model.required_bars, file)
     report = drift_report(watched, bars, config, params.seed, asked)

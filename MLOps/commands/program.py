@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from MLOps.errors import INTERRUPTED, UserError
+from MLOps.faults import fault
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+RESTART = "servers that run keep their version: start them again"
 CHANGED = 3  # exit status of `monitor` where it advises to train again
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,7 +35,8 @@ params.yaml; `python -m MLOps COMMAND --help` says what it reads and writes.
 
 
 class Program(click.Group):
-    """A group of commands in which a user's mistake is one sentence on standard error and exit status 1."""
+    """A group of commands in which a mistake of the user, or a fault of machine or store, is one sentence on standard
+    error and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -43,6 +46,11 @@ class Program(click.Group):
             ctx.exit(1)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if (sentence := fault(error, "run the same command again")) is None:
+                raise
+            click.echo(f"{ctx.invoked_subcommand}: {sentence}", err=True)
+            ctx.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of their use, not of the alphabet
@@ -210,7 +218,8 @@ def promote(version: str, reason: str, as_json: bool) -> None:
     """Make VERSION the champion, by hand.
 
     VERSION is a number or an alias, as candidate. The gate is not asked; its verdict is shown. Who, when and why are
-    kept as a tag of the version. Serving by the alias champion follows at its next start.
+    kept as a tag of the version. The version that was champion is marked as withdrawn: `dvc repro` does not promote it
+    again. Serving by the alias champion follows at its next start.
     """
     from MLOps.commands.registered import bundle_versions
     from MLOps.operations.champions import set_champion
@@ -221,7 +230,7 @@ def promote(version: str, reason: str, as_json: bool) -> None:
     if moved is None:
         raise UserError(f"{models.name}: version {version} is the champion already; name another version")
     gate = models.tags(moved.version).get("gate", "not asked")
-    show(moved.as_dict() if as_json else f"{models.name}: {moved.words} (gate: {gate})")
+    show(moved.as_dict() if as_json else f"{models.name}: {moved.words} (gate: {gate})\n{RESTART}")
 
 
 @main.command()
@@ -239,7 +248,7 @@ def rollback(version: str | None, reason: str, as_json: bool) -> None:
 
     models = bundle_versions()
     moved = roll_back(models, None if version is None else models.resolve(version), user(), reason)
-    show(moved.as_dict() if as_json else f"{models.name}: {moved.words}")
+    show(moved.as_dict() if as_json else f"{models.name}: {moved.words}\n{RESTART}")
 
 
 @main.command()
@@ -273,13 +282,13 @@ def retrain(until: "datetime | None", commit: bool, push: bool) -> None:
 
 
 @main.command()
-@click.option("--version", default="champion", show_default=True, help="A version number or an alias.")
+@click.option("--version", help="A version number or an alias; by default the champion, without one the candidate.")
 @click.option(
     "--bars", "file", type=click.Path(path_type=Path), help="A file of bars; by default the configured source."
 )
 @click.option("--now", help="Time in UTC at which the newest bar is old or not, as 2024-01-31; by default the clock's.")
 @as_json_option
-def monitor(version: str, file: Path | None, now: str | None, as_json: bool) -> None:
+def monitor(version: str | None, file: Path | None, now: str | None, as_json: bool) -> None:
     """Compare new bars with those a version was made on.
 
     Judges the feed, the features, the forecasts, the decisions and the returns of the newest bars (docs/monitoring.md).

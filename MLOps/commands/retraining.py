@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from MLOps.artifacts import read_json, write_text
 from MLOps.commands.changes import PARAMS, changes
@@ -14,6 +15,7 @@ from MLOps.config.data import DOWNLOADED
 from MLOps.config.params import load_params, parse_yaml
 from MLOps.data.sources import configured_files
 from MLOps.errors import UserError, one_line
+from MLOps.imports import PACKAGE
 from MLOps.pipelines import paths
 from MLOps.pipelines.dvc_files import recover
 
@@ -51,8 +53,11 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
     has_remote = bool(_asked("dvc", "remote", "list"))
     if has_remote:
         # The run cache has what others computed of states that they did not commit.
-        # Forced, because a stage that refused has left files that DVC does not know.
-        _step("dvc", "pull", "--run-cache", "--allow-missing", "--force")
+        # Forced, because a stage that refused has left files that DVC does not know. Outputs of stages alone: it would
+        # replace new bars by those of the last `dvc add`.
+        _step("dvc", "pull", "--run-cache", "--allow-missing", "--force", "dvc.yaml")
+    for added in _added_to_dvc():
+        _step("dvc", "add", str(added.with_suffix("")))
     _step("dvc", "repro")
     report = changes("HEAD")
     write_text(REPORT, report)
@@ -67,11 +72,20 @@ def retrain(until: date | None, commit: bool, push: bool) -> str:
     return report
 
 
+def _added_to_dvc() -> list[Path]:
+    """The files with which DVC keeps the source's, where `dvc add` has been told to."""
+    named = [path.with_name(f"{path.name}.dvc") for path in configured_files(load_params().data).values()]
+    return [path for path in named if path.exists()]
+
+
 def _tracked() -> list[str]:
-    """The files that a retraining commits: COMMITTED, and those of the source that Git tracks."""
-    sources = configured_files(load_params().data).values()
-    given = git("ls-files", "--", *map(str, sources)).splitlines() if sources else []
-    return [*(str(path) for path in COMMITTED if path.exists()), *given]
+    """The files that a retraining commits: COMMITTED, and those of the source, of folders that Git tracks also the new
+    ones."""
+    given: list[str] = []
+    for source in map(str, configured_files(load_params().data).values()):
+        if known := git("ls-files", "--", source).splitlines():
+            given += [*known, *git("ls-files", "--others", "--exclude-standard", "--", source).splitlines()]
+    return [*(str(path) for path in (*COMMITTED, *_added_to_dvc()) if path.exists()), *given]
 
 
 def _refuse_other_changes(commit: bool, push: bool) -> None:
@@ -81,12 +95,21 @@ def _refuse_other_changes(commit: bool, push: bool) -> None:
         UserError: there are such changes.
     """
     others = [".", *(f":(exclude){path}" for path in _tracked())]
-    if commit and (changed := git("diff", "--name-only", "HEAD", "--", *others)):
-        name = changed.splitlines()[0]
-        raise UserError(f"{name}: expected no change but those of a retraining; commit or stash it first")
+    changed = git("diff", "--name-only", "HEAD", "--", *others).splitlines() if commit else []
+    if commit:
+        changed += git("ls-files", "--others", "--exclude-standard", "--", PACKAGE).splitlines()
+        if _without_end(git("show", f"HEAD:./{PARAMS}")) != _without_end(PARAMS.read_text()):
+            changed.append(f"{PARAMS}, beside data.end")
+    if changed:
+        raise UserError(f"{changed[0]}: expected no change but those of a retraining; commit or stash it first")
     unpushed = git("log", "--format=%s", "@{upstream}..").splitlines() if push else []
     if titles := [title for title in unpushed if not title.startswith(TITLE)]:
         raise UserError(f"--push: expected no unpushed commit but retrainings, found {titles[0]!r}; push it first")
+
+
+def _without_end(params: str) -> Any:
+    values = parse_yaml(params)
+    return {**values, "data": {**values["data"], "end": None}}
 
 
 def extend(params: Path, until: date) -> None:

@@ -44,6 +44,11 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         UserError: the policy asks for a candidate beside another version than the champion, there is no such version,
             or its files are not as they were registered.
     """
+    with ended_by_signals():
+        return _serve(alias, workers, host, port)
+
+
+def _serve(alias: str, workers: int, host: str, port: int) -> int:
     params = load_params()
     config = params.serving
     store = {"MLFLOW_TRACKING_URI": store_uri(params.tracking)}
@@ -114,14 +119,29 @@ def runs_page(server: str, experiment_id: str) -> str:
 
 def run_server(command: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
     """Run a server until it is ended; its exit status, 0 after Ctrl-C, which is how a server is ended."""
-    # Python ends at once by default, and leaves the server behind.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    with ended_by_signals():
+        try:
+            return run(command, {**QUIET, **(variables or {})})
+        except KeyboardInterrupt:
+            return 0
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End servers with this process when it is told to end or its terminal is closed.
+
+    Python would end at once, and leave them behind.
+    """
+    before = {
+        number: signal.signal(number, lambda *_: sys.exit(TERMINATED))
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` sets it
+    }
     try:
-        return run(command, {**QUIET, **(variables or {})})
-    except KeyboardInterrupt:
-        return 0
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ is one. A symbol without volume, or without an adjusted close, has NaN in all of
 import numpy as np
 import pandas as pd
 
+from MLOps.config.schema import shown
 from MLOps.errors import UserError
 
 PRICES = ("open", "high", "low", "close")
@@ -110,6 +111,10 @@ def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
         # pandas would silently parse epoch numbers as nanoseconds, so only text and dates are accepted.
         if pd.api.types.is_numeric_dtype(stamps):
             raise ValueError(f"found the number {stamps.iloc[0]!r}")
+        # pandas reads words such as "now" too.
+        texts = (text for text in stamps.to_numpy(dtype=object) if isinstance(text, str))
+        if strange := next((text for text in texts if text and not text[0].isdigit()), None):
+            raise ValueError(f"found {shown(strange)}")
         stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)
     except (ValueError, TypeError) as error:
         reason = str(error).partition(". ")[0]

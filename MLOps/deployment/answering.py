@@ -19,6 +19,7 @@ from MLOps.deployment.parameters import Accounts, read_accounts
 from MLOps.deployment.record import DecisionRecord
 from MLOps.deployment.trading_model import Decided, TradingModel
 from MLOps.errors import UserError
+from MLOps.features.pipeline import rows_by_symbol
 from MLOps.predictors.signals import PROBABILITY
 
 log = logging.getLogger("uvicorn.error")
@@ -50,7 +51,8 @@ class Answering:
         table, params = read_body(body, self.limits)
         asked = read_accounts(self.model, params, self.limits.max_symbols)
         bars = check_bars(table, WHERE)
-        newest_bars = bars.groupby("symbol")["timestamp"].last()
+        rows = rows_by_symbol(bars)
+        newest_bars = pd.Series(bars["timestamp"].iloc[[own[-1] for own in rows.values()]].array, index=list(rows))
         if len(newest_bars) > self.limits.max_symbols:
             raise UserError(f"{WHERE}: expected at most {self.limits.max_symbols} symbols, found {len(newest_bars)}")
         self._check_time(newest_bars)

@@ -283,6 +283,5 @@ class TradingModel:
 
 def _newest_closes(bars: pd.DataFrame) -> dict[str, float]:
     """Of each symbol, of bars in contract form."""
-    symbols, closes = bars["symbol"].to_numpy(dtype=object), bars["close"].to_numpy()
-    last = np.append(symbols[1:] != symbols[:-1], True)
-    return dict(zip(symbols[last].tolist(), closes[last].tolist(), strict=True))
+    closes = bars["close"].to_numpy()
+    return {symbol: float(closes[rows[-1]]) for symbol, rows in rows_by_symbol(bars).items()}

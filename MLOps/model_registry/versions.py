@@ -190,6 +190,10 @@ class Registry:
         return self.tags(version).get(self.identity_tag)
 
     def _files(self, version: str) -> Path:
+        # MLflow writes META into a local folder, and would follow a link there.
+        source = Path(self.client.get_model_version_download_uri(self.name, version).removeprefix("file://"))
+        if source.is_dir():
+            regular_files(source)
         return model_files(f"models:/{self.name}/{version}", f"{self.name} version {version}")
 
 

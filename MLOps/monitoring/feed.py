@@ -23,6 +23,7 @@ STEP_BARS = 5  # bars that a new level lasts
 LEVEL_BARS = 20  # bars before, whose median is the old level
 MORE_MISSING = 0.5  # share of a window
 HOURS = 24
+CLOCK_SKEW = pd.Timedelta(minutes=5)  # between this machine's clock and that of the feed
 NO_PATTERN = (0.0,) * HOURS
 
 
@@ -107,10 +108,16 @@ def feed_faults(
 
     Args:
         bars: in contract form.
-        now: when the bars were fetched; None leaves out whether the newest bar is old.
+        now: when the bars were fetched; None leaves out whether the newest bar is old or of the future.
     """
-    clock = np.unique(_stamps(bars))
     faults = []
+    if now is not None and (ahead := (bars["timestamp"] > now + CLOCK_SKEW).to_numpy()).any():
+        first = bars.loc[ahead, "timestamp"].min()
+        faults.append(f"{ahead.sum()} bars of the future, the first of {first.isoformat()}; a wrong time zone?")
+        bars = bars[~ahead]
+        if bars.empty:
+            return faults
+    clock = np.unique(_stamps(bars))
     newest = bars["timestamp"].max()
     if now is not None and (now - newest).total_seconds() > TIMES_WORSE * reference.gap_s:
         faults.append(

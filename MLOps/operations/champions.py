@@ -9,7 +9,7 @@ from MLOps.errors import UserError
 from MLOps.model_registry.versions import CHAMPION, Registry
 
 SINCE = "champion since "  # prefix of the tag of a change; its time in UTC follows
-WITHDRAWN = "withdrawn"  # the tag of a version that a rollback took the alias from: who, when, why
+WITHDRAWN = "withdrawn"  # the tag of a version that a person took the alias from: who, when, why
 GATE = "gate"  # the user of the changes that the gate makes
 LONGEST_REASON = 1000  # characters
 
@@ -49,7 +49,9 @@ def set_champion(registry: Registry, version: str, by: str, reason: str) -> Chan
     Raises:
         UserError: its files are not as they were registered, or the reason is empty or too long.
     """
-    return _move(registry, "promote", version, by, reason)
+    # What a person replaced, the gate must not put back.
+    replaced = None if by == GATE else registry.version_at(CHAMPION)
+    return _move(registry, "promote", version, by, reason, withdrawn=replaced)
 
 
 def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Change:
@@ -96,8 +98,10 @@ def before(registry: Registry, present: str) -> str:
     """
     succession: list[str] = []
     for change in history(registry):
-        if change.kind == "rollback":
-            succession = succession[: succession.index(change.version)] if change.version in succession else []
+        if change.kind == "rollback" and change.version in succession:
+            succession = succession[: succession.index(change.version)]
+        elif change.kind == "rollback":
+            succession = [version for version in succession if version != change.before]
         succession.append(change.version)
     # The present one may be a copy, registered anew, of the version in the history.
     same = registry.versions_of(registry.tags(present).get(registry.identity_tag, ""))
@@ -108,7 +112,9 @@ def before(registry: Registry, present: str) -> str:
             f"{registry.name}: no {CHAMPION} before version {present} is recorded; name one with --to: "
             f"{', '.join(version for version in registry.versions() if version != present) or 'there is no other'}"
         )
-    return earlier[-1]
+    # Its files may be damaged, and it registered anew.
+    identity = registry.tags(earlier[-1]).get(registry.identity_tag, "")
+    return next(filter(registry.is_whole, reversed(registry.versions_of(identity))), earlier[-1])
 
 
 def now() -> str:
@@ -119,7 +125,11 @@ def now() -> str:
 def _move(
     registry: Registry, kind: str, version: str, by: str, reason: str, withdrawn: str | None = None
 ) -> Change | None:
-    """Write a change down and point the alias at its version; None if it points there already."""
+    """Write a change down and point the alias at its version; None if it points there already.
+
+    Returns:
+        The latest change: another process may have made one at the same time.
+    """
     present = registry.version_at(CHAMPION)
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise UserError(
@@ -138,7 +148,7 @@ def _move(
     # Of several that move the alias at once, each comes here and follows the latest change, so that all agree.
     while registry.point(CHAMPION, history(registry)[-1].version):
         pass
-    return change
+    return history(registry)[-1]
 
 
 def _later(registry: Registry) -> str:

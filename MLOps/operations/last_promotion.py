@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from MLOps.artifacts import read_json, value_hash, write_json
+from MLOps.artifacts import content_hash, read_json, regular_files, value_hash, write_json
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE
 
@@ -20,8 +20,8 @@ def recall(memory: Path, inputs: str, store: str) -> str | None:
     try:
         last = read_json(memory)
         state = _state(inputs, store, [Path(folder) for folder in last["folders"]], last["outcome"])
-    except (UserError, LookupError, TypeError):
-        return None  # damaged; the promotion is done again
+    except (UserError, LookupError, TypeError, OSError):
+        return None  # damaged or gone; the promotion is done again
     return str(last["outcome"]) if state == last["state"] else None
 
 
@@ -37,13 +37,12 @@ def remember(memory: Path, inputs: str, store: str, folders: list[Path], outcome
 
 
 def _state(inputs: str, store: str, folders: list[Path], outcome: str) -> str:
-    files = [Path(store.removeprefix(SQLITE)), *(file for folder in folders for file in sorted(folder.rglob("*.*")))]
-    stats = [(str(file), *_size_and_time(file)) for file in files if "__pycache__" not in file.parts]
-    return value_hash([inputs, store, stats, outcome])
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    if not file.exists():
-        return (-1, -1)
-    stat = file.stat()
-    return (stat.st_size, stat.st_mtime_ns)
+    database = Path(store.removeprefix(SQLITE)).stat()
+    # A byte that changed on a disk left size and time of its file alone.
+    hashes = {
+        str(file): content_hash(file)
+        for folder in folders
+        for file in regular_files(folder).values()
+        if "__pycache__" not in file.parts
+    }
+    return value_hash([inputs, store, database.st_size, database.st_mtime_ns, hashes, outcome])

@@ -87,14 +87,18 @@ class LiveComparison:
 def compare_live(outcomes: pd.DataFrame, first: str, second: str) -> LiveComparison:
     """Compare two versions by their outcomes.
 
-    Where one has decided in the shadow of the other, the same requests are compared, symbol by symbol, both from the
-    account of the one that answers. In a split, the mean decisions of both at the same bar are. Where there is both,
-    the comparison with more days counts.
+    Only days that are over count, so that the figure of a day is final. Where one has decided in the shadow of the
+    other, the same requests are compared, symbol by symbol, both from the account of the one that answers. In a split,
+    the mean decisions of both at the same bar are. Where there is both, the comparison with more days counts.
 
     Raises:
-        UserError: they have no bar in common.
+        UserError: they are one version, or have no bar in common on a day that is over.
     """
+    if first == second:
+        raise UserError(f"expected two versions, found {first} twice; name another")
     known = outcomes.drop_duplicates([*PAIR, "version", "role"])
+    # The sum of the newest day is not known before the next has begun.
+    known = known[known["timestamp"].dt.floor("D") < known["timestamp"].max().floor("D")]
     own, other = (known[known["version"] == version] for version in (first, second))
     pairs = own.merge(other, on=[*PAIR, "timestamp"], suffixes=("", "_other"))
     pairs = pairs[(pairs["role"] == SHADOW) != (pairs["role_other"] == SHADOW)]
@@ -110,8 +114,8 @@ def compare_live(outcomes: pd.DataFrame, first: str, second: str) -> LiveCompari
         decisions = int(sum(table["timestamp"].isin(at_both.index).sum() for table in (own, other)))
     if by_day.empty:
         raise UserError(
-            f"versions {first} and {second} have no outcome at the same bar; serve with serving.policy shadow or "
-            "split, and run `python -m MLOps outcomes` when later bars are there"
+            f"versions {first} and {second} have no outcome at the same bar of a day that is over; serve with "
+            "serving.policy shadow or split, and run `python -m MLOps outcomes` when later bars are there"
         )
     differences = by_day.to_numpy()
     lower, upper = mean_sequence(differences, CONFIDENCE, TIGHTEST_AT_DAYS)

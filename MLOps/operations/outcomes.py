@@ -47,7 +47,7 @@ def read_decisions(folder: Path) -> pd.DataFrame:
             tables.append(read_table(file))
         except UserError:
             if file.exists():
-                raise
+                raise UserError(f"{file}: not readable as recorded decisions, which are lost; move it away") from None
     if not tables:
         raise UserError(
             f"{folder}: expected a record of decisions, found none; set serving.record.folder, serve, and "

@@ -12,8 +12,9 @@ import click
 import mlflow
 import pytest
 from click.testing import CliRunner, Result
+from mlflow.exceptions import MlflowException
 
-from MLOps.commands import browser, servers
+from MLOps.commands import browser, in_service, servers
 from MLOps.commands.program import main
 from MLOps.model_registry.versions import CHAMPION, Registry
 from MLOps.operations import champions
@@ -109,7 +110,10 @@ def test_who_made_a_champion_when_and_why_is_kept(two_versions: Registry, projec
     assert (first["version"], first["before"], first["by"], first["reason"]) == ("1", None, "Ann", "paper traded")
     assert "is champion already" not in ask("promote", "2", "--reason", "better").output
     assert two_versions.version_at(CHAMPION) == "2"
+    # What a person replaced is not put back by the gate.
+    assert champions.withdrawn(two_versions, "1") == f"by Ann on {champions.now()[:10]}: better"
     told = ask("rollback", "--reason", "drawdown").stdout
+    assert champions.withdrawn(two_versions, "1") is None
     assert "version 1 is champion instead of version 2, rolled back to by Ann: drawdown" in told
     assert two_versions.version_at(CHAMPION) == "1"
     kept = champions.history(two_versions)
@@ -124,6 +128,78 @@ def test_who_made_a_champion_when_and_why_is_kept(two_versions: Registry, projec
     ask("rollback", "--to", "2", "--reason", "was right")
     assert two_versions.version_at(CHAMPION) == "2"
     assert champions.withdrawn(two_versions, "2") is None
+
+
+@pytest.fixture
+def four(two_versions: Registry, project: Project) -> Registry:
+    """Two more versions, of contents of their own."""
+    source = project.client().get_model_version("trading-agent", "1").source
+    assert source is not None
+    for content in ("of a third", "of a fourth"):
+        two_versions.register(source, content)
+    return two_versions
+
+
+def test_a_rollback_to_one_that_was_never_champion_keeps_what_was_before(four: Registry) -> None:
+    for version in ("1", "2", "3"):
+        champions.set_champion(four, version, "Ann", "better")
+    champions.roll_back(four, "4", "Ann", "3 is wrong")
+    assert champions.roll_back(four, None, "Ann", "so is 4").version == "2"
+
+
+def test_a_rollback_takes_the_whole_copy_of_a_damaged_version(
+    four: Registry, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champions.set_champion(four, "1", "Ann", "first")
+    champions.set_champion(four, "3", "Ann", "better")
+    source = project.client().get_model_version("trading-agent", "1").source
+    assert source is not None
+    whole = Registry.is_whole
+    monkeypatch.setattr(Registry, "is_whole", lambda self, version: version != "1" and whole(self, version))
+    copy = four.register(source, four.tags("1")["bundle"])
+    assert champions.roll_back(four, None, "Ann", "worse").version == copy
+
+
+def test_who_comes_second_is_told_who_is_champion(four: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process, whose clock is ahead, makes its change between ours and the move of the alias."""
+    real = Registry.untag
+
+    def meanwhile(self: Registry, version: str, tag: str) -> None:
+        monkeypatch.setattr(Registry, "untag", real)
+        real(self, version, tag)
+        champions.set_champion(self, "4", "Ben", "mine")
+
+    monkeypatch.setattr(Registry, "untag", meanwhile)
+    change = champions.set_champion(four, "2", "Ann", "ours")
+    assert change is not None and (change.version, change.by) == ("4", "Ben")
+    assert four.version_at(CHAMPION) == "4"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "outcomes.parquet"), "outcomes.parquet: No space left on device; free"),
+        (MlflowException("(sqlite3.OperationalError) database is locked"), "the tracking store does not answer: "),
+    ],
+    ids=str,
+)
+def test_a_fault_of_machine_or_store_is_a_sentence(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("while it was joined") from error
+
+    monkeypatch.setattr(in_service, "joined", fails)
+    done = ask("outcomes")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("outcomes: ") and done.stderr.count("\n") == 1
+    assert said in done.stderr and done.stderr.endswith("run the same command again\n")
+
+    def is_wrong() -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(in_service, "joined", is_wrong)
+    assert isinstance(ask("outcomes").exception, KeyError)
 
 
 def test_a_withdrawn_version_is_not_promoted_by_the_gate(

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from MLOps.commands.changes import changes
-from MLOps.commands.retraining import extend
+from MLOps.commands.retraining import extend, retrain
 from MLOps.errors import UserError
 from tests.project import ROOT
 
@@ -63,3 +64,77 @@ def test_an_unknown_commit_is_a_sentence(base: str, project: Path) -> None:
     with pytest.raises(UserError, match="Git knows no such commit"):
         changes(base)
     assert not (project / "left").exists()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline of one stage on a folder of bars and a file that DVC keeps, with a remote."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"] |= {"source": "files", "end": "2024-01-01"}
+    params["data"]["files"]["path"] = "bars"
+    params["data"]["sentiment"] |= {"enabled": True, "path": "news.csv"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    stage = {"cmd": "cat news.csv > out", "deps": ["news.csv"], "outs": ["out"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": stage}}))
+    for folder in ("reports", "bars", "MLOps"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "reports/metrics.json").write_text("{}")
+    (tmp_path / ".gitignore").write_text("/reports/retraining.md\n")
+    (tmp_path / "bars/january.csv").write_text("bars of January")
+    (tmp_path / "news.csv").write_text("old news")
+    (tmp_path / "MLOps/known.py").touch()
+    asked("git", "init", "--quiet")
+    asked("git", "config", "user.name", "test")
+    asked("git", "config", "user.email", "test@localhost")
+    asked("dvc", "init", "--quiet")
+    asked("dvc", "config", "core.site_cache_dir", str(tmp_path.parent / "site"))
+    asked("dvc", "remote", "add", "--quiet", "--default", "shared", str(tmp_path.parent / "shared"))
+    asked("dvc", "add", "--quiet", "news.csv")
+    asked("dvc", "repro", "--quiet")
+    asked("dvc", "push", "--quiet")
+    asked("git", "add", "--all")
+    asked("git", "commit", "--quiet", "--message", "first")
+    return tmp_path
+
+
+def asked(program: str, *words: str) -> str:
+    command = [sys.executable, "-m", program, *words] if program == "dvc" else [program, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_new_data_is_kept_and_committed_and_nothing_else(repository: Path) -> None:
+    """Wherever it is kept: in a folder that Git tracks, or in DVC. The pull brings no old data back."""
+    (repository / "bars/february.csv").write_text("bars of February")
+    (repository / "news.csv").write_text("new news")
+    (repository / "out").write_text("spoilt")
+    (repository / "notes.txt").write_text("of nobody's interest")
+    retrain(until=None, commit=True, push=False)
+    assert (repository / "news.csv").read_text() == (repository / "out").read_text() == "new news"
+    assert sorted(asked("git", "show", "--name-only", "--format=").split()) == [
+        "bars/february.csv",
+        "dvc.lock",
+        "news.csv.dvc",
+    ]
+    assert asked("git", "status", "--porcelain") == "?? notes.txt\n"
+    clone = repository.parent / "clone"
+    asked("git", "clone", "--quiet", str(repository), str(clone))
+    subprocess.run([sys.executable, "-m", "dvc", "pull", "--quiet"], cwd=clone, check=True)
+    assert (clone / "news.csv").read_text() == "new news"
+
+    params = (repository / "params.yaml").read_text()
+    longer = params.replace("2024-01-01", "2024-02-01")
+    for file, text, told in (
+        ("params.yaml", longer.replace("seed: 7", "seed: 8"), "params.yaml, beside data.end: expected no change"),
+        ("MLOps/unknown.py", "", "MLOps/unknown.py: expected no change but those of a retraining"),
+        ("MLOps/known.py", "x = 1", "MLOps/known.py: expected no change but those of a retraining"),
+    ):
+        before = (repository / file).read_text() if (repository / file).exists() else None
+        (repository / file).write_text(text)
+        with pytest.raises(UserError, match=told):
+            retrain(until=None, commit=True, push=False)
+        (repository / file).unlink() if before is None else (repository / file).write_text(before)
+    (repository / "params.yaml").write_text(longer)
+    retrain(until=None, commit=True, push=False)
+    assert asked("git", "show", "--name-only", "--format=").split() == ["params.yaml"]

@@ -299,12 +299,19 @@ def test_a_damaged_memory_of_the_last_promotion_is_forgotten(tmp_path: Path, see
     generator, memory, store = np.random.default_rng(seed), tmp_path / "memory.json", f"sqlite:///{tmp_path}/store.db"
     (tmp_path / "store.db").write_bytes(b"store")
     (tmp_path / "files").mkdir()
+    (tmp_path / "files/MLmodel").write_text("a file without a dot")
     outcome = "trading-agent version 1: champion: every check passed"
     remember(memory, "inputs", store, [tmp_path / "files"], outcome)
     assert recall(memory, "inputs", store) == outcome
     for _ in range(count):
         with with_damage(memory, generator):
             assert recall(memory, "inputs", store) in (None, outcome)
+    for _ in range(count):
+        # Size and time of the file are those of before.
+        with with_damage(tmp_path / "files/MLmodel", generator):
+            assert recall(memory, "inputs", store) is None, "the version is checked, and registered anew"
+    (tmp_path / "files/link").symlink_to(tmp_path / "store.db")
+    assert recall(memory, "inputs", store) is None
 
 
 @cases(quick=30, slow=100)

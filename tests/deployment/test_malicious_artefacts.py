@@ -36,7 +36,7 @@ from MLOps.errors import UserError
 from MLOps.evaluation.outcome import HASHES, REPORT, RETURNS, Outcome
 from MLOps.experiment_tracking.record import RECORD, Record
 from MLOps.model_registry.bundle import MANIFEST, build_bundle
-from MLOps.model_registry.versions import Registry
+from MLOps.model_registry.versions import META, Registry
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.operations.outcomes import read_decisions
 from MLOps.training.checkpoints import Checkpoints
@@ -531,6 +531,22 @@ def test_versions(registry: Registry, spoil: Spoil, monkeypatch: pytest.MonkeyPa
     refused(lambda: registry.files("1"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_mlflow_writes_through_no_link(registry: Registry, kind: str) -> None:
+    """It notes in the folder of a version which version it is."""
+    victim, place = Path("victim").absolute(), registry.files("1") / META
+    victim.write_text("as it was")
+    kept = place.read_bytes()
+    place.unlink()
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to(victim)
+    try:
+        refused(lambda: registry.files("1"))
+        assert victim.read_text() == "as it was"
+    finally:
+        place.unlink()
+        place.write_bytes(kept)
+
+
 def test_compiled_code_beside_the_source_is_not_run(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python runs `__pycache__` where its time and size of the source fit, which anyone can write there."""
     shutil.copytree(registry.files("1"), own := Path("own"))
@@ -616,6 +632,7 @@ def test_other_caches_and_records() -> None:
         pickled(Path("outcome") / name)
         refused(lambda: Outcome.load(Path("outcome")))
     store = f"sqlite:///{Path.cwd()}/store.db"
+    Path("store.db").touch()
     remember(Path("memory.json"), "inputs", store, [], "outcome")
     pickled(Path("memory.json"))
     assert loaded(lambda: recall(Path("memory.json"), "inputs", store))[0] == "None"

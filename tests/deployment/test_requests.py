@@ -169,6 +169,14 @@ def test_what_is_no_account_is_told(server: Server, model: TradingModel, params:
     assert words in refusal(server, body_of(newest(model), params))
 
 
+@pytest.mark.parametrize("word", ["now", "today", "-2024-01-01", " 2024-01-01"])
+def test_a_timestamp_is_no_word(server: Server, model: TradingModel, word: str) -> None:
+    """pandas knows some, whose time would be the server's."""
+    table = newest(model).assign(timestamp=lambda own: own["timestamp"].astype(str))
+    table.loc[table.groupby("symbol").tail(1).index, "timestamp"] = word
+    assert f"timestamp must be ISO 8601 dates or times: found {word!r}" in refusal(server, body_of(table))
+
+
 def test_types_of_content(server: Server, model: TradingModel) -> None:
     good = json.dumps(body_of(newest(model))).encode()
     for said in ("application/json", "application/json; charset=utf-8", "Application/JSON"):

@@ -67,6 +67,12 @@ def test_no_new_bars_for_the_market_and_its_usual_pauses() -> None:
     (fault,) = feed_faults(reference, new, WINDOW, newest + pd.Timedelta(days=30))
     assert fault.startswith("no new bars: ")
     assert feed_faults(reference, new, WINDOW, None) == []
+    # A bar of the future is a fault itself, and hides no other.
+    ahead = new.iloc[[-1]].assign(timestamp=pd.Timestamp("2099-01-01", tz="UTC"))
+    now = newest + pd.Timedelta(days=30)
+    told = feed_faults(reference, pd.concat([new, ahead], ignore_index=True), WINDOW, now)
+    assert told == ["1 bars of the future, the first of 2099-01-01T00:00:00+00:00; a wrong time zone?", fault]
+    assert len(feed_faults(reference, ahead, WINDOW, now)) == 1
 
 
 def test_the_reference_is_the_same_after_json() -> None:

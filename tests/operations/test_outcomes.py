@@ -160,7 +160,7 @@ def earned(days: int, edge: float, noise: float, role: str, seed: int = 0) -> pd
 def test_a_better_candidate_is_found_in_the_shadow_though_the_market_is_noisy() -> None:
     table = earned(200, edge=0.001, noise=0.002, role="shadow")
     found = compare_live(table, "2", "1")
-    assert (found.verdict, found.paired, found.decisions) == ("better", True, 1600)
+    assert (found.verdict, found.paired, found.decisions) == ("better", True, 1592), "the newest day is not over"
     assert found.lower[-1] > 0
     turned = compare_live(table, "1", "2")
     assert turned.verdict == "worse"
@@ -172,18 +172,18 @@ def test_a_better_candidate_is_found_in_the_shadow_though_the_market_is_noisy() 
 
 def test_accounts_of_both_sides_are_compared_bar_by_bar() -> None:
     found = compare_live(earned(200, edge=0.001, noise=0.002, role="answered"), "2", "1")
-    assert (found.verdict, found.paired, len(found.days)) == ("better", False, 200)
+    assert (found.verdict, found.paired, len(found.days)) == ("better", False, 199)
 
 
 def test_a_few_requests_in_the_shadow_do_not_hide_a_split() -> None:
     split = earned(200, edge=0.001, noise=0.002, role="answered")
     shadow = earned(1, edge=0.001, noise=0.002, role="shadow", seed=1)
     found = compare_live(pd.concat([split, shadow], ignore_index=True), "2", "1")
-    assert (found.verdict, found.paired, len(found.days)) == ("better", False, 200)
+    assert (found.verdict, found.paired, len(found.days)) == ("better", False, 199)
     shadow = earned(200, edge=0.001, noise=0.002, role="shadow")
     split = earned(1, edge=0.001, noise=0.002, role="answered", seed=1)
     found = compare_live(pd.concat([split, shadow], ignore_index=True), "2", "1")
-    assert (found.verdict, found.paired, len(found.days)) == ("better", True, 200)
+    assert (found.verdict, found.paired, len(found.days)) == ("better", True, 199)
 
 
 @pytest.mark.parametrize("role", ["shadow", "answered"])
@@ -214,10 +214,22 @@ def test_a_verdict_is_not_taken_back() -> None:
     assert compare_live(pd.concat([good, bad]), "2", "1").verdict == "better"
 
 
+def test_the_newest_day_counts_once_it_is_over() -> None:
+    """Half a day may say what the whole does not."""
+    hourly = earned(40, edge=0.001, noise=0.002, role="shadow")
+    last = hourly["timestamp"] == hourly["timestamp"].max()
+    later = hourly[last].assign(timestamp=hourly["timestamp"] + pd.Timedelta(hours=5), request="later", earned=-1.0)
+    found = [compare_live(table, "2", "1") for table in (hourly, pd.concat([hourly, later]))]
+    assert found[0].as_dict() == found[1].as_dict()
+    assert len(found[0].days) == 39
+
+
 def test_versions_that_never_met_are_told() -> None:
     table = earned(50, edge=0.0, noise=0.002, role="shadow")
     with pytest.raises(UserError, match="no outcome at the same bar"):
         compare_live(table, "2", "7")
+    with pytest.raises(UserError, match="expected two versions, found 2 twice"):
+        compare_live(table, "2", "2")
 
 
 def test_the_page_shows_verdict_and_sequence(tmp_path: Path) -> None:

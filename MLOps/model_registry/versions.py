@@ -8,10 +8,11 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from MLOps.artifacts import content_hash, regular_files, value_hash
+from MLOps.artifacts import regular_files
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError, one_line
 from MLOps.experiment_tracking.retries import retried
+from MLOps.model_registry.version_files import COMPILED, files_hash
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -21,8 +22,6 @@ BUNDLE_TAG = "bundle"
 PREDICTOR_TAG = "predictor"
 FILES_TAG = "files"  # the hash of everything that MLflow loads: the data, the code beside it, MLflow's description
 ARTIFACTS = "artifacts"  # MLflow's folder of a model's data
-# MLflow writes the first when it reads a version; Python writes the second, of files with that suffix, when it runs it.
-META, COMPILED, COMPILED_SUFFIX = "registered_model_meta", "__pycache__", ".pyc"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Registry:
             UserError: a file is missing, or differs from what was registered; or there is a link among them.
         """
         folder = self._files(version)
-        if _files_hash(folder) != self.tags(version).get(FILES_TAG):
+        if files_hash(folder) != self.tags(version).get(FILES_TAG):
             raise UserError(f"{self.name} version {version}: its files differ from those registered ({folder})")
         # Python would run what lies there instead of the files that were compared.
         for compiled in list(folder.rglob(COMPILED)):
@@ -123,7 +122,7 @@ class Registry:
 
         Where another process has registered the same content meanwhile, its version is returned and ours deleted.
         """
-        tags = {FILES_TAG: _files_hash(model_files(model_uri, model_uri)), self.identity_tag: identity}
+        tags = {FILES_TAG: files_hash(model_files(model_uri, model_uri)), self.identity_tag: identity}
         made = str(retried(lambda: mlflow.register_model(model_uri, self.name, tags=tags)).version)
         # All who register see the oldest of their versions by now, and keep that one.
         for version in self.versions_of(identity):
@@ -190,7 +189,7 @@ class Registry:
         return self.tags(version).get(self.identity_tag)
 
     def _files(self, version: str) -> Path:
-        # MLflow writes META into a local folder, and would follow a link there.
+        # MLflow writes a file into a local folder, and would follow a link there.
         source = Path(self.client.get_model_version_download_uri(self.name, version).removeprefix("file://"))
         if source.is_dir():
             regular_files(source)
@@ -207,12 +206,3 @@ def model_files(uri: str, what: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(uri))
     except (MlflowException, OSError) as error:
         raise UserError(f"{what}: its files cannot be read: {one_line(error)}") from None
-
-
-def _files_hash(folder: Path) -> str:
-    files = regular_files(folder)
-    return value_hash({name: content_hash(path) for name, path in files.items() if not _is_unhashed(Path(name))})
-
-
-def _is_unhashed(name: Path) -> bool:
-    return str(name) == META or (name.parent.name == COMPILED and name.suffix == COMPILED_SUFFIX)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from MLOps.artifacts import content_hash, read_json, regular_files, value_hash, write_json
+from MLOps.artifacts import read_json, value_hash, write_json
 from MLOps.errors import UserError
 from MLOps.experiment_tracking.address import SQLITE
+from MLOps.model_registry.version_files import files_hash
 
 
 def recall(memory: Path, inputs: str, store: str) -> str | None:
@@ -39,10 +40,5 @@ def remember(memory: Path, inputs: str, store: str, folders: list[Path], outcome
 def _state(inputs: str, store: str, folders: list[Path], outcome: str) -> str:
     database = Path(store.removeprefix(SQLITE)).stat()
     # A byte that changed on a disk left size and time of its file alone.
-    hashes = {
-        str(file): content_hash(file)
-        for folder in folders
-        for file in regular_files(folder).values()
-        if "__pycache__" not in file.parts
-    }
+    hashes = {str(folder): files_hash(folder) for folder in folders}
     return value_hash([inputs, store, database.st_size, database.st_mtime_ns, hashes, outcome])

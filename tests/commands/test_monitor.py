@@ -50,7 +50,7 @@ def test_it_judges_the_configured_bars_and_leaves_a_report(project: Project) -> 
 
 def test_mistakes_are_sentences(project: Project) -> None:
     for words, sentence in {
-        (): "monitor: trading-agent: expected a version with the alias champion, found none",
+        ("--version", "champion"): "monitor: trading-agent: expected a version with the alias champion, found none",
         (
             "--version",
             "1",

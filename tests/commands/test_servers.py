@@ -12,7 +12,8 @@ from tests.project import ROOT
 
 # One server in the background, as a candidate's, and one in the foreground; both would run for minutes.
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test that `nohup` runs ignores it
 from MLOps.commands.servers import background, ended_by_signals, run_server
 server = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 with ended_by_signals(), background(server, {}):

@@ -32,7 +32,8 @@ from MLOps.evaluation import walk_forward
 from MLOps.evaluation.outcome import Outcome
 from MLOps.experiment_tracking.record import Record, check_unchanged, hashes
 from MLOps.model_registry.bundle import MANIFEST, build_bundle, verify_bundle
-from MLOps.model_registry.versions import META, Registry
+from MLOps.model_registry.version_files import META
+from MLOps.model_registry.versions import Registry
 from MLOps.monitoring.feed import FeedReference
 from MLOps.monitoring.panel import Panel
 from MLOps.monitoring.reference import REFERENCE, Reference

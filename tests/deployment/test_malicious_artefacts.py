@@ -36,7 +36,8 @@ from MLOps.errors import UserError
 from MLOps.evaluation.outcome import HASHES, REPORT, RETURNS, Outcome
 from MLOps.experiment_tracking.record import RECORD, Record
 from MLOps.model_registry.bundle import MANIFEST, build_bundle
-from MLOps.model_registry.versions import META, Registry
+from MLOps.model_registry.version_files import META
+from MLOps.model_registry.versions import Registry
 from MLOps.operations.last_promotion import recall, remember
 from MLOps.operations.outcomes import read_decisions
 from MLOps.training.checkpoints import Checkpoints

@@ -85,11 +85,11 @@ def test_one_wrong_bar_stops_the_pipeline_whatever_the_score(project: Project) -
     ingest(project, wrong)
     told = sentence(project, "validate_data")
     row = f"{wrong['symbol'][700]} {wrong['date'][700]}"
-    assert all(word in told for word in ["1 price spike", row, "data.accept_findings: ['price spike']"]), told
+    assert all(word in told for word in ["1 × price spike", row, "data.accept_findings: ['price spike']"]), told
     assert not (project.folder / "data/processed").exists()
     project.update({"data.accept_findings": ["price spike"]})
     accepted = project.run("MLOps.pipelines.validate_data").stdout
-    assert f"validate_data: warning: 1 price spike ({row}" in accepted
+    assert f"validate_data: warning: 1 × price spike ({row}" in accepted
 
 
 def test_an_unknown_key(project: Project) -> None:

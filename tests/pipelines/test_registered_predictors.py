@@ -103,5 +103,5 @@ def test_a_lost_predictor_is_registered_anew(own: Project) -> None:
     assert content_hash(whole) == content_hash(own.folder / "models/predictors/lstm")
     assert "mlflow" not in imported(own)
     # A file of a predictor is looked after as one of the bundle is.
-    (whole / "predictor.json").touch()
+    (whole / "predictor.json").write_text("{}")
     assert "mlflow" in imported(own)

@@ -10,17 +10,17 @@ import pytest
 
 from tests.project import ROOT
 
-# One server in the background, as a candidate's, and one in the foreground; both would run for minutes.
+# One server in the background, as a candidate's, and one in the foreground; both would run for a minute.
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test that `nohup` runs ignores it
 from MLOps.commands.servers import background, ended_by_signals, run_server
-server = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+server = [sys.executable, "-c", "import os, time; os.write(1, b'up' + bytes([10])); time.sleep(60)"]
 with ended_by_signals(), background(server, {}):
     if sys.argv[1] == "both":
         sys.exit(run_server(server))
     import time
-    time.sleep(600)
+    time.sleep(60)
 """
 
 

@@ -1,12 +1,14 @@
 """A machine or a store that fails: one sentence, nothing half-written, and the same command goes on afterwards."""
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,11 +30,12 @@ STAGES = {
 }
 QUICK = [("ingest", 100), ("ingest", 200_000), ("validate_data", 5000)]
 LIMITS = [0, 1000, 20_000, 300_000, 600_000]  # bytes that a file may have: writes beyond that fail in the kernel
+FAILING_FROM = [1, 10, 60, 250]  # numbers of a write
 
 
-def limited(project: Project, stage: str, limit: int) -> subprocess.CompletedProcess[str]:
+def started(project: Project, stage: str, **options: Any) -> subprocess.CompletedProcess[str]:
     # Python 3.11 takes a cut file of bytecode for a whole one.
-    variables = environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
+    variables = environment() | {"PYTHONDONTWRITEBYTECODE": "1"} | options.pop("variables", {})
     return subprocess.run(
         [sys.executable, "-m", f"MLOps.pipelines.{stage.split(maxsplit=1)[0]}", *stage.split()[1:]],
         cwd=project.folder,
@@ -40,7 +43,7 @@ def limited(project: Project, stage: str, limit: int) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         timeout=600,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        **options,
     )
 
 
@@ -52,23 +55,52 @@ def limited(project: Project, stage: str, limit: int) -> subprocess.CompletedPro
     ],
 )
 def test_a_file_that_cannot_grow_is_one_sentence(own: Project, stage: str, limit: int) -> None:
-    made = own.folder / STAGES[stage]
-    before = {path: path.read_bytes() for path in files(made)}
-    done = limited(own, stage, limit)
+    made = outputs(own, stage)
+    done = started(own, stage, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    ends_well(own, stage, done, made)
+
+
+@pytest.fixture(scope="module")
+def failing_writes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that makes writes fail with EIO, compiled of failing_writes.c."""
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("no C compiler is installed: expected cc on the PATH")
+    library = tmp_path_factory.mktemp("failing_writes") / "failing_writes.so"
+    source = Path(__file__).with_name("failing_writes.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", FAILING_FROM)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_breaks_is_one_sentence(own: Project, failing_writes: Path, stage: str, first: int) -> None:
+    """From its `first` write on, whatever library writes, the stage gets EIO."""
+    made = outputs(own, stage)
+    preloaded = {"LD_PRELOAD": str(failing_writes), "EIO_UNDER": str(own.folder), "EIO_FROM": str(first)}
+    ends_well(own, stage, started(own, stage, variables=preloaded), made)
+
+
+def outputs(project: Project, stage: str) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in files(project.folder / STAGES[stage])}
+
+
+def ends_well(project: Project, stage: str, done: subprocess.CompletedProcess[str], before: dict[Path, bytes]) -> None:
+    """One sentence, the output whole or not there, and the same command goes on."""
     if done.returncode == 0:
-        assert {path: path.read_bytes() for path in files(made)} == before, "enough room after all"
+        assert outputs(project, stage) == before, "nothing failed after all"
         return
     assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     told = [line for line in done.stderr.splitlines() if line.startswith(f"{stage.replace(' ', '/')}: ")]
     assert len(told) == 1, done.stderr
     assert "`dvc repro` continues" in told[0]
-    assert {path: path.read_bytes() for path in files(made)} in ({}, before), "whole or not there"
-    assert not list((own.folder / "data").rglob(f"{PARTIAL}*"))
-    again = own.run(f"MLOps.pipelines.{stage.split(maxsplit=1)[0]}", *stage.split()[1:])
+    assert outputs(project, stage) in ({}, before), "whole or not there"
+    assert not list((project.folder / "data").rglob(f"{PARTIAL}*"))
+    again = project.run(f"MLOps.pipelines.{stage.split(maxsplit=1)[0]}", *stage.split()[1:])
     assert again.returncode == 0
-    assert {path: path.read_bytes() for path in files(made)} == before
-    assert "RUNNING" not in {run.info.status for run in own.client().search_runs(["1"], "tags.stage != 'repro'")}
+    assert outputs(project, stage) == before
+    assert "RUNNING" not in {run.info.status for run in project.client().search_runs(["1"], "tags.stage != 'repro'")}
 
 
 def files(path: Path) -> Iterator[Path]:

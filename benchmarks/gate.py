@@ -24,6 +24,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from MLOps.evaluation.evidence import Evidence
 from MLOps.evaluation.gate import Case, judge
 from MLOps.evaluation.performance import Portfolio
 from MLOps.evaluation.report import AGENT, BUY_AND_HOLD
-from MLOps.execution.processes import cores, in_processes
+from MLOps.execution.processes import Processes, cores
 from MLOps.statistics.returns import sharpe
 from MLOps.trading import Market, simulate
 from MLOps.trading.simulation import Policy
@@ -208,15 +209,16 @@ def edge(
     planned = [PlantedMarket(edge_bps, seed, values) for seed in range(markets) for edge_bps in edges_bps]
     failed: dict[float, list[list[str]]] = {edge_bps: [] for edge_bps in edges_bps}
     figures: dict[str, float] = {}
-    for number, results in in_processes(decide, planned, workers):
-        market = planned[number]
-        own = failed[market.edge_bps]
-        own.append([result.name for result in results if not result.passed])
-        name = f"edge_{market.edge_bps:g}"
-        figures |= share(f"power_{name}", sum(not checks for checks in own), len(own))
-        figures[f"markets_{name}"] = len(own)
-        figures |= {f"refused_{name}_{result.name}": refused(own, result.name) for result in results}
-        save(figures)
+    with closing(Processes(workers)) as processes:
+        for number, results in processes.results(decide, planned):
+            market = planned[number]
+            own = failed[market.edge_bps]
+            own.append([result.name for result in results if not result.passed])
+            name = f"edge_{market.edge_bps:g}"
+            figures |= share(f"power_{name}", sum(not checks for checks in own), len(own))
+            figures[f"markets_{name}"] = len(own)
+            figures |= {f"refused_{name}_{result.name}": refused(own, result.name) for result in results}
+            save(figures)
         verdict = f"refused by {', '.join(own[-1])}" if own[-1] else "promoted"
         print(f"edge {market.edge_bps:g} bps, seed {market.seed}: {verdict}", file=sys.stderr, flush=True)
     return figures

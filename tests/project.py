@@ -25,6 +25,7 @@ SMALL = {
     "agents.ppo.net_arch": [16],
     "backtest.random_draws": 20,
     "walk_forward.windows": 1,
+    "execution.kind": "serial",  # processes take longer to start than these stages to compute
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from MLOps.config.agents import AgentConfig
     from MLOps.config.backtest import BacktestConfig
     from MLOps.config.data import DataConfig
+    from MLOps.config.execution import ExecutionConfig
     from MLOps.config.features import FeatureConfig
     from MLOps.config.gate import GateConfig
     from MLOps.config.labels import LabelConfig
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SECTIONS = {
     "seed": "MLOps.config.types:Count",
     "threads": "MLOps.config.types:Positive",
+    "execution": "MLOps.config.execution:ExecutionConfig",
     "tracking": "MLOps.config.tracking:TrackingConfig",
     "data": "MLOps.config.data:DataConfig",
     "splits": "MLOps.config.splits:SplitConfig",
@@ -48,8 +50,8 @@ SECTIONS = {
     "serving": "MLOps.config.serving:ServingConfig",
     "monitoring": "MLOps.config.monitoring:MonitoringConfig",
 }
-# Sections of what happens after promotion; all of their keys have defaults.
-OPTIONAL = ("serving", "monitoring")
+# Sections that no result of the pipeline depends on; all of their keys have defaults.
+OPTIONAL = ("execution", "serving", "monitoring")
 
 
 class Params:
@@ -69,6 +71,7 @@ class Params:
 
     seed: int
     threads: int
+    execution: "ExecutionConfig"
     tracking: "TrackingConfig"
     data: "DataConfig"
     splits: "SplitConfig"

@@ -23,6 +23,7 @@ keys of its own, which a table below lists.
 """
 # The guide to each section, relative to the page.
 GUIDES = {
+    "execution": "../scaling.md",
     "data": "../data.md",
     "splits": "../predictors.md#model-selection",
     "features": "../features.md",

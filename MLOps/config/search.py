@@ -1,6 +1,8 @@
 """The section `search:` of params.yaml: the parameters of predictors and agents to search, and their ranges."""
 
-from pydantic import model_validator
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from MLOps.config.schema import section
 from MLOps.config.types import Count, Positive
@@ -40,20 +42,65 @@ class SearchRange:
 
 
 @section
+class MedianConfig:
+    """A trial is pruned if its best value so far is worse than the median of the others at that epoch.
+
+    Attributes:
+        startup_trials: finished before the first is pruned.
+        warmup_epochs: of each trial, in which it is not pruned; of an agent, evaluations.
+    """
+
+    kind: Literal["median"] = "median"
+    startup_trials: Count = 5
+    warmup_epochs: Count = 1
+
+
+@section
+class HalvingConfig:
+    """Asynchronous successive halving (Li et al., 2020): of the trials that reach a rung, the best share goes on.
+
+    Attributes:
+        first_epochs: at the first rung; each further one has `factor` times as many. Of an agent, evaluations.
+        factor: one in so many trials goes on.
+    """
+
+    kind: Literal["halving"]
+    first_epochs: Positive = 1
+    factor: Annotated[int, Field(ge=2)] = 4
+
+
+@section
+class NoPruningConfig:
+    """Every trial trains to its end."""
+
+    kind: Literal["none"]
+
+
+PrunerConfig = Annotated[MedianConfig | HalvingConfig | NoPruningConfig, Field(discriminator="kind")]
+
+
+@section
 class SearchConfig:
     """All lists in one space have the same length, drawn once per trial.
 
-    A trial counts by the best value of the logged metric; losses and errors are minimised, all others maximised.
+    A trial counts by the best value of the logged metric.
 
     Attributes:
         trials: for each predictor or agent in `spaces`; with 0 the parameters are used as they are.
         spaces: by the name of a predictor or agent, the parameters to search.
         metric: that decides, by its name in the history of the runs.
+        direction: of the metric: `auto` minimises losses, errors, drawdowns and norms, and maximises all others.
+        batch_trials: drawn at once, from what the batches before have shown, and computed at once by as many workers.
+            The result depends on it; it does not depend on the number of workers.
+        pruner: which trials are ended early.
     """
 
     trials: Count
     spaces: dict[str, dict[str, SearchRange]]
     metric: str
+    direction: Literal["auto", "minimize", "maximize"] = "auto"
+    batch_trials: Positive = 1
+    pruner: PrunerConfig = MedianConfig()
 
     @model_validator(mode="after")
     def _lists_agree(self) -> "SearchConfig":

@@ -19,12 +19,9 @@ class WalkForwardConfig:
             included, on as many bars as the earliest one.
         refit: whether the recipe is trained once more on all bars, with the choices made, and this model is promoted in
             place of the last window's, which was judged.
-        workers: windows computed at once, each in a process of its own with `threads` threads; null for as many as
-            the cores allow.
     """
 
     windows: Positive
     test_bars: Annotated[int, Field(ge=20)] | None  # as many bars as any span must have: MIN_BARS in data/splits.py
     training: Literal["anchored", "sliding"]
-    workers: Positive | None
     refit: bool = False

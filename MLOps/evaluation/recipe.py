@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from MLOps.config.predictors import PredictorConfig
 from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import LearningSplits
+from MLOps.execution.executor import Map, in_turn
 from MLOps.features.fitting import fit_features
 from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline
@@ -68,6 +70,7 @@ def train_predictor(
     seed: int,
     threads: int,
     checkpoints: Path,
+    run: Map = in_turn,
 ) -> tuple[Predictor, pd.DataFrame]:
     """The predictor and its signals; see `train_with_signals`. The history is not kept.
 
@@ -80,11 +83,18 @@ def train_predictor(
         config.lookback_bars, dataset.features, dataset.labels, dataset.class_names, names, dataset.splits
     )
     kind, folder = predictor_class(config.kind), checkpoints / "predictors" / name
-    return train_with_signals(kind, config, data, split_config, seed, _ignore, folder)
+    return train_with_signals(kind, config, data, split_config, seed, _ignore, folder, run)
 
 
 def train_agent(
-    name: str, config: AgentConfig, data: AgentData, trading: TradingConfig, seed: int, threads: int, checkpoints: Path
+    name: str,
+    config: AgentConfig,
+    data: AgentData,
+    trading: TradingConfig,
+    seed: int,
+    threads: int,
+    checkpoints: Path,
+    run: Map = in_turn,
 ) -> Trained:
     """The agent of the seed that does best on validation. The histories are not kept.
 
@@ -93,9 +103,8 @@ def train_agent(
     """
     seed_torch(seed, threads)
     folder = checkpoints / "agents" / name
-    return best(
-        [train_seed(name, config, data, trading, seed, number, _ignore, folder) for number in range(config.seeds)]
-    )
+    train = partial(train_seed, name, config, data, trading, seed, on_step=_ignore, checkpoints=folder)
+    return best(run(train, range(config.seeds), "seeds"))
 
 
 def combine_agents(

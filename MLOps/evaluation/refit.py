@@ -24,6 +24,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import LearningSplits
 from MLOps.evaluation.recipe import Dataset, combine_agents, train_agent, train_predictor
 from MLOps.evaluation.validation import combine
+from MLOps.execution.executor import Map, in_turn
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
@@ -96,12 +97,13 @@ def needed_predictors(ensemble: Ensemble, agents: dict[str, AgentConfig]) -> lis
     return [name for name in dict.fromkeys(names) if name != ENSEMBLE]
 
 
-def refit(choices: Choices, bars: pd.DataFrame, splits: LearningSplits, checkpoints: Path) -> Refit:
+def refit(choices: Choices, bars: pd.DataFrame, splits: LearningSplits, checkpoints: Path, run: Map = in_turn) -> Refit:
     """Train on `splits`, by the same functions as the stages.
 
     Args:
         bars: all bars, settled.
         checkpoints: a folder for progress; the same call after a kill resumes from there.
+        run: trains what is independent.
 
     Raises:
         UserError: the recipe does not work on these spans.
@@ -113,7 +115,7 @@ def refit(choices: Choices, bars: pd.DataFrame, splits: LearningSplits, checkpoi
     predictors, tables = {}, {}
     for name, predictor_config in choices.predictors.items():
         predictors[name], tables[name] = train_predictor(
-            name, predictor_config, dataset, choices.splits, seed, threads, checkpoints
+            name, predictor_config, dataset, choices.splits, seed, threads, checkpoints, run
         )
     # The members' gains on validation, which the judged weights are proportional to, are not measured again.
     kept = dict(zip(choices.ensemble.members, choices.ensemble.weights, strict=True))
@@ -126,7 +128,7 @@ def refit(choices: Choices, bars: pd.DataFrame, splits: LearningSplits, checkpoi
         tuned = None if config.observe.fine_tuned is None else predictors[config.observe.fine_tuned]
         left_out = dataset.pipeline.left_out
         data = AgentData.fit(config, trading, bars, features, signals, ensemble, splits, left_out, tuned)
-        trained = train_agent(name, config, data, trading, seed, threads, checkpoints)
+        trained = train_agent(name, config, data, trading, seed, threads, checkpoints, run)
         members[name], seeds[name] = trained.agent, trained.number
     agent: Agent | AgentEnsemble = next(iter(members.values()))
     if choices.agent_ensemble.kind != "none":

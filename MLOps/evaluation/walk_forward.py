@@ -1,9 +1,10 @@
 """One window of a walk-forward evaluation: the recipe of params.yaml repeated on the bars known by then."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from MLOps.predictors import predictor_modules
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.tuning import trial_of as predictor_trial
 from MLOps.training.determinism import seed_torch
-from MLOps.training.search import OnEpoch, Search
+from MLOps.training.search import Search, TrainIn
 from MLOps.training.seeds import derive_seed
 
 
@@ -218,20 +219,18 @@ def _searched(
     name: str,
     values: dict[str, Any],
     config: SearchConfig,
-    trial: Callable[[dict[str, Any], OnEpoch, Path], None],
+    trial: TrainIn,
     seed: int,
     folder: Path,
 ) -> dict[str, Any]:
     """`values`, with the best of a search if one is configured for this variant."""
     if not config.trials or not config.spaces.get(name):
         return values
-    searching = Search(
-        name, config.spaces[name], folder / f"{name}.db", derive_seed(seed, "search", name), config.metric
-    )
+    searching = Search(name, config, name, folder / f"{name}.db", derive_seed(seed, "search", name))
     trials = folder / name
     searching.run(
         config.trials,
-        lambda drawn, on_epoch: trial(drawn, on_epoch, trials),
+        partial(trial, trials),
         # A finished trial needs no checkpoints.
         lambda _: shutil.rmtree(trials, ignore_errors=True),
     )

@@ -1,11 +1,13 @@
-"""Work on independent items, each in a process of its own."""
+"""Processes of this machine that work on independent items."""
 
 import os
 import signal
 import threading
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -16,70 +18,112 @@ from MLOps.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 
+TRIES = 3  # of an item whose process is killed
+SPAWN = get_context("spawn")  # a forked process would share the parent's connections and threads
+
 
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[int, R]]:
-    """Yield the number of each item and `work(item)`, in the order in which they finish.
+@dataclass(frozen=True)
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
 
-    Every item has a new process, so its result depends neither on `workers` nor on the other items. The processes end
-    with this one, however it ends, and when the iteration ends early.
+    @classmethod
+    def start(cls) -> "_Worker":
+        here, there = SPAWN.Pipe()
+        process = SPAWN.Process(target=_serve, args=(there,))
+        process.start()
+        there.close()
+        return cls(process, here)
 
-    Args:
-        work: a function of a module, which the processes import; items and results are pickled.
-        workers: processes at once.
-
-    Raises:
-        UserError: the first that `work` raised, or a process was killed.
-        RuntimeError: `work` raised another exception; the message has its trace.
-    """
-    context = get_context("spawn")
-    waiting = deque(enumerate(items))
-    running: dict[Connection, tuple[int, SpawnProcess]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                number, item = waiting.popleft()
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_run, args=(work, item, sender))
-                process.start()
-                sender.close()
-                running[receiver] = number, process
-            for ready in connection.wait(list(running)):
-                assert isinstance(ready, Connection)
-                result = _received(ready)
-                number, process = running.pop(ready)
-                process.join()
-                yield number, result
-    finally:
-        for _, process in running.values():
-            process.kill()
-            process.join()
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
 
-def _received(receiver: Connection) -> Any:
-    try:
-        result, error = receiver.recv()
-    except EOFError:
-        raise UserError(
-            "a process that computed a part was killed, perhaps for lack of memory; run again with fewer workers"
-        ) from None
-    if error is not None:
-        raise error
-    return result
+class Processes:
+    """Up to `workers` processes. They end with `close`, and with this process, however it ends."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._idle: list[_Worker] = []
+
+    def results(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
+        """Yield the number of each item and `work(item)`, in the order in which they finish.
+
+        Items under way end when the iteration ends early. An item whose process is killed is computed again.
+
+        Args:
+            work: a function of a module, which the processes import; function, items and results are pickled.
+
+        Raises:
+            UserError: the first that `work` raised, or the process of an item was killed TRIES times.
+            RuntimeError: `work` raised another exception; the message has its trace.
+        """
+        waiting = deque(range(len(items)))
+        busy: dict[Connection, tuple[int, _Worker]] = {}
+        lost: Counter[int] = Counter()
+        try:
+            while waiting or busy:
+                # All are started before the first waits for its item to be read.
+                for _ in range(min(len(waiting), self._workers - len(busy)) - len(self._idle)):
+                    self._idle.append(_Worker.start())
+                while waiting and len(busy) < self._workers:
+                    number, worker = waiting.popleft(), self._idle.pop()
+                    busy[worker.pipe] = number, worker
+                    _send(worker.pipe, (work, items[number]))
+                for ready in connection.wait(list(busy)):
+                    assert isinstance(ready, Connection)
+                    number, worker = busy[ready]
+                    try:
+                        result, error = ready.recv()
+                    except (EOFError, ConnectionError):
+                        lost[number] += 1
+                        if lost[number] == TRIES:
+                            raise UserError(
+                                f"a process that computed a part was killed {TRIES} times, perhaps for lack of memory; "
+                                "run again with fewer execution.workers"
+                            ) from None
+                        waiting.append(number)
+                        busy.pop(ready)[1].end()
+                        continue
+                    if error is not None:
+                        raise error
+                    self._idle.append(busy.pop(ready)[1])
+                    yield number, result
+        finally:
+            for _, worker in busy.values():
+                worker.end()
+
+    def close(self) -> None:
+        for worker in self._idle:
+            worker.end()
+        self._idle.clear()
 
 
-def _run(work: Callable[[T], Any], item: T, sender: Connection) -> None:
+def _send(pipe: Connection, message: Any) -> None:
+    with suppress(ConnectionError):  # the process was killed, which reading from the pipe will find
+        pipe.send(message)
+
+
+def _serve(pipe: Connection) -> None:
+    """Compute items until this process is ended."""
     _end_with_parent()
-    try:
-        sender.send((work(item), None))
-    except UserError as error:
-        sender.send((None, error))
-    except Exception:
-        sender.send((None, RuntimeError(traceback.format_exc())))
+    while True:
+        work, item = pipe.recv()
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = work(item), None
+        except UserError as error:
+            answer = None, error
+        except Exception:
+            answer = None, RuntimeError(traceback.format_exc())
+        pipe.send(answer)
 
 
 def _end_with_parent() -> None:

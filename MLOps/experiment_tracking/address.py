@@ -23,6 +23,11 @@ def store_uri(config: TrackingConfig) -> str:
     return uri
 
 
+def studies_url(config: TrackingConfig) -> str | None:
+    """The database of searches: OPTUNA_STORAGE, or `tracking.studies` of params.yaml; None if each has its own file."""
+    return os.environ.get("OPTUNA_STORAGE") or config.studies
+
+
 def without_password(uri: str) -> str:
     """`uri` fit for a message: credentials are left out."""
     return re.sub(r"//[^/]*@", "//***@", uri)

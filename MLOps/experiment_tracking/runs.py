@@ -39,6 +39,7 @@ from MLOps.experiment_tracking.processes import (
     this_process,
 )
 from MLOps.experiment_tracking.record import Record, flatten
+from MLOps.experiment_tracking.retries import RetryingClient
 from MLOps.experiment_tracking.store import connect
 from MLOps.experiment_tracking.tensorboard import Board
 
@@ -212,7 +213,10 @@ class Runs:
 
 
 class Run:
-    """A stage's run while it computes."""
+    """A stage's run while it computes.
+
+    A process that it is sent to logs to it by a connection of its own.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str, parent: str | None, board: Board | None = None) -> None:
         self._board = board
@@ -221,6 +225,9 @@ class Run:
         self._client, self._parent = client, parent
         self._pending: list[Metric] = []
         self._flushed_at = time.monotonic()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _connected, (mlflow.get_tracking_uri(), self.run_id, self._board)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of one step; sent in batches."""
@@ -312,6 +319,8 @@ class Run:
         reason = "interrupted" if is_interrupted else f"{type(error).__name__}: {error}"
         self._client.set_tag(self.run_id, "failure", reason)
         self._end("KILLED" if is_interrupted else "FAILED")
+        # Runs below this one may belong to processes that have just been ended.
+        end_killed(self._client, self._client.get_run(self.run_id).info.experiment_id)
 
     def discard(self) -> None:
         """Delete a finished run that repeats another, and the models that it logged."""
@@ -341,6 +350,11 @@ class Run:
             self._client.log_batch(self.run_id, metrics=self._pending[i : i + BATCH])
         self._pending = []
         self._flushed_at = time.monotonic()
+
+
+def _connected(uri: str, run_id: str, board: Board | None) -> Run:
+    mlflow.set_tracking_uri(uri)
+    return Run(RetryingClient(), run_id, parent=None, board=board)
 
 
 def _description(stage: str) -> str | None:

@@ -2,8 +2,12 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 FOLDER = Path(".cache/tensorboard")
 
@@ -13,10 +17,16 @@ class Board:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
+
+    @cached_property
+    def _writer(self) -> "SummaryWriter":
         # Imported here because it takes a second or more and is optional.
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(FOLDER / stage))
+        return SummaryWriter(str(FOLDER / self._stage))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Board, (self._stage,)  # another process writes a file of its own
 
     def below(self, part: str) -> "Board":
         """The event file of a part."""

@@ -39,7 +39,8 @@ def train() -> None:
         bars = read_table(paths.BARS)
         timestamps = bars["timestamp"]
         splits = refit_splits(timestamps, stage.params.splits, stage.params.walk_forward)
-        made = refit(choices(stage.params), bars, splits, CHECKPOINTS)
+        with stage.executor() as run:
+            made = refit(choices(stage.params), bars, splits, CHECKPOINTS, run)
         with whole_folder(paths.REFIT) as folder:
             made.save(folder)
         # No figure of what the models earn: the bars of the test span were used to choose their weights.

@@ -1,17 +1,20 @@
 """A search of a variant's parameters, shown in the runs and files of its stage."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from MLOps.artifacts import value_hash, write_json
+from MLOps.config.params import load_params
+from MLOps.config.schema import as_json
 from MLOps.config.search import SearchConfig
+from MLOps.experiment_tracking.address import studies_url
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
-from MLOps.training.search import Finished, OnEpoch, Search
+from MLOps.training.search import Finished, Search, TrainIn
 from MLOps.training.seeds import derive_seed
 
 
@@ -21,22 +24,23 @@ def search(
     values: Mapping[str, Any],
     config: SearchConfig,
     modules: Sequence[str],
-    train: Callable[[dict[str, Any], OnEpoch, Path], None],
+    train: TrainIn,
 ) -> dict[str, Any]:
     """The best values that `config.trials` trials find. A killed search resumes.
 
     Args:
         values: of the variant in params.yaml.
         modules: the code that a trial's result depends on.
-        train: see `Search.run`; its last argument is a folder for the checkpoints of one trial.
+        train: see `Search.run`.
     """
     space, seed, metric = config.spaces[variant], stage.params.seed, config.metric
     checkpoints = paths.CHECKPOINTS / stage.name
     bounds = {key: asdict(value) for key, value in space.items()}
-    study = value_hash([values, bounds, metric, stage.record.inputs, seed, stage.params.threads, code_hash(*modules)])
-    searching = Search(
-        study[:32], space, paths.SEARCH / f"{stage.name}.db", derive_seed(seed, "search", variant), metric
-    )
+    how = as_json([metric, config.direction, config.batch_trials, as_json(config.pruner)])
+    code = code_hash(Search.__module__, *modules)
+    study = value_hash([values, bounds, how, stage.record.inputs, seed, stage.params.threads, code])
+    storage = studies_url(load_params().tracking) or paths.SEARCH / f"{stage.name}.db"
+    searching = Search(study[:32], config, variant, storage, derive_seed(seed, "search", variant))
     trials: list[Finished] = []
 
     def best() -> float:
@@ -52,7 +56,8 @@ def search(
         # A finished trial needs no checkpoints.
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    searching.run(config.trials, lambda drawn, on_epoch: train(drawn, on_epoch, checkpoints), on_trial)
+    with stage.executor() as run:
+        searching.run(config.trials, partial(train, checkpoints), on_trial, run)
     write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())
     stage.report({f"best_{metric}": best()})

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 
 from MLOps.agents.data import AgentData
 from MLOps.agents.seeds import Trained, agent_seed, best, train_seed
@@ -11,12 +12,12 @@ from MLOps.config.params import load_params
 from MLOps.config.trading import TradingConfig
 from MLOps.deployment.agent_logging import log_agent
 from MLOps.evaluation.performance import performance
+from MLOps.experiment_tracking.runs import Run
 from MLOps.pipelines import paths
 from MLOps.pipelines.agent_data import read_agent_data
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
-from MLOps.progress import with_progress
 from MLOps.statistics.seed_spread import seed_spread
 from MLOps.trading import simulate
 from MLOps.training.determinism import seed_torch
@@ -36,9 +37,12 @@ def main() -> None:
         config = parse_agent(read_json(tuned), str(tuned))
     with Stage("train_agent", name, agent=asdict(config)) as stage:
         data = read_agent_data(config, stage.params.trading)
-        seed_torch(stage.params.seed, stage.params.threads)
-        numbers = with_progress(range(config.seeds), "seeds")
-        trained, metrics = zip(*(train(stage, name, config, data, number) for number in numbers), strict=True)
+        seed = stage.params.seed
+        seed_torch(seed, stage.params.threads)
+        train_one = partial(train, stage.run, name, config, data, stage.params.trading, seed)
+        with stage.executor() as run:
+            results = run(train_one, range(config.seeds), "seeds")
+        trained, metrics = zip(*results, strict=True)
         chosen = best(trained)
         with whole_folder(paths.AGENTS / name) as folder:
             chosen.agent.save(folder)
@@ -49,18 +53,17 @@ def main() -> None:
         stage.report({"selected_seed": chosen.number})
         for metric in metrics[chosen.number]:
             values = [one[metric] for one in metrics]
-            spread = seed_spread(values, derive_seed(stage.params.seed, "spread", name, metric))
+            spread = seed_spread(values, derive_seed(seed, "spread", name, metric))
             stage.report({f"validation_{metric}_{statistic}": value for statistic, value in spread.items()})
     stage.finish_checkpoints(paths.CHECKPOINTS / "agents" / name, config.keep_checkpoints)
 
 
 def train(
-    stage: Stage, name: str, config: AgentConfig, data: AgentData, number: int
+    above: Run, name: str, config: AgentConfig, data: AgentData, trading: TradingConfig, seed: int, number: int
 ) -> tuple[Trained, dict[str, float]]:
     """Train with the seed of this number, in a run below that of the stage; see `validation_metrics`."""
-    seed, trading = stage.params.seed, stage.params.trading
     shown = {"number": number, "seed": agent_seed(seed, name, number)}
-    with stage.run.nested("seed", f"{name} seed {number}", shown) as run:
+    with above.nested("seed", f"{name} seed {number}", shown) as run:
         trained = train_seed(name, config, data, trading, seed, number, run.log, paths.CHECKPOINTS / "agents" / name)
         metrics = validation_metrics(trained, data, trading)
         run.log(config.total_timesteps, {f"selected_validation_{metric}": value for metric, value in metrics.items()})

@@ -47,15 +47,17 @@ def main() -> None:
         def log(epoch: int, metrics: Mapping[str, float]) -> None:
             stage.log(epoch, with_loss_ratio(metrics))
 
-        predictor, signals = train_with_signals(
-            kind,
-            config,
-            data,
-            stage.params.splits,
-            stage.params.seed,
-            log,
-            checkpoints,
-        )
+        with stage.executor() as run:
+            predictor, signals = train_with_signals(
+                kind,
+                config,
+                data,
+                stage.params.splits,
+                stage.params.seed,
+                log,
+                checkpoints,
+                run,
+            )
         with whole_folder(paths.PREDICTORS / name) as folder:
             predictor.save(folder)
         # Kinds that are no network have no graph.

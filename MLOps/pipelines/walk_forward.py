@@ -60,24 +60,16 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
     if not windows:
         return []
     # They take seconds to import, which one window alone is spared.
-    from MLOps.config.params import load_params
     from MLOps.evaluation.walk_forward import Task, compute
-    from MLOps.execution.processes import cores, in_processes
     from MLOps.pipelines import paths
-    from MLOps.progress import progress_bars
 
-    params, recipe = stage.params, recipe_of(stage.params)
+    recipe = recipe_of(stage.params)
     tasks = [
         Task(number, window, recipe, paths.RAW_BARS, stage.record.environment, paths.WINDOWS)
         for number, window in enumerate(windows)
     ]
-    # Not among the stage's declared parameters, because no result depends on it.
-    workers = load_params().walk_forward.workers or max(1, cores() // params.threads)
-    outcomes: dict[int, Outcome] = {}
-    with progress_bars() as progress:
-        results = in_processes(compute, tasks, workers)
-        outcomes.update(progress.track(results, len(tasks), description="windows"))
-    return [outcomes[number] for number in range(len(tasks))]
+    with stage.executor() as run:
+        return run(compute, tasks, "windows")
 
 
 def recipe_of(params: "Params") -> "Recipe":

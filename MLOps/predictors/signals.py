@@ -1,5 +1,6 @@
 """The signals contract: forecasts as a table; those of the training span are out-of-fold."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from MLOps.config.splits import SplitConfig
 from MLOps.data.bars import KEYS
 from MLOps.data.splits import purged_folds
 from MLOps.errors import UserError
+from MLOps.execution.executor import Map, in_turn
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, forecast
 from MLOps.predictors.learning import LearningData
-from MLOps.progress import progress_bars
 from MLOps.training.seeds import derive_seed
 
 FULL_MODEL = -1  # `fold` of rows forecast by the model of the whole training span
@@ -28,6 +29,7 @@ def train_with_signals(
     seed: int,
     on_epoch: OnEpoch,
     checkpoints: Path,
+    run: Map = in_turn,
 ) -> tuple[Predictor, pd.DataFrame]:
     """Train on the training span, and forecast every row at which a whole window ends.
 
@@ -41,6 +43,7 @@ def train_with_signals(
 
     Args:
         checkpoints: a folder for progress; the same call after a kill resumes from there.
+        run: trains the models, once the choices are made.
 
     Returns:
         The model of the whole training span, and its signals: see `signal_table`, with the column `fold`.
@@ -52,24 +55,30 @@ def train_with_signals(
     if not (windows.whole & data.splits.validation.labelled(labels)).any():
         raise UserError("splits.validation: expected labelled rows after the warm-up, found none; add bars")
     chosen = kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
-    model = chosen.refit(data, data.train, derive_seed(seed, "model"), checkpoints)
-
     in_training = data.splits.train.rows(labels["timestamp"])
     # Rows before the span, which a sliding training leaves out, have no forecast: the model has seen what follows them.
     later = (labels["timestamp"] >= data.splits.train.end).to_numpy()
-    tables = [_signals(model, data, np.flatnonzero(windows.whole & later), FULL_MODEL)]
     rows = np.flatnonzero(windows.whole & in_training)
     # A label that never becomes known ends at its own bar.
     ends = labels["label_end"].fillna(labels["timestamp"])
     folds = purged_folds(labels["timestamp"].iloc[rows], ends.iloc[rows], split_config)
-    with progress_bars() as progress:
-        for fold, (learn, held_out) in enumerate(progress.track(folds, description="out-of-fold models")):
-            learn_rows = np.intersect1d(rows[learn], data.train)
-            data.require_classes(learn_rows, f"the training rows of fold {fold}")
-            fold_model = chosen.refit(data, learn_rows, derive_seed(seed, "fold", fold), checkpoints)
-            fold_model = fold_model.aligned(model, windows, learn_rows)
-            tables.append(_signals(fold_model, data, rows[held_out], fold))
+    learnt_from = [np.intersect1d(rows[learn], data.train) for learn, _ in folds]
+    for fold, learn_rows in enumerate(learnt_from):
+        data.require_classes(learn_rows, f"the training rows of fold {fold}")
+    refits = [(data.train, derive_seed(seed, "model"))]
+    refits += [(learn_rows, derive_seed(seed, "fold", fold)) for fold, learn_rows in enumerate(learnt_from)]
+    model, *fold_models = run(partial(_refit, chosen, data, checkpoints), refits, "models of the span and of its folds")
+
+    tables = [_signals(model, data, np.flatnonzero(windows.whole & later), FULL_MODEL)]
+    for fold, (fold_model, learn_rows, (_, held_out)) in enumerate(zip(fold_models, learnt_from, folds, strict=True)):
+        tables.append(_signals(fold_model.aligned(model, windows, learn_rows), data, rows[held_out], fold))
     return model, pd.concat(tables).sort_index().reset_index(drop=True)
+
+
+def _refit(
+    chosen: Predictor, data: LearningData, checkpoints: Path, rows_and_seed: tuple[np.ndarray, int]
+) -> Predictor:
+    return chosen.refit(data, *rows_and_seed, checkpoints)
 
 
 def signal_table(keys: pd.DataFrame, given: Forecast, class_names: tuple[str, ...]) -> pd.DataFrame:

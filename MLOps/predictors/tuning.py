@@ -1,6 +1,7 @@
 """The training in a trial of a search of a predictor's parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
-from MLOps.training.search import OnEpoch
+from MLOps.training.search import OnEpoch, TrainIn
 from MLOps.training.seeds import derive_seed
 
 
@@ -23,21 +24,29 @@ def trial_of(
     feature_names: tuple[str, ...],
     splits: Splits,
     seed: int,
-) -> Callable[[dict[str, Any], OnEpoch, Path], None]:
+) -> TrainIn:
     """A function that trains the predictor `name` with drawn parameters in place of those of `values`.
 
     Args:
         values: of the variant in params.yaml.
         seed: of the run.
-
-    Returns:
-        See `Search.run`; its last argument is a folder for checkpoints.
     """
-    kind = predictor_class(values["kind"])
+    return partial(_train, name, values, features, labels, class_names, feature_names, splits, seed)
 
-    def train(drawn: dict[str, Any], on_epoch: OnEpoch, checkpoints: Path) -> None:
-        config = parse_predictor({**values, **drawn}, f"search.predictors.spaces.{name}")
-        data = learning_data(config.lookback_bars, features, labels, class_names, feature_names, splits)
-        kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
 
-    return train
+def _train(
+    name: str,
+    values: Mapping[str, Any],
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    class_names: tuple[str, ...],
+    feature_names: tuple[str, ...],
+    splits: Splits,
+    seed: int,
+    checkpoints: Path,
+    drawn: dict[str, Any],
+    on_epoch: OnEpoch,
+) -> None:
+    config = parse_predictor({**values, **drawn}, f"search.predictors.spaces.{name}")
+    data = learning_data(config.lookback_bars, features, labels, class_names, feature_names, splits)
+    predictor_class(config.kind).fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)

@@ -1,8 +1,16 @@
-"""Seed PyTorch and enable deterministic algorithms."""
+"""Seed PyTorch, set the numbers of threads and enable deterministic algorithms."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from MLOps.training.eager import defer_compiler
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def seed_torch(seed: int, threads: int) -> None:
@@ -17,3 +25,15 @@ def seed_torch(seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     # Equivalent to use_deterministic_algorithms(True), which would import the compiler and take seconds in every stage.
     torch.set_deterministic_debug_mode("error")
+
+
+def reproducible(work: Callable[[T], R], seed: int, threads: int) -> Callable[[T], R]:
+    """`work` preceded by what a stage sets for its process, so that its result depends on no process before it."""
+    return partial(_reproducible, work, seed, threads)
+
+
+def _reproducible(work: Callable[[T], R], seed: int, threads: int, item: T) -> R:
+    # The order in which BLAS adds depends on how many threads it adds with.
+    threadpool_limits(threads)
+    seed_torch(seed, threads)
+    return work(item)

@@ -1,37 +1,45 @@
 """Parameter search with Optuna; a killed search resumes and ends with the same result.
 
-Trials are stored in an SQLite file. A trial's parameters are drawn from a generator seeded by the search's seed and the
-number of finished trials, so an interrupted trial is drawn again with the same parameters, and its training resumes
-from its checkpoints.
+Trials are drawn and computed in batches: what a trial is drawn from and pruned by are the batches before its own.
+Its result is thus a function of the seed, of its number and of the size of the batches, whatever the number of workers
+and the order in which they finish. The study has finished trials alone, so a killed process leaves nothing in it to
+repair, and none can take the running trials of another for dead. An unfinished trial is drawn again with the same
+parameters, and its training resumes from its checkpoints.
 """
 
 import sqlite3
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.exceptions import OptunaError
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from MLOps.artifacts import value_hash
 from MLOps.config.schema import suggest
-from MLOps.config.search import SearchRange
-from MLOps.errors import UserError
-from MLOps.progress import progress_bars
+from MLOps.config.search import MedianConfig, NoPruningConfig, PrunerConfig, SearchConfig, SearchRange
+from MLOps.errors import UserError, one_line
+from MLOps.execution.executor import Map, in_turn
 from MLOps.training.direction import is_better
 from MLOps.training.seeds import derive_seed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+Train = Callable[[dict[str, Any], OnEpoch], None]
+TrainIn = Callable[[Path, dict[str, Any], OnEpoch], None]  # in a folder for checkpoints
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-DIGEST = "digest"  # the attribute of a finished trial with its hash
+PLACE = "place"  # the attribute of a trial with its number among the finished ones, from 0 on
+DIGEST = "digest"  # the attribute of a trial with its hash
 # What reading raises of a file that is no study, or no longer one.
 DAMAGE = (SQLAlchemyError, sqlite3.Error, OptunaError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 LENGTH = "length"  # the parameter for the length of all lists of a trial
@@ -56,152 +64,223 @@ class Finished:
 
 
 class Search:
-    """The trials of one predictor over `space`.
+    """The trials of one variant over its space in `config`.
 
     Args:
         study: a name that identifies everything a trial's result depends on; another name starts another search.
-        storage: an SQLite file.
-        metric: what trials are compared by; see `is_better` for its direction.
+        variant: the predictor or agent whose space is searched.
+        storage: an SQLite file, or the URL of a database.
+
+    Raises:
+        UserError: the database does not answer.
     """
 
-    def __init__(
-        self,
-        study: str,
-        space: Mapping[str, SearchRange],
-        storage: Path,
-        seed: int,
-        metric: str = "selection_loss",
-    ) -> None:
-        self._metric, self.sign = metric, 1 if is_better(metric, 0.0, 1.0) else -1
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        self._space, self._seed = space, seed
-        try:
-            self._study = _opened(study, storage)
-            is_whole = self._is_whole()
-        except DAMAGE:
-            is_whole = False
-        if not is_whole:
-            warnings.warn(f"{storage}: the search is damaged; it starts again", stacklevel=2)
-            for file in storage.parent.glob(f"{storage.name}*"):  # SQLite's journal too
-                file.unlink()
-            self._study = _opened(study, storage)
+    def __init__(self, study: str, config: SearchConfig, variant: str, storage: Path | str, seed: int) -> None:
+        self._space, self._batch_trials, self._seed = config.spaces[variant], config.batch_trials, seed
+        self._metric, self._pruner = config.metric, _pruner(config.pruner)
+        self.sign = 1 if is_lower_better(config) else -1
+        self._study = _whole(study, storage)
 
-    def run(
-        self,
-        trials: int,
-        train: Callable[[dict[str, Any], OnEpoch], None],
-        on_trial: Callable[[Finished], None],
-    ) -> None:
+    def run(self, trials: int, train: Train, on_trial: Callable[[Finished], None], run: Map = in_turn) -> None:
         """Run until `trials` trials have finished.
 
         Args:
             train: trains with the given values and passes each epoch's metrics to the callback, which may raise an
                 exception to prune the trial.
-            on_trial: called with every finished trial, those of earlier runs first.
+            on_trial: called with every finished trial in order, those of earlier runs first.
+            run: computes the trials of a batch.
 
         Raises:
             UserError: the metric is not among those of an epoch.
         """
         for finished in self.finished():
             on_trial(finished)
-        with progress_bars() as progress:
-            bar = progress.add_task("trials", total=trials, completed=len(self.finished()))
-            while (number := len(self.finished())) < trials:
-                self._study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self._seed, "trial", number))
-                self._one(train)
-                on_trial(self.finished()[number])
-                progress.update(bar, completed=number + 1)
+        while (done := len(self._trials())) < trials:
+            first = done - done % self._batch_trials
+            known = self._trials()[:first]
+            drawn = self._draw(known)[done - first : trials - first]
+            compute = partial(_computed, train, self._metric, self.sign, self._pruner, known)
+            what = f"trials {done} to {done + len(drawn) - 1} of {trials}"
+            for place, trial in enumerate(run(compute, drawn, what), done):
+                self._add(place, trial)
+            for finished in self.finished()[done : done + len(drawn)]:
+                on_trial(finished)
 
     def finished(self) -> list[Finished]:
         """The finished trials, in order."""
         return [
-            Finished(number, self._values(trial), trial.intermediate_values, trial.state == TrialState.PRUNED)
-            for number, trial in enumerate(self._study.get_trials(states=FINISHED))
+            Finished(number, _values(self._space, trial), trial.intermediate_values, trial.state == TrialState.PRUNED)
+            for number, trial in enumerate(self._trials())
         ]
 
     def best(self) -> dict[str, Any]:
         """The values of the trial with the best value of the metric."""
-        return self._values(self._study.best_trial)
+        return _values(self._space, _study_of(self._trials()).best_trial)
 
     def importances(self) -> dict[str, float]:
         """Each parameter's share of the variance of the loss (fANOVA; Hutter et al., 2014); empty for few trials."""
-        if len(self._study.get_trials(states=[TrialState.COMPLETE])) < 2:
+        if sum(trial.state == TrialState.COMPLETE for trial in self._trials()) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return optuna.importance.get_param_importances(_study_of(self._trials()), evaluator=evaluator)
 
-    def _is_whole(self) -> bool:
-        """Whether the finished trials are those that were told, in their order."""
-        trials = self._study.get_trials(states=FINISHED)
-        return self._study.directions == [StudyDirection.MINIMIZE] and all(
-            trial.user_attrs.get(DIGEST) == _digest(number, trial, trial.state, trial.value)
-            for number, trial in enumerate(trials)
-        )
+    def _trials(self) -> list[FrozenTrial]:
+        return _distinct(self._study)
 
-    def _tell(self, trial: Trial, state: TrialState, loss: float) -> None:
-        """Finish a trial. SQLite does not notice a changed byte, so the trial has a hash of all that is read of it."""
-        frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        trial.set_user_attr(DIGEST, _digest(len(self.finished()), frozen, state, loss))
-        if state == TrialState.PRUNED:
-            self._study.tell(trial, state=state)
-        else:
-            self._study.tell(trial, loss)
+    def _draw(self, known: Sequence[FrozenTrial]) -> list["_Drawn"]:
+        """The next batch, drawn from the batches before it."""
+        sampler = optuna.samplers.TPESampler(seed=derive_seed(self._seed, "trial", len(known)))
+        study = _study_of(known, sampler=sampler)
+        batch = []
+        for _ in range(self._batch_trials):
+            trial = study.ask()
+            length = _length(trial, self._space)
+            values = {name: _drawn(trial, name, bounds, length) for name, bounds in self._space.items()}
+            batch.append(_Drawn(values, trial.params, trial.distributions))
+        return batch
 
-    def _one(self, train: Callable[[dict[str, Any], OnEpoch], None]) -> None:
-        trial = self._study.ask()
-        losses: list[float] = []
-
-        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            if self._metric not in metrics:
-                raise UserError(f"search: metric: no epoch logs {self._metric!r}; {suggest(self._metric, metrics)}")
-            losses.append(self.sign * metrics[self._metric])
-            trial.report(losses[-1], epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        values = {name: _drawn(trial, name, bounds, self._length(trial)) for name, bounds in self._space.items()}
-        try:
-            train(values, on_epoch)
-        except optuna.TrialPruned:
-            self._tell(trial, TrialState.PRUNED, losses[-1])
-        else:
-            self._tell(trial, TrialState.COMPLETE, min(losses))
-
-    def _length(self, trial: Trial) -> int:
-        bounds = next((bounds.lengths for bounds in self._space.values() if bounds.lengths), None)
-        return trial.suggest_int(LENGTH, *bounds) if bounds else 0
-
-    def _values(self, trial: FrozenTrial) -> dict[str, Any]:
-        return {
-            name: [trial.params[f"{name}.{i}"] for i in range(trial.params[LENGTH])]
-            if bounds.lengths
-            else trial.params[name]
-            for name, bounds in self._space.items()
-        }
+    def _add(self, place: int, trial: FrozenTrial) -> None:
+        """Add a finished trial, unless another process has. SQLite does not notice a changed byte, so it has a hash."""
+        if len(self._trials()) == place:
+            trial.set_user_attr(PLACE, place)
+            trial.set_user_attr(DIGEST, _digest(place, trial))
+            self._study.add_trial(trial)
 
 
-def _opened(study: str, storage: Path) -> optuna.Study:
-    """The study in the file, without trials that were interrupted; raises one of DAMAGE if the file is damaged."""
-    with closing(sqlite3.connect(storage)) as database:
-        if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError(str(storage))
-    opened = optuna.create_study(
-        study_name=study,
-        storage=f"sqlite:///{storage}",
-        # A trial is pruned if its best loss so far is worse than the median of the other trials at that epoch.
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-        load_if_exists=True,
+@dataclass(frozen=True)
+class _Drawn:
+    """The parameters of a trial: in the form of params.yaml, and Optuna's with their distributions."""
+
+    values: dict[str, Any]
+    params: dict[str, Any]
+    distributions: dict[str, Any]
+
+
+def is_lower_better(config: SearchConfig) -> bool:
+    """Whether the metric of a search is to be minimised."""
+    if config.direction == "auto":
+        return is_better(config.metric, 0.0, 1.0)
+    return config.direction == "minimize"
+
+
+def _computed(
+    train: Train, metric: str, sign: int, pruner: BasePruner, known: Sequence[FrozenTrial], drawn: _Drawn
+) -> FrozenTrial:
+    """Train with the drawn values; the pruner compares the losses with those of the known trials."""
+    trial = _study_of(known, pruner=pruner).ask()
+    losses: list[float] = []
+
+    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+        if metric not in metrics:
+            raise UserError(f"search: metric: no epoch logs {metric!r}; {suggest(metric, metrics)}")
+        losses.append(sign * metrics[metric])
+        trial.report(losses[-1], epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        train(drawn.values, on_epoch)
+        state, value = TrialState.COMPLETE, min(losses)
+    except optuna.TrialPruned:
+        state, value = TrialState.PRUNED, losses[-1]
+    told = trial.study.get_trials(deepcopy=False)[trial.number]
+    return create_trial(
+        state=state,
+        value=value,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        intermediate_values=told.intermediate_values,
+        system_attrs=told.system_attrs,  # the rungs of successive halving
     )
-    for trial in opened.get_trials(states=[TrialState.RUNNING]):
-        opened.tell(trial.number, state=TrialState.FAIL)
-    return opened
 
 
-def _digest(number: int, trial: FrozenTrial, state: TrialState, value: float | None) -> str:
-    """Of a finished trial: its place, state, value, parameters with their distributions, and losses by epoch."""
+def _pruner(config: PrunerConfig) -> BasePruner:
+    if isinstance(config, MedianConfig):
+        return MedianPruner(config.startup_trials, config.warmup_epochs)
+    if isinstance(config, NoPruningConfig):
+        return NopPruner()
+    return SuccessiveHalvingPruner(config.first_epochs, config.factor)
+
+
+def _study_of(trials: Sequence[FrozenTrial], **settings: Any) -> optuna.Study:
+    """A study in memory that has finished these trials."""
+    study = optuna.create_study(**settings)
+    study.add_trials(trials)
+    return study
+
+
+def _whole(name: str, storage: Path | str) -> optuna.Study:
+    """The study of this name; a damaged one starts again."""
+    if isinstance(storage, str):
+        try:
+            study = _opened(name, storage)
+        except DAMAGE as error:
+            where = make_url(storage).render_as_string(hide_password=True)
+            raise UserError(
+                f"{where}: expected a database of Optuna studies, found none: {one_line(error, 200)}; start its "
+                "server, or set tracking.studies in params.yaml or OPTUNA_STORAGE"
+            ) from None
+        if _is_whole(study):
+            return study
+        optuna.delete_study(study_name=name, storage=storage)
+        warnings.warn(f"study {name}: the search is damaged; it starts again", stacklevel=3)
+        return _opened(name, storage)
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(sqlite3.connect(storage)) as database:
+            if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError(str(storage))
+        study = _opened(name, f"sqlite:///{storage}")
+        if _is_whole(study):
+            return study
+    except DAMAGE:
+        pass
+    warnings.warn(f"{storage}: the search is damaged; it starts again", stacklevel=3)
+    for file in storage.parent.glob(f"{storage.name}*"):  # SQLite's journal too
+        file.unlink()
+    return _opened(name, f"sqlite:///{storage}")
+
+
+def _opened(name: str, url: str) -> optuna.Study:
+    return optuna.create_study(study_name=name, storage=url, load_if_exists=True)
+
+
+def _distinct(study: optuna.Study) -> list[FrozenTrial]:
+    """The finished trials by their places. Of two processes that added the same trial at once, one is counted."""
+    places: dict[int, FrozenTrial] = {}
+    for trial in study.get_trials(states=FINISHED):
+        places.setdefault(trial.user_attrs[PLACE], trial)
+    return [places[place] for place in sorted(places)]
+
+
+def _is_whole(study: optuna.Study) -> bool:
+    """Whether the finished trials are those that were added, none missing."""
+    trials = _distinct(study)
+    return study.directions == [StudyDirection.MINIMIZE] and all(
+        (trial.user_attrs[PLACE], trial.user_attrs.get(DIGEST)) == (place, _digest(place, trial))
+        for place, trial in enumerate(trials)
+    )
+
+
+def _digest(place: int, trial: FrozenTrial) -> str:
+    """Of a finished trial: its place, state, value, parameters with their distributions, losses by epoch, rungs."""
     drawn = {name: [trial.params[name], distribution_to_json(kind)] for name, kind in trial.distributions.items()}
     losses = sorted(trial.intermediate_values.items())
-    return value_hash([number, state.name, value, drawn, losses])
+    return value_hash([place, trial.state.name, trial.value, drawn, losses, trial.system_attrs])
+
+
+def _length(trial: Trial, space: Mapping[str, SearchRange]) -> int:
+    bounds = next((bounds.lengths for bounds in space.values() if bounds.lengths), None)
+    return trial.suggest_int(LENGTH, *bounds) if bounds else 0
+
+
+def _values(space: Mapping[str, SearchRange], trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        name: [trial.params[f"{name}.{i}"] for i in range(trial.params[LENGTH])]
+        if bounds.lengths
+        else trial.params[name]
+        for name, bounds in space.items()
+    }
 
 
 def _drawn(trial: Trial, name: str, bounds: SearchRange, length: int) -> Any:

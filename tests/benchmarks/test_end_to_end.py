@@ -15,6 +15,7 @@ from MLOps.data.sources import load_bars
 from MLOps.evaluation.gate import Case, CheckResult
 from MLOps.evaluation.outcome import Outcome
 from MLOps.evaluation.report import AGENT
+from MLOps.execution.processes import Processes
 from MLOps.experiment_tracking.trials import Trial
 from MLOps.pipelines import paths
 from MLOps.pipelines.gate_case import gate_case
@@ -106,11 +107,12 @@ def test_shares_of_promotions_and_of_failed_checks(monkeypatch: pytest.MonkeyPat
         skilled = market.edge_bps > 0 and market.seed != 1
         return [CheckResult(name, skilled or name == "cagr", 1.0, 0.0, "") for name in ("cagr", "random_timing")]
 
-    def backwards(work: Any, items: list[Market], workers: int) -> Any:
-        assert (work, workers) == (decide, 2)
-        return ((number, passes(items[number])) for number in reversed(range(len(items))))
+    class Backwards(Processes):
+        def results(self, work: Any, items: Any) -> Any:
+            assert work == decide
+            return ((number, passes(items[number])) for number in reversed(range(len(items))))
 
-    monkeypatch.setattr(gate, "in_processes", backwards)
+    monkeypatch.setattr(gate, "Processes", Backwards)
     saved: list[dict[str, float]] = []
     figures = gate.edge(3, [20.0, 2.5, 0.0], 2, lambda now: saved.append(dict(now)))
     assert len(saved) == 9 and saved[-1] == figures

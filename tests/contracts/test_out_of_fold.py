@@ -70,7 +70,7 @@ def test_training_rows_are_forecast_by_models_that_saw_no_overlapping_label(
 ) -> None:
     bars = bundled_bars()
     labels = make_labels(bars, SmoothedLabelConfig(kind="smoothed", smoothing_k=5, threshold_delta=0.01))
-    walk_forward = WalkForwardConfig(windows=2, test_bars=None, training=training, workers=None)
+    walk_forward = WalkForwardConfig(windows=2, test_bars=None, training=training)
     splits = windows_of(bars["timestamp"], CONFIG, walk_forward)[-1].splits(bars["timestamp"], CONFIG)
     features = bars[["timestamp", "symbol"]].assign(row=np.arange(len(bars), dtype=np.float32))
     Memoriser.asked.clear()

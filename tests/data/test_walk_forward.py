@@ -16,7 +16,7 @@ from tests.data.markets import MARKETS
 from tests.data.test_splits import TIMELINES
 
 SPLITS = SplitConfig(train=0.7, validation=0.15, test=0.15, embargo_bars=5, folds=5)
-ANCHORED = WalkForwardConfig(windows=3, test_bars=None, training="anchored", workers=None)
+ANCHORED = WalkForwardConfig(windows=3, test_bars=None, training="anchored")
 CONFIGS = {
     "anchored": ANCHORED,
     "sliding": replace(ANCHORED, training="sliding"),
@@ -94,7 +94,7 @@ def test_too_many_windows_are_refused_with_the_number_that_fits(market: str, tra
     step = bars["timestamp"].nunique() // 17
 
     def check(windows: int) -> None:
-        config = WalkForwardConfig(windows=windows, test_bars=step, training=training, workers=None)  # type: ignore[arg-type]
+        config = WalkForwardConfig(windows=windows, test_bars=step, training=training)  # type: ignore[arg-type]
 
         def history(window: Window) -> None:
             known = window.known(bars)

@@ -21,7 +21,7 @@ from MLOps.config.labels import (
 from MLOps.config.params import load_params
 from MLOps.config.predictors import LogisticConfig
 from MLOps.config.schema import section
-from MLOps.config.search import SearchRange
+from MLOps.config.search import PredictorSearchConfig, SearchRange
 from MLOps.config.splits import SplitConfig
 from MLOps.data.splits import split
 from MLOps.errors import UserError
@@ -275,7 +275,9 @@ def passes_after_search(seed: int, trials: int, folder: Path, chosen_on: str) ->
     def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
         fit(values, on_epoch)
 
-    search = Search(f"{chosen_on} {seed}", {"draw": SearchRange(low=0, high=10**6)}, folder / "search.db", seed)
+    space = {"guess": {"draw": SearchRange(low=0, high=10**6)}}
+    config = PredictorSearchConfig(trials=trials, spaces=space)
+    search = Search(f"{chosen_on} {seed}", config, "guess", folder / "search.db", seed)
     search.run(trials, train, lambda trial: None)
     chosen = fit(search.best(), lambda *_: None).refit(data, data.train, seed, folder)
     signals = signal_table(labels, forecast(chosen, data.windows, np.arange(len(labels))), classes)

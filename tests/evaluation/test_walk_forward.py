@@ -14,6 +14,7 @@ import pytest
 from MLOps.artifacts import content_hash, write_table
 from MLOps.config.agent_ensemble import HedgeConfig, NoEnsembleConfig
 from MLOps.config.agents import parse_agent
+from MLOps.config.execution import ExecutionConfig
 from MLOps.config.labels import ScoreLabelConfig
 from MLOps.config.params import load_params
 from MLOps.config.predictors import parse_predictor
@@ -25,7 +26,7 @@ from MLOps.data.walk_forward import Window, windows_of
 from MLOps.errors import UserError
 from MLOps.evaluation.evidence import Evidence
 from MLOps.evaluation.walk_forward import Recipe, Task, compute
-from MLOps.execution.processes import in_processes
+from MLOps.execution.executor import executor
 from MLOps.training.checkpoints import Checkpoints
 from tests.data.markets import MARKETS
 from tests.project import ROOT
@@ -64,7 +65,7 @@ RECIPE = Recipe(
     agent_ensemble=NoEnsembleConfig(kind="none"),
     backtest=replace(PARAMS.backtest, random_draws=5, bootstrap_samples=100),
 )
-WINDOWS = WalkForwardConfig(windows=3, test_bars=60, training="anchored", workers=None)
+WINDOWS = WalkForwardConfig(windows=3, test_bars=60, training="anchored")
 
 
 def tasks(raw: pd.DataFrame, folder: Path, recipe: Recipe = RECIPE, windows: list[Window] | None = None) -> list[Task]:
@@ -119,8 +120,8 @@ def test_processes_do_not_show(tmp_path: Path) -> None:
     raw = MARKETS["daily stocks"](5)
     for task in tasks(raw, tmp_path / "here"):
         compute(task)
-    done = dict(in_processes(compute, tasks(raw, tmp_path / "there"), 2))
-    assert sorted(done) == [0, 1]
+    with executor(ExecutionConfig(kind="processes", workers=2), threads=1) as run:
+        run(compute, tasks(raw, tmp_path / "there"), "windows")
     assert len(files(tmp_path / "here")) == 2
     assert files(tmp_path / "there") == files(tmp_path / "here")
 
@@ -131,7 +132,7 @@ def test_a_mistake_names_its_window(tmp_path: Path) -> None:
     trading = replace(RECIPE.trading, turbulence_stop=1.0, turbulence_feature="turbulence_20")
     (first, *_) = tasks(raw, tmp_path, replace(impossible, trading=trading))
     with pytest.raises(UserError, match=r"^window 0, 2022-\d\d-\d\d to 2022-\d\d-\d\d: trading.turbulence_stop: "):
-        list(in_processes(compute, [first], 1))
+        compute(first)
     assert files(tmp_path) == {}
 
 

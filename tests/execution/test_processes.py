@@ -1,4 +1,4 @@
-"""Work in processes: independent of their number, ended with the one that started it, mistakes kept in words."""
+"""Work in processes: kept for further items, ended with the one that started them, replaced if killed."""
 
 import os
 import signal
@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from MLOps.errors import UserError
-from MLOps.execution.processes import in_processes
+from MLOps.execution.processes import TRIES, Processes
 
 GIVE_UP_S = 60
 
@@ -32,16 +33,29 @@ def mistaken(number: int) -> int:
     return number
 
 
+def killed_once(place: Path) -> int:
+    """Tell who computes, and be killed the first time."""
+    tries = len(list(place.parent.glob(f"{place.name}-*")))
+    (place.parent / f"{place.name}-{os.getpid()}").touch()
+    if place.name == "victim" and tries == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tries
+
+
 def tell_and_wait(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
     time.sleep(GIVE_UP_S)
 
 
-def test_each_item_has_a_process_of_its_own_whatever_their_number() -> None:
-    for workers in (1, 3):
-        done = dict(in_processes(squared, [5, 6, 7], workers))
-        assert {number: result for number, (result, _) in done.items()} == {0: 25, 1: 36, 2: 49}
-        assert len({pid for _, pid in done.values()} | {os.getpid()}) == 4
+@pytest.mark.parametrize("workers", [1, 3])
+def test_processes_are_kept_and_their_number_does_not_show(workers: int) -> None:
+    with closing(Processes(workers)) as processes:
+        first, second = dict(processes.results(squared, range(9))), dict(processes.results(squared, range(9)))
+    assert {number: result for number, (result, _) in first.items()} == {n: n * n for n in range(9)}
+    assert {number: result for number, (result, _) in second.items()} == {n: n * n for n in range(9)}
+    pids = {pid for _, pid in [*first.values(), *second.values()]}
+    assert len(pids) <= workers and os.getpid() not in pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
 @pytest.mark.parametrize(
@@ -49,25 +63,31 @@ def test_each_item_has_a_process_of_its_own_whatever_their_number() -> None:
     [
         (1, UserError, "^one: expected two, found one; add one$"),
         (2, RuntimeError, "a fault of the code"),
-        (3, UserError, "was killed, perhaps for lack of memory"),
+        (3, UserError, f"was killed {TRIES} times, perhaps for lack of memory"),
     ],
 )
 def test_a_mistake_is_told_and_ends_the_others(number: int, kind: type[Exception], told: str) -> None:
     own = psutil.Process()
     before = own.children()
-    with pytest.raises(kind, match=told):
-        list(in_processes(mistaken, [0, number], 2))
+    with pytest.raises(kind, match=told), closing(Processes(2)) as processes:
+        list(processes.results(mistaken, [0, number]))
     assert [
         child for child in own.children() if child not in before and "spawn_main" in " ".join(child.cmdline())
     ] == []
 
 
+def test_a_killed_process_is_replaced_and_the_others_go_on(tmp_path: Path) -> None:
+    with closing(Processes(2)) as processes:
+        done = dict(processes.results(killed_once, [tmp_path / "victim", *(tmp_path / f"other{n}" for n in range(4))]))
+    assert done == {0: 1, 1: 0, 2: 0, 3: 0, 4: 0}
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_processes_end_with_the_one_that_started_them(how: signal.Signals, tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from MLOps.execution.processes import in_processes; "
+        "from pathlib import Path; from MLOps.execution.processes import Processes; "
         "from tests.execution.test_processes import tell_and_wait; "
-        f"list(in_processes(tell_and_wait, [Path({str(tmp_path)!r})] * 2, 2))"
+        f"list(Processes(2).results(tell_and_wait, [Path({str(tmp_path)!r})] * 2))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     wait_for(lambda: len(list(tmp_path.iterdir())) == 2)

@@ -105,7 +105,7 @@ def test_a_new_import_counts_at_once(own: Project) -> None:
         ("gate.cagr", 0.1, None),
         ("backtest.random_draws", 25, "backtest"),
         ("walk_forward.windows", 2, "validate_data"),
-        ("walk_forward.workers", 1, None),
+        ("execution", {"kind": "processes", "workers": 2}, None),
         ("walk_forward.refit", True, "refit"),
     ],
 )

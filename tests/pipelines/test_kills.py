@@ -23,7 +23,7 @@ from MLOps.artifacts import PARTIAL
 from tests.pipelines.test_repro import ALL_STAGES, ALWAYS
 from tests.project import SMALL, Project, environment
 
-TWO_WINDOWS = {**SMALL, "walk_forward.windows": 2, "walk_forward.workers": 2}
+TWO_WINDOWS = {**SMALL, "walk_forward.windows": 2, "execution": {"kind": "processes", "workers": 2}}
 BEFORE = "before the first stage"
 PLACES = [BEFORE, *ALL_STAGES]
 LONG = ["train_predictor@lstm", "train_agent@ppo", "walk_forward", "promote"]  # get twice the kills of others

@@ -102,7 +102,7 @@ def test_windows_are_joined_and_shown(own: Project) -> None:
 
 @pytest.mark.slow
 def test_a_stage_killed_ten_times_ends_with_the_same_bytes(own: Project) -> None:
-    own.update({"walk_forward.windows": 3, "walk_forward.workers": 2})
+    own.update({"walk_forward.windows": 3, "execution": {"kind": "processes", "workers": 2}})
     own.repro()
     undisturbed = own.outputs()
     for name in [name for name in undisturbed if "walk_forward" in name]:

@@ -1,14 +1,23 @@
-"""The search finds what there is to find, prunes, and goes on after a kill as if there had been none."""
+"""The search finds what there is to find, prunes, and goes on after a kill as if there had been none.
 
-from collections.abc import Mapping
+Neither the workers that compute its trials nor other processes that search the same study show in the result.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from MLOps.config.execution import ExecutionConfig
 from MLOps.config.schema import parse
-from MLOps.config.search import PredictorSearchConfig, SearchRange
+from MLOps.config.search import HalvingConfig, NoPruningConfig, PredictorSearchConfig, SearchRange
 from MLOps.errors import UserError
+from MLOps.execution.executor import Map, executor, in_turn
 from MLOps.training.search import Finished, OnEpoch, Search
 
 SPACE = {
@@ -26,10 +35,13 @@ def pretend(values: dict[str, Any], on_epoch: OnEpoch) -> None:
         on_epoch(epoch, {"selection_loss": abs(values["hidden_size"] - 40) / 40 + values["learning_rate"] + 1 / epoch})
 
 
-def searched(folder: Path, trials: int, train: Any = pretend) -> tuple[Search, list[Finished]]:
+def searched(
+    folder: Path, trials: int, train: Any = pretend, run: Map = in_turn, **settings: Any
+) -> tuple[Search, list[Finished]]:
     told: list[Finished] = []
-    search = Search("study", SPACE, folder / "search.db", seed=7)
-    search.run(trials, train, told.append)
+    config = PredictorSearchConfig(trials=trials, spaces={"lstm": SPACE}, **settings)
+    search = Search("study", config, "lstm", folder / "search.db", seed=7)
+    search.run(trials, train, told.append, run)
     return search, told
 
 
@@ -104,12 +116,101 @@ def test_a_metric_is_searched_in_its_own_direction(tmp_path: Path) -> None:
     def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
         on_epoch(1, {"selection_accuracy": -abs(values["hidden_size"] - 40), "selection_loss": 0.0})
 
-    told: list[Finished] = []
-    space = {"hidden_size": SPACE["hidden_size"]}
-    search = Search("accuracy", space, tmp_path / "s.db", 7, "selection_accuracy")
-    search.run(4, train, told.append)
+    search, told = searched(tmp_path, 4, train, metric="selection_accuracy")
     sizes = [trial.values["hidden_size"] for trial in told]
     assert search.best()["hidden_size"] == min(sizes, key=lambda size: abs(size - 40))
     assert min(trial.loss for trial in told) == min(abs(size - 40) for size in sizes)
     with pytest.raises(UserError, match="no epoch logs 'selection_acuracy'; did you mean 'selection_accuracy'"):
-        Search("other", SPACE, tmp_path / "s.db", 7, "selection_acuracy").run(1, train, told.append)
+        searched(tmp_path / "other", 1, train, metric="selection_acuracy")
+    # A direction that is given counts more than the name.
+    search, told = searched(tmp_path / "lowest", 4, train, metric="selection_accuracy", direction="minimize")
+    sizes = [trial.values["hidden_size"] for trial in told]
+    assert search.best()["hidden_size"] == max(sizes, key=lambda size: abs(size - 40))
+
+
+def backwards(work: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:
+    return [work(item) for item in reversed(items)][::-1]
+
+
+BATCHES: list[dict[str, Any]] = [
+    {"batch_trials": 4},
+    {"batch_trials": 4, "pruner": HalvingConfig(kind="halving", factor=2)},
+    {"batch_trials": 3, "pruner": NoPruningConfig(kind="none")},
+]
+
+
+@pytest.mark.parametrize("settings", BATCHES, ids=["median", "halving", "none"])
+def test_neither_workers_nor_interruptions_show_in_batches(settings: dict[str, Any], tmp_path: Path) -> None:
+    _, whole = searched(tmp_path / "whole", 14, **settings)
+    assert len(whole) == 14
+    assert any(trial.pruned for trial in whole) == ("none" not in str(settings))
+    assert searched(tmp_path / "backwards", 14, run=backwards, **settings)[1] == whole
+    for trials in (1, 6, 14):
+        _, grown = searched(tmp_path / "grown", trials, **settings)
+    assert grown == whole
+    for lives in range(1, 60, 8):
+        try:
+            searched(tmp_path / "killed", 14, mortal(lives), **settings)
+        except KilledError:
+            continue
+    assert searched(tmp_path / "killed", 14, **settings)[1] == whole
+
+
+def test_halving_compares_trials_of_one_rung(tmp_path: Path) -> None:
+    """By hand: with the factor 2 and rungs at 1, 2 and 4 epochs, a trial goes on if it is in the better half."""
+    _, trials = searched(tmp_path, 12, pruner=HalvingConfig(kind="halving", factor=2))
+    for trial in trials:
+        for rung in (1, 2, 4):
+            if rung not in trial.losses:
+                break
+            rivals = [other.losses[rung] for other in trials[: trial.number + 1] if rung in other.losses]
+            goes_on = sorted(rivals).index(trial.losses[rung]) < max(1, len(rivals) // 2)
+            assert (max(trial.losses) > rung) == goes_on
+
+
+def killed_once(place: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
+    """The first process that comes to the third epoch of a trial is killed."""
+
+    def told(epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 3:
+            try:
+                place.touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        on_epoch(epoch, metrics)
+
+    pretend(values, told)
+
+
+def test_a_killed_worker_costs_no_trial(tmp_path: Path) -> None:
+    _, whole = searched(tmp_path / "whole", 12, batch_trials=4)
+    with executor(ExecutionConfig(kind="processes", workers=4), threads=1) as run:
+        train = partial(killed_once, tmp_path / "killed")
+        _, told = searched(tmp_path / "lost", 12, train, run, batch_trials=4)
+    assert (tmp_path / "killed").exists()
+    assert told == whole
+
+
+def test_two_processes_that_search_one_study_disturb_each_other_in_nothing(tmp_path: Path) -> None:
+    """Each waits at each trial for the other, so that both compute and add every one of them."""
+    _, alone = searched(tmp_path / "alone", 8, batch_trials=2)
+    both = threading.Barrier(2)
+
+    def together(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+        both.wait(60)
+        pretend(values, on_epoch)
+
+    searched(tmp_path, 0)
+    told: dict[int, list[Finished]] = {}
+    threads = [
+        threading.Thread(target=lambda n=n: told.update({n: searched(tmp_path, 8, together, batch_trials=2)[1]}))
+        for n in (1, 2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert told == {1: alone, 2: alone}
+    assert searched(tmp_path, 8, batch_trials=2)[1] == alone

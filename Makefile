@@ -91,6 +91,8 @@ lock: $(VENV)/.installed-dev $(VENV)/.installed-audit ## pin the packages of all
 		--no-emit-find-links --no-emit-trusted-host requirements-docs.in --output-file requirements-docs.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-audit.in --output-file requirements-audit.txt
+	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host requirements-ray.in --output-file requirements-ray.txt
 	# The same versions as PyPI has them for Linux on x86-64, with CUDA's libraries.
 	uv pip compile --quiet requirements.in --constraint requirements.txt --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --python-platform x86_64-unknown-linux-gnu --output-file requirements-hashes.txt

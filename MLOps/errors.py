@@ -1,4 +1,4 @@
-"""How programs end other than well: by a user's mistake, as opposed to a defect, or by Ctrl-C; its words."""
+"""Errors that are no defects: a user's mistake, Ctrl-C; and the words of a library on one line."""
 
 INTERRUPTED = 130  # the exit status after Ctrl-C: 128 + SIGINT, by the shells' convention
 

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 START_TIMEOUT_S, END_TIMEOUT_S = 240, 60  # on a busy machine
 
@@ -21,7 +21,7 @@ def running(
 
     At last all processes of its session get the signal `end`.
     """
-    log = folder / f"server_{url.split(':')[2].split('/', maxsplit=1)[0]}.log"
+    log = folder / f"server_{urlsplit(url).port}.log"
     with log.open("wb") as file:
         server = subprocess.Popen(
             command, cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -44,11 +44,3 @@ def answers(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def free_port() -> int:
-    """A port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -14,7 +14,7 @@ from MLOps.faults import fault
 if TYPE_CHECKING:
     from datetime import datetime
 
-RESTART = "servers that run keep their version: start them again"
+RESTART = "a running server keeps its version until it is started again"
 CHANGED = 3  # exit status of `monitor` where it advises to train again
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,13 +41,11 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            click.echo(f"{ctx.invoked_subcommand}: {error}", err=True)
-            ctx.exit(1)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except Exception as error:
-            if (sentence := fault(error, "run the same command again")) is None:
+            sentence = str(error) if isinstance(error, UserError) else fault(error, "run the same command again")
+            if sentence is None:
                 raise
             click.echo(f"{ctx.invoked_subcommand}: {sentence}", err=True)
             ctx.exit(1)

@@ -34,6 +34,25 @@ TERMINATED = 143  # exit status: 128 + SIGTERM
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End servers with this process when it is told to end or its terminal is closed.
+
+    Python would end at once, and leave them behind.
+    """
+    before = {
+        number: signal.signal(number, lambda *_: sys.exit(TERMINATED))
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` sets it
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@ended_by_signals()
 def serve_model(alias: str, workers: int, host: str, port: int) -> int:
     """Serve the version that `alias` points at until it is ended, with the candidate beside it if the policy says so.
 
@@ -44,11 +63,6 @@ def serve_model(alias: str, workers: int, host: str, port: int) -> int:
         UserError: the policy asks for a candidate beside another version than the champion, there is no such version,
             or its files are not as they were registered.
     """
-    with ended_by_signals():
-        return _serve(alias, workers, host, port)
-
-
-def _serve(alias: str, workers: int, host: str, port: int) -> int:
     params = load_params()
     config = params.serving
     store = {"MLFLOW_TRACKING_URI": store_uri(params.tracking)}
@@ -124,24 +138,6 @@ def run_server(command: Sequence[str], variables: Mapping[str, str] | None = Non
             return run(command, {**QUIET, **(variables or {})})
         except KeyboardInterrupt:
             return 0
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End servers with this process when it is told to end or its terminal is closed.
-
-    Python would end at once, and leave them behind.
-    """
-    before = {
-        number: signal.signal(number, lambda *_: sys.exit(TERMINATED))
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` sets it
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -111,11 +111,12 @@ def _as_utc(stamps: pd.Series, where: str) -> pd.Series:
         # pandas would silently parse epoch numbers as nanoseconds, so only text and dates are accepted.
         if pd.api.types.is_numeric_dtype(stamps):
             raise ValueError(f"found the number {stamps.iloc[0]!r}")
-        # pandas reads words such as "now" too.
-        texts = (text for text in stamps.to_numpy(dtype=object) if isinstance(text, str))
-        if strange := next((text for text in texts if text and not text[0].isdigit()), None):
-            raise ValueError(f"found {shown(strange)}")
-        stamps = pd.to_datetime(stamps, utc=True, format="ISO8601" if stamps.dtype.kind not in "M" else None)
+        if stamps.dtype.kind != "M":
+            # pandas reads words such as "now" too.
+            texts = (text for text in stamps.to_numpy(dtype=object) if isinstance(text, str))
+            if strange := next((text for text in texts if text and not text[0].isdigit()), None):
+                raise ValueError(f"found {shown(strange)}")
+        stamps = pd.to_datetime(stamps, utc=True, format=None if stamps.dtype.kind == "M" else "ISO8601")
     except (ValueError, TypeError) as error:
         reason = str(error).partition(". ")[0]
         raise UserError(f"{where}: timestamp must be ISO 8601 dates or times: {reason}; correct the rows") from None

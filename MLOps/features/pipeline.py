@@ -206,7 +206,7 @@ def _window(bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> tuple[pd.Time
 
 def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
     """Row numbers by symbol, of bars in contract form: a symbol's rows follow each other."""
-    # Ten times as fast as pandas' groups on the few bars of a request.
+    # In a quarter of the time of pandas' groups on the few bars of a request.
     symbols = bars["symbol"].to_numpy(dtype=object)
     starts = np.flatnonzero(np.append(True, symbols[1:] != symbols[:-1])[: len(symbols)])
     return {symbols[rows[0]]: rows for rows in np.split(np.arange(len(symbols)), starts[1:]) if len(rows)}

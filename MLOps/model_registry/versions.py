@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from MLOps.artifacts import regular_files
 from MLOps.config.tracking import TrackingConfig
@@ -190,7 +191,7 @@ class Registry:
 
     def _files(self, version: str) -> Path:
         # MLflow writes a file into a local folder, and would follow a link there.
-        source = Path(self.client.get_model_version_download_uri(self.name, version).removeprefix("file://"))
+        source = Path(local_file_uri_to_path(self.client.get_model_version_download_uri(self.name, version)))
         if source.is_dir():
             regular_files(source)
         return model_files(f"models:/{self.name}/{version}", f"{self.name} version {version}")

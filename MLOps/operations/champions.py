@@ -49,9 +49,7 @@ def set_champion(registry: Registry, version: str, by: str, reason: str) -> Chan
     Raises:
         UserError: its files are not as they were registered, or the reason is empty or too long.
     """
-    # What a person replaced, the gate must not put back.
-    replaced = None if by == GATE else registry.version_at(CHAMPION)
-    return _move(registry, "promote", version, by, reason, withdrawn=replaced)
+    return _move(registry, "promote", version, by, reason)
 
 
 def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Change:
@@ -64,7 +62,7 @@ def roll_back(registry: Registry, to: str | None, by: str, reason: str) -> Chang
     if present is None:
         raise UserError(f"{registry.name}: there is no {CHAMPION} to roll back")
     version = to or before(registry, present)
-    change = _move(registry, "rollback", version, by, reason, withdrawn=present)
+    change = _move(registry, "rollback", version, by, reason)
     if change is None:
         raise UserError(f"{registry.name}: version {version} is the {CHAMPION} already; name another version")
     return change
@@ -91,7 +89,7 @@ def history(registry: Registry) -> list[Change]:
 
 
 def before(registry: Registry, present: str) -> str:
-    """The champion before `present`. A version that was rolled back is not returned to.
+    """The champion before `present`, or a whole copy if it is damaged. What was rolled back is not returned to.
 
     Raises:
         UserError: none is known.
@@ -113,8 +111,9 @@ def before(registry: Registry, present: str) -> str:
             f"{', '.join(version for version in registry.versions() if version != present) or 'there is no other'}"
         )
     # Its files may be damaged, and it registered anew.
-    identity = registry.tags(earlier[-1]).get(registry.identity_tag, "")
-    return next(filter(registry.is_whole, reversed(registry.versions_of(identity))), earlier[-1])
+    chosen = earlier[-1]
+    copies = registry.versions_of(registry.tags(chosen).get(registry.identity_tag, ""))
+    return next(filter(registry.is_whole, [chosen, *reversed(copies)]), chosen)
 
 
 def now() -> str:
@@ -122,9 +121,7 @@ def now() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
-def _move(
-    registry: Registry, kind: str, version: str, by: str, reason: str, withdrawn: str | None = None
-) -> Change | None:
+def _move(registry: Registry, kind: str, version: str, by: str, reason: str) -> Change | None:
     """Write a change down and point the alias at its version; None if it points there already.
 
     Returns:
@@ -138,17 +135,18 @@ def _move(
     if version == present:
         return None
     registry.files(version)
-    if withdrawn is not None:
-        # First, or a kill here would let the gate promote it again.
-        registry.tag(withdrawn, {WITHDRAWN: f"by {by} on {now()[:10]}: {reason.strip()}"})
+    if present is not None and by != GATE:
+        # What a person replaced, the gate must not put back; first, or a kill here would let it.
+        registry.tag(present, {WITHDRAWN: f"by {by} on {now()[:10]}: {reason.strip()}"})
     change = Change(kind, version, present, by, reason.strip(), _later(registry))
     kept = {name: value for name, value in change.as_dict().items() if name not in ("version", "time")}
     registry.tag(version, {f"{SINCE}{change.time}": json.dumps(kept, ensure_ascii=False)})
     registry.untag(version, WITHDRAWN)
     # Of several that move the alias at once, each comes here and follows the latest change, so that all agree.
-    while registry.point(CHAMPION, history(registry)[-1].version):
-        pass
-    return history(registry)[-1]
+    latest = history(registry)[-1]
+    while registry.point(CHAMPION, latest.version):
+        latest = history(registry)[-1]
+    return latest
 
 
 def _later(registry: Registry) -> str:

@@ -13,11 +13,9 @@ def exit_with_sentence(stage: str) -> Iterator[None]:
     """Turn a UserError, and a fault of machine or store, into one sentence on standard error and exit status 1."""
     try:
         yield
-    except UserError as error:
-        print(f"{stage}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
     except Exception as error:
-        if (sentence := fault(error)) is None:
+        sentence = str(error) if isinstance(error, UserError) else fault(error)
+        if sentence is None:
             raise
         print(f"{stage}: {sentence}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
+from MLOps.commands.servers import free_port
 from MLOps.data.bars import PRICES
 from tests.data import markets
 from tests.project import Project, environment
-from tests.servers import free_port, running
+from tests.servers import running
 
 DAYS = 120
 SCHEDULED, DRIFTS = 3, 5  # days after the promotion

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from MLOps.commands.servers import free_port
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.trading import Account
 from tests.deployment.decisions import Ask, as_parameters
-from tests.servers import free_port, running
+from tests.servers import running
 
 
 @contextmanager

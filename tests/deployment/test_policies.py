@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from MLOps.commands.servers import free_port
 from MLOps.deployment.candidate import is_in_share
 from MLOps.deployment.trading_model import TradingModel
 from MLOps.model_registry.versions import CANDIDATE, CHAMPION
@@ -23,7 +24,7 @@ from tests.deployment.bundles import agent, bars, spans, stored
 from tests.deployment.decisions import request_bars
 from tests.deployment.server import ask
 from tests.project import ROOT
-from tests.servers import free_port, running
+from tests.servers import running
 
 pytestmark = pytest.mark.slow
 

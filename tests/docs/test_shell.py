@@ -11,13 +11,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from MLOps.commands.servers import free_port
 from MLOps.model_registry.versions import Registry
 from MLOps.operations.champions import set_champion
 from tests.docs.pages import Block, blocks
 from tests.project import Project, environment
-from tests.servers import free_port, running
+from tests.servers import running
 
-NOT_RUN = {"make test": "runs this", "pip install": "needs the network"}
+NOT_RUN = {"make test": "runs this", "pip install": "needs the network", "ray ": "needs Ray"}
 SERVERS = ("make ui", "make serve", "mlflow server", "mlflow models serve")
 CHANGED = 3  # status of `monitor` where it finds a change
 PORTS = ("5000", "5001", "5002")

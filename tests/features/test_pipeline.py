@@ -7,8 +7,9 @@ import pytest
 from MLOps.data.bars import SENTIMENT
 from MLOps.errors import UserError
 from MLOps.features.catalogue import CATALOGUE, FAMILIES
-from MLOps.features.pipeline import FeaturePipeline
+from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol
 from MLOps.features.scaler import Scaler
+from tests.data.markets import MARKETS
 
 
 def test_threads_change_no_bit(early: pd.DataFrame) -> None:
@@ -159,3 +160,11 @@ def test_a_symbol_that_traded_lately_is_no_ended_one(lives: pd.DataFrame) -> Non
         cut = lives[(lives["symbol"] != "B") | (lives["timestamp"] <= stamps[399 - bars_behind])]
         pipeline = FeaturePipeline.fit(CROSS, cut)
         assert {life.symbol: life.ended for life in pipeline.lives}["B"] == ended
+
+
+@pytest.mark.parametrize("market", [*MARKETS, "none"])
+def test_rows_by_symbol_are_pandas_groups(market: str) -> None:
+    bars = MARKETS[market](3) if market in MARKETS else MARKETS["one symbol"](3).head(0)
+    rows, groups = rows_by_symbol(bars), bars.groupby("symbol").indices
+    assert list(rows) == sorted(groups)
+    assert all((rows[symbol] == groups[symbol]).all() for symbol in groups)

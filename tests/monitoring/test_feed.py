@@ -99,3 +99,17 @@ def test_a_feature_that_is_missing_now_and_never_was() -> None:
     lacking[:, :, 1] = np.nan
     (fault,) = missing_features(reference, Panel(stamps[-100:], ("A", "B"), ("x", "y"), lacking), WINDOW)
     assert fault.startswith("y: missing in 100%")
+
+
+@pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.__name__)
+def test_a_bar_of_the_future_is_a_fault_and_hides_no_other(market: markets.Market) -> None:
+    old, new = halves(market)
+    last = new["timestamp"].max()
+    future = new[new["timestamp"] == last].head(1).assign(timestamp=pd.Timestamp("2099-01-01", tz="UTC"))
+    ahead = pd.concat([new, future]).sort_values(["symbol", "timestamp"], ignore_index=True)
+    reference, late = FeedReference.of(old), last + pd.Timedelta(days=365)
+    without = feed_faults(reference, new, WINDOW, late)
+    assert any(fault.startswith("no new bars: ") for fault in without)
+    first, *others = feed_faults(reference, ahead, WINDOW, late)
+    assert first == "1 bars of the future, the first of 2099-01-01T00:00:00+00:00; a wrong time zone?"
+    assert others == without

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from MLOps.statistics.forecasts import log_losses
 
 class ClosedFormPredictor(ABC):
     """Base class of predictors without epochs; a subclass implements `solve` and `predict`."""
+
+    is_quick: ClassVar[bool] = True
 
     def __init__(self, config: Any, arrays: dict[str, np.ndarray]) -> None:
         self.config = config

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -75,7 +75,12 @@ class Predictor(Protocol):
     trains a new model on other rows with the same choices: the model of the whole training span, and the out-of-fold
     models. Long trainings save their progress in `checkpoints`; called again with the same arguments after a kill, they
     end with the same bytes.
+
+    Attributes:
+        is_quick: whether a training usually takes less time than starting a process for it.
     """
+
+    is_quick: ClassVar[bool]
 
     @property
     def lookback_bars(self) -> int: ...

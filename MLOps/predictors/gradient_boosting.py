@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class GradientBoostingPredictor(ClosedFormPredictor):
     """The nodes of all trees, concatenated, each (nodes,): `feature`, `threshold`, `left`, `right`, and `value` of a
     leaf, whose `feature` is -1. `roots` (rounds, scores) are the root nodes, `start` (scores,) the initial scores.
     There is one score per class, or a single one for two classes; see `class_probabilities`."""
+
+    is_quick: ClassVar[bool] = False
 
     @classmethod
     def fit(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -63,6 +63,8 @@ class Scales:
 class NetworkPredictor:
     """A trained network, with an `embedding` if that is configured. `learning_rates` (one per epoch, up to the best
     epoch) and `batch_size` are the choices that `refit` repeats; `seed` is the seed of its training."""
+
+    is_quick: ClassVar[bool] = False
 
     config: NetworkConfig
     network: Network

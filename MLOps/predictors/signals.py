@@ -67,7 +67,8 @@ def train_with_signals(
         data.require_classes(learn_rows, f"the training rows of fold {fold}")
     refits = [(data.train, derive_seed(seed, "model"))]
     refits += [(learn_rows, derive_seed(seed, "fold", fold)) for fold, learn_rows in enumerate(learnt_from)]
-    model, *fold_models = run(partial(_refit, chosen, data, checkpoints), refits, "models of the span and of its folds")
+    train = in_turn if kind.is_quick else run
+    model, *fold_models = train(partial(_refit, chosen, data, checkpoints), refits, "models of the span and its folds")
 
     tables = [_signals(model, data, np.flatnonzero(windows.whole & later), FULL_MODEL)]
     for fold, (fold_model, learn_rows, (_, held_out)) in enumerate(zip(fold_models, learnt_from, folds, strict=True)):

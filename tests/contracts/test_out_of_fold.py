@@ -31,6 +31,7 @@ class Memoriser:
 
     rows: np.ndarray
     lookback_bars: int = 1
+    is_quick: ClassVar[bool] = True
     asked: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
     chose: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
 

@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -14,9 +16,11 @@ import pytest
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import BUNDLE_TAG, CHAMPION, FILES_TAG, Registry, model_files
+from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, FILES_TAG, Registry, model_files
 from MLOps.operations.champions import history, set_champion
-from tests.project import ROOT
+from tests.project import ROOT, environment
+from tests.servers import free_port, running
+from tests.team_servers import postgres
 
 AT_ONCE = 8
 
@@ -144,15 +148,35 @@ set_champion(registry, version, "gate", sys.argv[3])
 """
 
 
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(kind, marks=pytest.mark.team) for kind in ("postgresql", "server on postgresql"))]
+)
+def shared(request: pytest.FixtureRequest, tracking: TrackingConfig, tmp_path: Path) -> Iterator[TrackingConfig]:
+    """A store that many processes write to; without tables yet, but for SQLite's."""
+    if request.param == "sqlite":
+        yield tracking
+        return
+    pytest.importorskip("psycopg", reason="needs `pip install -r requirements-team.txt`")
+    with postgres() as address, ExitStack() as servers:
+        uri = f"postgresql+psycopg://{address}"
+        if request.param == "server on postgresql":
+            words = ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port := free_port())]
+            variables = environment() | {"MLFLOW_BACKEND_STORE_URI": uri}
+            command = [sys.executable, "-m", "mlflow", "server", "--workers", "2", *words]
+            uri = f"http://127.0.0.1:{port}"
+            servers.enter_context(running(command, f"{uri}/health", tmp_path, variables))
+        yield replace(tracking, uri=uri)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(5))
-def test_twenty_processes_promote_at_once(tracking: TrackingConfig, round_: int) -> None:
+def test_twenty_processes_promote_at_once(shared: TrackingConfig, round_: int) -> None:
     """Four bundles by five processes each, on a registry that has none."""
-    runs = Runs(tracking)
+    runs = Runs(shared)
     uris = [logged_model(runs, f"model{number % 4}") for number in range(20)]
     promotions = [
         subprocess.Popen(
-            [sys.executable, "-c", PROMOTE, tracking.uri, uri, f"identity {number % 4}"],
+            [sys.executable, "-c", PROMOTE, shared.uri, uri, f"identity {number % 4}"],
             env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
@@ -162,10 +186,11 @@ def test_twenty_processes_promote_at_once(tracking: TrackingConfig, round_: int)
     said = [promotion.communicate()[1] for promotion in promotions]
     assert [promotion.returncode for promotion in promotions] == [0] * 20, "\n".join(said)
     registry = Registry(runs.client, "m")
-    assert len(registry.versions()) == 4
+    assert len(registry.versions()) == 4, "no content is registered twice"
     assert {registry.tags(version)[BUNDLE_TAG] for version in registry.versions()} == {
         f"identity {n}" for n in range(4)
     }
+    assert registry.version_at(CANDIDATE) in registry.versions()
     changes = history(registry)
     assert registry.version_at(CHAMPION) == changes[-1].version
     assert {change.version for change in changes} == set(registry.versions())

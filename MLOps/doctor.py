@@ -54,15 +54,8 @@ def diagnose() -> list[Check]:
     except UserError as error:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; the remaining checks depend on it")]
     checks.append(Check("params.yaml", "ok", "all keys known and of the right type"))
-    of_the_run = (_accelerator, _dataset, _source_packages, _network, _disk)
-    return [
-        *checks,
-        *(check(params) for check in of_the_run),
-        _permission(),
-        _dvc_state(),
-        _dvc_remote(),
-        _store(params),
-    ]
+    of_the_run = [check(params) for check in (_accelerator, _dataset, _source_packages, _network, _disk)]
+    return [*checks, *of_the_run, _permission(), _dvc_state(), _dvc_remote(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
@@ -231,7 +224,7 @@ def _dvc_state() -> Check:
 
 
 def _dvc_remote() -> Check:
-    """Whether the package for DVC's default remote is there and, of a host reached by SSH, whether its key is checked."""
+    """Whether DVC's default remote has its package and, if it is reached by SSH, whether its host key is checked."""
     configured = _dvc_config()
     name = configured.get("core", "remote", fallback=None)
     if name is None:

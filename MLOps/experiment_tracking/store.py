@@ -42,8 +42,8 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
         suffix: of the experiment's name: "" for the runs of stages.
 
     Raises:
-        UserError: the store does not respond or refuses the login, its folder is not writable, its file is not a complete store, or the
-            experiment was deleted.
+        UserError: the store does not respond or refuses the login, its folder is not writable, its file is not a
+            complete store, or the experiment was deleted.
     """
     uri = store_uri(config)
     require_answer(uri)

@@ -134,18 +134,24 @@ def test_a_clock_that_was_set_back_does_not_reorder_history(
     assert registry.version_at(CHAMPION) == "2"
 
 
-PROMOTE = """
-import json, sys
+# Promotes the models that it is told, one a line.
+PROMOTER = """
+import sys
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import Registry
 from MLOps.operations.champions import set_champion
 runs = Runs(TrackingConfig(uri=sys.argv[1], experiment="t", registered_model="m"))
-registry = Registry(runs.client, "m")
-version = registry.register(sys.argv[2], sys.argv[3])
-registry.put_forward(version)
-set_champion(registry, version, "gate", sys.argv[3])
+print("ready", flush=True)
+for line in sys.stdin:
+    name, uri, identity = line.split()
+    registry = Registry(runs.client, name)
+    version = registry.register(uri, identity)
+    registry.put_forward(version)
+    set_champion(registry, version, "gate", identity)
+    print("promoted", flush=True)
 """
+PROMOTERS, CONTENTS, ROUNDS = 20, 4, 5
 
 
 @pytest.fixture(
@@ -168,29 +174,44 @@ def shared(request: pytest.FixtureRequest, tracking: TrackingConfig, tmp_path: P
         yield replace(tracking, uri=uri)
 
 
+def said(process: "subprocess.Popen[str]") -> str:
+    """The next line of a process; its errors if it has ended."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip() or process.communicate()[1]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("round_", range(5))
-def test_twenty_processes_promote_at_once(shared: TrackingConfig, round_: int) -> None:
-    """Four bundles by five processes each, on a registry that has none."""
-    runs = Runs(shared)
-    uris = [logged_model(runs, f"model{number % 4}") for number in range(20)]
-    promotions = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROMOTE, shared.uri, uri, f"identity {number % 4}"],
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number, uri in enumerate(uris)
-    ]
-    said = [promotion.communicate()[1] for promotion in promotions]
-    assert [promotion.returncode for promotion in promotions] == [0] * 20, "\n".join(said)
-    registry = Registry(runs.client, "m")
-    assert len(registry.versions()) == 4, "no content is registered twice"
-    assert {registry.tags(version)[BUNDLE_TAG] for version in registry.versions()} == {
-        f"identity {n}" for n in range(4)
-    }
-    assert registry.version_at(CANDIDATE) in registry.versions()
-    changes = history(registry)
-    assert registry.version_at(CHAMPION) == changes[-1].version
-    assert {change.version for change in changes} == set(registry.versions())
+def test_twenty_processes_promote_at_once(shared: TrackingConfig) -> None:
+    """Four bundles by five processes each, on a registered model that has no version yet, in each of five rounds."""
+    variables = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    with ExitStack() as started:
+        promoters = [
+            started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", PROMOTER, shared.uri],
+                    env=variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(PROMOTERS)
+        ]
+        assert [said(promoter) for promoter in promoters] == ["ready"] * PROMOTERS
+        runs = Runs(shared)
+        for round_ in range(ROUNDS):
+            name, identities = f"model{round_}", [f"{round_}-{number % CONTENTS}" for number in range(PROMOTERS)]
+            uris = [logged_model(runs, identity) for identity in identities]
+            for promoter, uri, identity in zip(promoters, uris, identities, strict=True):
+                assert promoter.stdin is not None
+                promoter.stdin.write(f"{name} {uri} {identity}\n")
+                promoter.stdin.flush()
+            assert [said(promoter) for promoter in promoters] == ["promoted"] * PROMOTERS
+            registry = Registry(runs.client, name)
+            tags = [registry.tags(version) for version in registry.versions()]
+            assert sorted(tag[BUNDLE_TAG] for tag in tags) == sorted(set(identities)), "each content is one version"
+            assert registry.version_at(CANDIDATE) in registry.versions()
+            changes = history(registry)
+            assert registry.version_at(CHAMPION) == changes[-1].version
+            assert {change.version for change in changes} == set(registry.versions())

@@ -158,7 +158,7 @@ PROMOTERS, CONTENTS, ROUNDS = 20, 4, 5
     params=["sqlite", *(pytest.param(kind, marks=pytest.mark.team) for kind in ("postgresql", "server on postgresql"))]
 )
 def shared(request: pytest.FixtureRequest, tracking: TrackingConfig, tmp_path: Path) -> Iterator[TrackingConfig]:
-    """A store that many processes write to; without tables yet, but for SQLite's."""
+    """A store that many processes write to."""
     if request.param == "sqlite":
         yield tracking
         return
@@ -184,6 +184,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 def test_twenty_processes_promote_at_once(shared: TrackingConfig) -> None:
     """Four bundles by five processes each, on a registered model that has no version yet, in each of five rounds."""
     variables = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    runs = Runs(shared)
     with ExitStack() as started:
         promoters = [
             started.enter_context(
@@ -199,7 +200,6 @@ def test_twenty_processes_promote_at_once(shared: TrackingConfig) -> None:
             for _ in range(PROMOTERS)
         ]
         assert [said(promoter) for promoter in promoters] == ["ready"] * PROMOTERS
-        runs = Runs(shared)
         for round_ in range(ROUNDS):
             name, identities = f"model{round_}", [f"{round_}-{number % CONTENTS}" for number in range(PROMOTERS)]
             uris = [logged_model(runs, identity) for identity in identities]

@@ -44,16 +44,11 @@ def postgres() -> Iterator[str]:
         data, secret = Path(folder) / "data", Path(folder) / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)  # in a folder of one user
-        create = [initdb, "--pgdata", data, "--username", USER, "--pwfile", secret, "--auth", "scram-sha-256"]
-        subprocess.run([*owner, *create, "--no-sync"], check=True, capture_output=True, cwd="/")
+        create = [str(initdb), "--pgdata", str(data), "--username", USER, "--pwfile", str(secret), "--no-sync"]
+        subprocess.run([*owner, *create, "--auth", "scram-sha-256"], check=True, capture_output=True, cwd="/")
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
-        serve = [
-            *owner,
-            str(initdb.with_name("postgres")),
-            "-D",
-            str(data),
-            *(f"--{k}={v}" for k, v in settings.items()),
-        ]
+        chosen = [f"--{name}={value}" for name, value in settings.items()]
+        serve = [*owner, str(initdb.with_name("postgres")), "-D", str(data), *chosen]
         at = ["--host", "127.0.0.1", "--port", str(port), "--username", USER]
 
         def is_up() -> bool:

@@ -8,10 +8,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 HOST := 127.0.0.1
 UI_PORT := 5000
 SERVE_PORT := 5001
+SERVER_PORT := 5000
 ALIAS := candidate
 REQUIREMENTS := requirements.txt
 
-.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all lint format docs ui serve audit lock
+.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all test-team lint format docs ui serve server audit lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +55,9 @@ test: $(VENV)/.installed-dev lint ## run the linters and all tests but the slow 
 test-all: $(VENV)/.installed-dev lint ## run the linters and all tests
 	pytest --numprocesses 2
 
+test-team: $(VENV)/.installed-dev $(VENV)/.installed-team ## run the tests on PostgreSQL, S3 and SSH; they need Debian's postgresql and openssh-server
+	pytest -m team
+
 lint: $(VENV)/.installed-dev ## run ruff, mypy, import-linter and zizmor
 	ruff check .
 	ruff format --check .
@@ -75,6 +79,9 @@ ui: setup ## start MLflow's pages on http://127.0.0.1:5000, and open the runs
 serve: setup ## serve the candidate on http://127.0.0.1:5001, or with ALIAS=champion the champion
 	python -m MLOps serve --host $(HOST) --port $(SERVE_PORT) --alias $(ALIAS)
 
+server: setup $(VENV)/.installed-team ## start a team's MLflow server on http://127.0.0.1:5000; docs/scaling.md lists its variables
+	python -m MLOps server --host $(HOST) --port $(SERVER_PORT)
+
 audit: $(VENV)/.installed-audit ## list the packages in .cache/sbom.json (CycloneDX), and ask for their known vulnerabilities
 	@mkdir -p .cache
 	cyclonedx-py requirements requirements.txt --output-format JSON --output-file .cache/sbom.json
@@ -93,6 +100,8 @@ lock: $(VENV)/.installed-dev $(VENV)/.installed-audit ## pin the packages of all
 		--no-emit-find-links --no-emit-trusted-host requirements-audit.in --output-file requirements-audit.txt
 	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host requirements-ray.in --output-file requirements-ray.txt
+	pip-compile --quiet --upgrade --strip-extras --no-header --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host requirements-team.in --output-file requirements-team.txt
 	# The same versions as PyPI has them for Linux on x86-64, with CUDA's libraries.
 	uv pip compile --quiet requirements.in --constraint requirements.txt --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --python-platform x86_64-unknown-linux-gnu --output-file requirements-hashes.txt
@@ -114,6 +123,10 @@ $(VENV)/.installed-audit: requirements-audit.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-docs: requirements-docs.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-docs.txt
+	@touch $@
+
+$(VENV)/.installed-team: requirements-team.txt | $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-team.txt
 	@touch $@
 
 $(VENV)/bin/python:

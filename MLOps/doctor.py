@@ -13,7 +13,9 @@ import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -30,6 +32,7 @@ GPU_MEMORY_GB = 2.0
 MPS = "Apple MPS"
 NETWORK_TIMEOUT_S = 3.0
 WRITTEN = ("data", "models", "reports")
+REMOTE_PACKAGES = {"s3": "dvc-s3", "ssh": "dvc-ssh"}
 SOURCE_PACKAGES = {"yahoo": "yfinance", "ccxt": "ccxt"}
 
 
@@ -51,8 +54,8 @@ def diagnose() -> list[Check]:
     except UserError as error:
         return [*checks, Check("params.yaml", "failed", str(error), "correct it; the remaining checks depend on it")]
     checks.append(Check("params.yaml", "ok", "all keys known and of the right type"))
-    of_the_run = (_accelerator, _dataset, _source_packages, _network, _disk)
-    return [*checks, *(check(params) for check in of_the_run), _permission(), _dvc_state(), _store(params)]
+    of_the_run = [check(params) for check in (_accelerator, _dataset, _source_packages, _network, _disk)]
+    return [*checks, *of_the_run, _permission(), _dvc_state(), _dvc_remote(), _store(params)]
 
 
 def table(checks: list[Check]) -> str:
@@ -220,6 +223,34 @@ def _dvc_state() -> Check:
     return _check("DVC's state", fine, folder or "in DVC's folder for all users", fix, "warning")
 
 
+def _dvc_remote() -> Check:
+    """Whether DVC's default remote has its package and, if it is reached by SSH, whether its host key is checked."""
+    configured = _dvc_config()
+    name = configured.get("core", "remote", fallback=None)
+    if name is None:
+        return Check("DVC's remote", "ok", "none")
+    url = urlsplit(configured.get(f"'remote \"{name}\"'", "url", fallback=""))
+    shown = without_password(url.geturl())
+    package = REMOTE_PACKAGES.get(url.scheme)
+    if package is not None and find_spec(package.replace("-", "_")) is None:
+        fix = "`pip install -r requirements-team.txt`"
+        return Check("DVC's remote", "warning", f"{shown}, without the package {package}", fix)
+    # DVC's own SSH client accepts every host key. OpenSSH, as its proxy, does not.
+    fine = url.scheme != "ssh" or _has_proxy(url.hostname or "")
+    found = shown if fine else f"{shown}, whose host key DVC does not check"
+    fix = "let OpenSSH connect to it, by a ProxyCommand: docs/scaling.md, Data in object storage"
+    return _check("DVC's remote", fine, found, fix, "warning")
+
+
+def _has_proxy(host: str) -> bool:
+    """Whether the user's SSH configuration has a ProxyCommand for a host."""
+    try:
+        asked = subprocess.run(["ssh", "-G", "--", host], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return bool(re.search(r"^proxycommand (?!none$)", asked.stdout, flags=re.MULTILINE))
+
+
 def _store(params: Params) -> Check:
     uri = store_uri(params.tracking)
     fix = "start it, or set tracking.uri or MLFLOW_TRACKING_URI"
@@ -261,12 +292,18 @@ def _schemas() -> dict[str, str]:
 
 
 def _server(uri: str) -> Check:
-    """Whether a tracking server has the installed version of MLflow."""
+    """Whether a tracking server accepts the login and has the installed version of MLflow."""
+    # A second, which a local store is spared.
     import requests
+    from mlflow.utils.credentials import read_mlflow_creds
 
-    installed = version("mlflow")
+    installed, login = version("mlflow"), read_mlflow_creds()
+    auth = (login.username, login.password) if login.username and login.password else None
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/version", timeout=NETWORK_TIMEOUT_S)
+        answer = requests.get(f"{uri.rstrip('/')}/version", timeout=NETWORK_TIMEOUT_S, auth=auth)
+        if answer.status_code in (401, 403):
+            fix = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user there"
+            return Check("MLflow store", "failed", f"{uri} refuses the login", fix)
         served = answer.text.strip() if answer.ok else ""
     except requests.RequestException:
         served = ""

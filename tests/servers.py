@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,13 +22,22 @@ def running(
     At last all processes of its session get the signal `end`.
     """
     log = folder / f"server_{urlsplit(url).port}.log"
+    with started(command, lambda: answers(url), log, variables, end):
+        yield
+
+
+@contextmanager
+def started(
+    command: Sequence[str], is_up: Callable[[], bool], log: Path, variables: dict[str, str], end: signal.Signals
+) -> Iterator[None]:
+    """As `running`, in the folder of `log`, for a server of any protocol."""
     with log.open("wb") as file:
         server = subprocess.Popen(
-            command, cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=log.parent, env=variables, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         give_up = time.monotonic() + START_TIMEOUT_S
-        while not answers(url):
+        while not is_up():
             assert server.poll() is None and time.monotonic() < give_up, log.read_text()[-4000:]
             time.sleep(0.2)
         yield

@@ -103,6 +103,38 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return put
 
 
+@pytest.mark.parametrize(
+    ("url", "ssh", "status", "said"),
+    [
+        ("/mnt/shared/dvc", "", "ok", "/mnt/shared/dvc"),
+        ("ssh://ann:secret@host/srv/dvc", "hostname host", "warning", "does not check"),
+        ("ssh://store/srv/dvc", "hostname store\nproxycommand ssh -W localhost:22 host", "ok", "ssh://store/srv/dvc"),
+        ("ssh://store/srv/dvc", "proxycommand none", "warning", "does not check"),
+    ],
+)
+def test_a_host_whose_key_dvc_does_not_check(
+    url: str, ssh: str, status: str, said: str, project_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project_folder / ".dvc").mkdir()
+    (project_folder / ".dvc/config").write_text(f"[core]\n    remote = team\n['remote \"team\"']\n    url = {url}\n")
+    (project_folder / "ssh").write_text(f"#!/bin/sh\nprintf '{ssh}\\n'\n")
+    (project_folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project_folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("MLOps.doctor.REMOTE_PACKAGES", {})
+    check = found("DVC's remote")
+    assert (check.status, said in check.found) == (status, True)
+    assert "secret" not in check.found
+
+
+def test_a_remote_without_its_package_is_told(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("DVC's remote").found == "none"
+    (project_folder / ".dvc").mkdir()
+    (project_folder / ".dvc/config").write_text("[core]\n    remote = a\n['remote \"a\"']\n    url = s3://bucket\n")
+    monkeypatch.setattr("MLOps.doctor.REMOTE_PACKAGES", {"s3": "no-such-package"})
+    check = found("DVC's remote")
+    assert (check.status, check.fix) == ("warning", "`pip install -r requirements-team.txt`")
+
+
 def test_a_gpu_is_told_with_its_free_memory(project_folder: Path, tools: Callable[[str], None]) -> None:
     tools("1000, NVIDIA A\\n70000, NVIDIA B\\n")
     assert found("accelerator").found.startswith("NVIDIA B, 73 GB free")

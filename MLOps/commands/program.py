@@ -315,6 +315,18 @@ def serve(alias: str, workers: int, host: str, port: int) -> None:
 
 
 @main.command()
+@address_options(5000)
+def server(host: str, port: int) -> None:
+    """Start a team's MLflow server: a login, PostgreSQL, and artifacts in S3.
+
+    All settings are environment variables (docs/scaling.md). Clients set MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME
+    and MLFLOW_TRACKING_PASSWORD."""
+    from MLOps.commands.team_server import serve_team
+
+    sys.exit(serve_team(host, port))
+
+
+@main.command()
 @browser_option
 @address_options(5000)
 def ui(browser: bool | None, host: str, port: int) -> None:

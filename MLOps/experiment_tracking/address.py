@@ -28,16 +28,18 @@ def studies_url(config: TrackingConfig) -> str | None:
     return os.environ.get("OPTUNA_STORAGE") or config.studies
 
 
-def without_password(uri: str) -> str:
-    """`uri` fit for a message: credentials are left out."""
-    return re.sub(r"//[^/]*@", "//***@", uri)
+def without_password(text: str) -> str:
+    """An address, or a text with one, fit for a message: credentials are left out."""
+    # Of several @, the last one ends them: who did not quote a password has not quoted its / and @ either.
+    return re.sub(r"\b(password=)[^&\s]+", r"\1***", re.sub(r"://[^/\s]\S*@", "://***@", text))
 
 
 def require_answer(uri: str) -> None:
     """Check within seconds that the store answers; MLflow's own retries take minutes.
 
     Raises:
-        UserError: a server does not answer, or a file or its folder is missing or not writable.
+        UserError: a server does not answer, or a file or its folder is missing or not writable; or the address of a
+            server holds credentials.
     """
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE))
@@ -45,6 +47,11 @@ def require_answer(uri: str) -> None:
         if not target.exists() or not os.access(target, os.W_OK):
             raise unreachable(uri, f"{target.absolute()} is missing or not writable")
     elif uri.startswith(("http://", "https://")):
+        if "@" in uri:
+            raise UserError(
+                f"{without_password(uri)}: expected an address without credentials, which MLflow prints; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            )
         import requests  # a tenth of a second, which a local store is spared
 
         try:
@@ -52,6 +59,14 @@ def require_answer(uri: str) -> None:
             requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_TIMEOUT_S)
         except (requests.RequestException, ValueError) as error:
             raise unreachable(uri, f"{type(error).__name__} after at most {ANSWER_TIMEOUT_S:g} s") from None
+
+
+def refused(uri: str) -> UserError:
+    """The error for a server that asks for another login."""
+    return UserError(
+        f"{without_password(uri)}: the MLflow store refuses the login; set MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD to those of a user there"
+    )
 
 
 def unreachable(uri: str, reason: str) -> UserError:

@@ -27,6 +27,7 @@ from mlflow.utils.mlflow_tags import (
 
 from MLOps.config.params import parse_yaml
 from MLOps.config.tracking import TrackingConfig
+from MLOps.experiment_tracking.address import without_password
 from MLOps.experiment_tracking.dvc_experiment import experiment_baseline, experiment_name, experiment_tags
 from MLOps.experiment_tracking.processes import (
     DIRTY,
@@ -316,7 +317,7 @@ class Run:
         self._stop_watching()
         self._flush()
         is_interrupted = isinstance(error, KeyboardInterrupt)
-        reason = "interrupted" if is_interrupted else f"{type(error).__name__}: {error}"
+        reason = "interrupted" if is_interrupted else without_password(f"{type(error).__name__}: {error}")
         self._client.set_tag(self.run_id, "failure", reason)
         self._end("KILLED" if is_interrupted else "FAILED")
         # Runs below this one may belong to processes that have just been ended.

@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from MLOps.artifacts import PARTIAL
 from MLOps.config.tracking import TrackingConfig
 from MLOps.errors import UserError
-from MLOps.experiment_tracking.address import SQLITE, require_answer, store_uri, unreachable, without_password
+from MLOps.experiment_tracking.address import SQLITE, refused, require_answer, store_uri, unreachable, without_password
 from MLOps.experiment_tracking.retries import RetryingClient
 
 # At the top of the page of runs.
@@ -26,6 +26,8 @@ DESCRIPTION = (
     "A run for each `dvc` command, with its stages below it. Useful columns: the tags `stage`, `variant`, "
     "`experiment`, `changed` and `commit`, and on the run of a command the headlines of reports/metrics.json."
 )
+
+REFUSED = (401, 403)  # status of an answer to a login that is wrong, or may not do what was asked
 
 for _name in ("alembic", "mlflow"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -40,8 +42,8 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
         suffix: of the experiment's name: "" for the runs of stages.
 
     Raises:
-        UserError: the store does not respond, its folder is not writable, its file is not a complete store, or the
-            experiment was deleted.
+        UserError: the store does not respond or refuses the login, its folder is not writable, its file is not a
+            complete store, or the experiment was deleted.
     """
     uri = store_uri(config)
     require_answer(uri)
@@ -55,6 +57,8 @@ def connect(config: TrackingConfig, suffix: str = "") -> tuple[MlflowClient, str
             mlflow.set_experiment(experiment_id=experiment_id)  # logged models go to the process's experiment
         return client, experiment_id
     except (MlflowException, OSError) as error:
+        if isinstance(error, MlflowException) and error.get_http_status_code() in REFUSED:
+            raise refused(uri) from None
         raise unreachable(uri, str(error)) from None
     except Exception as error:
         # SQLAlchemy's and alembic's errors have no common base class.

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +34,48 @@ def test_the_variable_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("postgresql://ann:secret@db:5432/mlflow", "postgresql://***@db:5432/mlflow"),
         ("http://ann:se@cret@host", "http://***@host"),
+        ("postgresql://ann:s/e@cret@db/mlflow?sslmode=require", "postgresql://***@db/mlflow?sslmode=require"),
+        (
+            "postgresql://db/mlflow?user=ann&password=secret&port=1",
+            "postgresql://db/mlflow?user=ann&password=***&port=1",
+        ),
+        ("cannot connect to http://ann:secret@host, again", "cannot connect to http://***@host, again"),
+        ("sqlite:////home/ann@host/mlflow.db", "sqlite:////home/ann@host/mlflow.db"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
     ],
 )
 def test_a_password_never_reaches_a_message(uri: str, told: str) -> None:
     assert without_password(uri) == told
+
+
+def test_a_login_in_the_address_of_a_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow prints the address of a server with each run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    with pytest.raises(UserError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as told:
+        connect(CONFIG)
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_login_is_told(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            healthy = self.path == "/health"
+            self.send_response(200 if healthy else status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-of-ann")
+        with pytest.raises(UserError, match="refuses the login") as told:
+            connect(CONFIG)
+        server.shutdown()
+    assert "secret-of-ann" not in str(told.value)
 
 
 def test_parameters_are_flat() -> None:

@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -14,9 +16,11 @@ import pytest
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
-from MLOps.model_registry.versions import BUNDLE_TAG, CHAMPION, FILES_TAG, Registry, model_files
+from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, FILES_TAG, Registry, model_files
 from MLOps.operations.champions import history, set_champion
-from tests.project import ROOT
+from tests.project import ROOT, environment
+from tests.servers import free_port, running
+from tests.team_servers import postgres
 
 AT_ONCE = 8
 
@@ -130,42 +134,84 @@ def test_a_clock_that_was_set_back_does_not_reorder_history(
     assert registry.version_at(CHAMPION) == "2"
 
 
-PROMOTE = """
-import json, sys
+# Promotes the models that it is told, one a line.
+PROMOTER = """
+import sys
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import Registry
 from MLOps.operations.champions import set_champion
 runs = Runs(TrackingConfig(uri=sys.argv[1], experiment="t", registered_model="m"))
-registry = Registry(runs.client, "m")
-version = registry.register(sys.argv[2], sys.argv[3])
-registry.put_forward(version)
-set_champion(registry, version, "gate", sys.argv[3])
+print("ready", flush=True)
+for line in sys.stdin:
+    name, uri, identity = line.split()
+    registry = Registry(runs.client, name)
+    version = registry.register(uri, identity)
+    registry.put_forward(version)
+    set_champion(registry, version, "gate", identity)
+    print("promoted", flush=True)
 """
+PROMOTERS, CONTENTS, ROUNDS = 20, 4, 5
+
+
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(kind, marks=pytest.mark.team) for kind in ("postgresql", "server on postgresql"))]
+)
+def shared(request: pytest.FixtureRequest, tracking: TrackingConfig, tmp_path: Path) -> Iterator[TrackingConfig]:
+    """A store that many processes write to."""
+    if request.param == "sqlite":
+        yield tracking
+        return
+    pytest.importorskip("psycopg", reason="needs `pip install -r requirements-team.txt`")
+    with postgres() as address, ExitStack() as servers:
+        uri = f"postgresql+psycopg://{address}"
+        if request.param == "server on postgresql":
+            words = ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port := free_port())]
+            variables = environment() | {"MLFLOW_BACKEND_STORE_URI": uri}
+            command = [sys.executable, "-m", "mlflow", "server", "--workers", "2", *words]
+            uri = f"http://127.0.0.1:{port}"
+            servers.enter_context(running(command, f"{uri}/health", tmp_path, variables))
+        yield replace(tracking, uri=uri)
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    """The next line of a process; its errors if it has ended."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip() or process.communicate()[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("round_", range(5))
-def test_twenty_processes_promote_at_once(tracking: TrackingConfig, round_: int) -> None:
-    """Four bundles by five processes each, on a registry that has none."""
-    runs = Runs(tracking)
-    uris = [logged_model(runs, f"model{number % 4}") for number in range(20)]
-    promotions = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROMOTE, tracking.uri, uri, f"identity {number % 4}"],
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number, uri in enumerate(uris)
-    ]
-    said = [promotion.communicate()[1] for promotion in promotions]
-    assert [promotion.returncode for promotion in promotions] == [0] * 20, "\n".join(said)
-    registry = Registry(runs.client, "m")
-    assert len(registry.versions()) == 4
-    assert {registry.tags(version)[BUNDLE_TAG] for version in registry.versions()} == {
-        f"identity {n}" for n in range(4)
-    }
-    changes = history(registry)
-    assert registry.version_at(CHAMPION) == changes[-1].version
-    assert {change.version for change in changes} == set(registry.versions())
+def test_twenty_processes_promote_at_once(shared: TrackingConfig) -> None:
+    """Four bundles by five processes each, on a registered model that has no version yet, in each of five rounds."""
+    variables = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    runs = Runs(shared)
+    with ExitStack() as started:
+        promoters = [
+            started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", PROMOTER, shared.uri],
+                    env=variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(PROMOTERS)
+        ]
+        assert [said(promoter) for promoter in promoters] == ["ready"] * PROMOTERS
+        for round_ in range(ROUNDS):
+            name, identities = f"model{round_}", [f"{round_}-{number % CONTENTS}" for number in range(PROMOTERS)]
+            uris = [logged_model(runs, identity) for identity in identities]
+            for promoter, uri, identity in zip(promoters, uris, identities, strict=True):
+                assert promoter.stdin is not None
+                promoter.stdin.write(f"{name} {uri} {identity}\n")
+                promoter.stdin.flush()
+            assert [said(promoter) for promoter in promoters] == ["promoted"] * PROMOTERS
+            registry = Registry(runs.client, name)
+            tags = [registry.tags(version) for version in registry.versions()]
+            assert sorted(tag[BUNDLE_TAG] for tag in tags) == sorted(set(identities)), "each content is one version"
+            assert registry.version_at(CANDIDATE) in registry.versions()
+            changes = history(registry)
+            assert registry.version_at(CHAMPION) == changes[-1].version
+            assert {change.version for change in changes} == set(registry.versions())

@@ -120,13 +120,18 @@ def test_a_folder_that_cannot_be_written(project: Project) -> None:
     assert "data/raw/bars.parquet: cannot be written" in told
 
 
-@pytest.mark.parametrize(
-    "uri", ["http://ann:secret@127.0.0.1:9", "http://ann:secret@localhost", "sqlite:////proc/nowhere/mlflow.db"]
-)
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
 def test_a_store_that_cannot_be_reached(project: Project, uri: str) -> None:
     told = sentence(project, "ingest", MLFLOW_TRACKING_URI=uri)
     assert "cannot be reached" in told
     assert "tracking.uri" in told
+    assert project.outputs() == {}
+
+
+@pytest.mark.parametrize("uri", ["http://ann:secret@127.0.0.1:9", "http://ann:secret@localhost"])
+def test_a_login_in_the_address_of_a_store(project: Project, uri: str) -> None:
+    told = sentence(project, "ingest", MLFLOW_TRACKING_URI=uri)
+    assert "MLFLOW_TRACKING_PASSWORD" in told
     assert "secret" not in told
     assert project.outputs() == {}
 

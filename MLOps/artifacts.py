@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PARTIAL = ".partial-"
 MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as much memory
 TABLE_DIGEST = b"content_sha256"  # the key of a table's hash in the metadata of its Parquet file
+HASHED_ROWS = 2**18  # at once
 MOST_DEPTH = 20  # folders within each other
 
 
@@ -62,6 +63,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside)
         else:
             temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """A temporary folder in the folder of `beside`, deleted after the block.
+
+    Raises:
+        UserError: the folder of `beside` is not writable.
+    """
+    with _writable(beside):
+        temporary = Path(tempfile.mkdtemp(dir=beside.parent, prefix=_prefix()))
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -162,8 +178,21 @@ def _table_digest(table: "pd.DataFrame") -> bytes:
     import pandas as pd
 
     digest = hashlib.sha256(json.dumps([[str(name), str(kind)] for name, kind in table.dtypes.items()]).encode())
-    digest.update(pd.util.hash_pandas_object(table, index=False, categorize=False).to_numpy().tobytes())
+    # In parts, because pandas makes a Python object of each text.
+    for first in range(0, len(table), HASHED_ROWS):
+        rows = table.iloc[first : first + HASHED_ROWS]
+        digest.update(pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes())
     return digest.hexdigest().encode()
+
+
+def table_part(folder: Path, number: int) -> Path:
+    """The file of one of the parts of a table that is too large for one; parts are in the order of their numbers."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def table_parts(folder: Path) -> list[Path]:
+    """The files of all parts of a table, in order; none if `folder` is no such table."""
+    return sorted(folder.glob("part-*.parquet"))
 
 
 def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:

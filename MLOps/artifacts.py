@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,8 +139,12 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a Parquet file without the table's index, and with a hash of what a reader gets."""
+def write_table(path: Path, table: "pd.DataFrame", repetitive: Sequence[str] | None = None) -> None:
+    """Write a Parquet file without the table's index, and with a hash of what a reader gets.
+
+    Args:
+        repetitive: columns to write as numbers of distinct values, which takes ten times as long; None tries it for all.
+    """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -148,9 +152,11 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
     made = pa.Table.from_pandas(table, preserve_index=False)
     with whole_file(path) as temporary:
         # Parquet does not have all types, seconds for example, so the hash is of what is read.
-        pq.write_table(made, temporary)
+        encoded = True if repetitive is None else list(repetitive)
+        pq.write_table(made, temporary, use_dictionary=encoded)
         digest = _table_digest(pd.read_parquet(temporary))
-        pq.write_table(made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest}), temporary)
+        signed = made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest})
+        pq.write_table(signed, temporary, use_dictionary=encoded)
 
 
 def read_table(path: Path) -> "pd.DataFrame":

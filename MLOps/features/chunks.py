@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import scratch_folder, table_part, whole_folder, write_table
+from MLOps.data.bars import KEYS
 from MLOps.features.given import GivenFeatures
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.universe import Universe
@@ -56,4 +57,4 @@ def write_features(
 
 def _write_chunk(chunk: _Chunk) -> None:
     universe = Universe.load(chunk.universe)
-    write_table(chunk.file, chunk.pipeline.compute(chunk.bars, chunk.threads, universe))
+    write_table(chunk.file, chunk.pipeline.compute(chunk.bars, chunk.threads, universe), repetitive=KEYS)

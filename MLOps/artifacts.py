@@ -143,7 +143,8 @@ def write_table(path: Path, table: "pd.DataFrame", repetitive: Sequence[str] | N
     """Write a Parquet file without the table's index, and with a hash of what a reader gets.
 
     Args:
-        repetitive: columns to write as numbers of distinct values, which takes ten times as long; None tries it for all.
+        repetitive: columns whose distinct values are worth numbering, which takes ten times as long as writing them;
+            None tries all columns.
     """
     import pandas as pd
     import pyarrow as pa

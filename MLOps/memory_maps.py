@@ -24,3 +24,16 @@ def mapped_rows(blocks: Iterable[np.ndarray]) -> np.ndarray:
             rows, dtype, shape = rows + len(block), block.dtype, block.shape[1:]
         file.flush()
         return np.asarray(np.memmap(file, dtype, "c", shape=(rows, *shape)))
+
+
+def save_array(file: Path, array: np.ndarray) -> None:
+    """Write a .npy file, as numpy.save does, whose error does not say what the system had against it."""
+    array = np.ascontiguousarray(array)
+    with file.open("wb") as opened:
+        np.lib.format.write_array_header_1_0(opened, np.lib.format.header_data_from_array_1_0(array))
+        opened.write(array.view(np.uint8).data)
+
+
+def map_array(file: Path) -> np.ndarray:
+    """The array of a .npy file as a memory map; what is written into it stays in memory."""
+    return np.asarray(np.load(file, mmap_mode="c"))

@@ -40,16 +40,16 @@ CHUNK_SYMBOLS = FeatureConfig.chunk_symbols
 NAMES = tuple(name for name, feature in CATALOGUE.items() if feature.needs != "sentiment")
 
 
-def random_bars(symbols: int) -> pd.DataFrame:
+def random_bars(symbols: int, bars: int = BARS) -> pd.DataFrame:
     """A random walk for each symbol, in contract form."""
     generator = np.random.default_rng(0)
-    stamps = pd.bdate_range("2010-01-04", periods=BARS, tz="UTC").astype("datetime64[us, UTC]")
-    close = 100 * np.exp(np.cumsum(generator.normal(0, 0.01, (symbols, BARS)), axis=1)).ravel()
+    stamps = pd.bdate_range("2010-01-04", periods=bars, tz="UTC").astype("datetime64[us, UTC]")
+    close = 100 * np.exp(np.cumsum(generator.normal(0, 0.01, (symbols, bars)), axis=1)).ravel()
     opened = close * np.exp(generator.normal(0, 0.003, len(close)))
     return pd.DataFrame(
         {
             "timestamp": np.tile(stamps, symbols),
-            "symbol": np.repeat([f"S{number:04d}" for number in range(symbols)], BARS),
+            "symbol": np.repeat([f"S{number:04d}" for number in range(symbols)], bars),
             "open": opened,
             "high": np.maximum(opened, close) * np.exp(np.abs(generator.normal(0, 0.004, len(close)))),
             "low": np.minimum(opened, close) * np.exp(-np.abs(generator.normal(0, 0.004, len(close)))),

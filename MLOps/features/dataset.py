@@ -37,5 +37,5 @@ def read_features(folder: Path) -> pd.DataFrame:
             names[:] = table.columns[len(KEYS) :]
             yield table[names].to_numpy(np.float32)
 
-    features = pd.DataFrame(mapped_rows(values()), columns=names)
+    features = pd.DataFrame(mapped_rows(values()), columns=names, copy=False)
     return pd.concat([pd.concat(keys, ignore_index=True), features], axis=1)

@@ -10,6 +10,7 @@ from numba import njit
 
 from MLOps.compiled import CACHE
 from MLOps.features.windows import lagged_log_return
+from MLOps.memory_maps import map_array, save_array
 
 # Added to the diagonal of a covariance, as a share of its mean variance: with more symbols than bars it would have no
 # inverse (Ledoit & Wolf, 2004, shrink towards the same target).
@@ -39,12 +40,12 @@ class Universe:
     def save(self, folder: Path) -> None:
         """Write the clock and the results that were asked for so far; a loaded universe has no others."""
         for name, array in {CLOCK: self._clock, **self._results}.items():
-            np.save(folder / f"{name}.npy", array)
+            save_array(folder / f"{name}.npy", array)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The universe that `save` wrote, its results mapped from the files."""
-        results = {file.stem: np.asarray(np.load(file, mmap_mode="c")) for file in folder.glob("*.npy")}
+        results = {file.stem: map_array(file) for file in folder.glob("*.npy")}
         universe = cls([])
         universe._clock = results.pop(CLOCK)
         universe._results = results

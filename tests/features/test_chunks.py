@@ -4,12 +4,14 @@ import pickle
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.features import random_bars
 from MLOps.artifacts import PARTIAL, content_hash, delete_partial, table_parts
 from MLOps.errors import UserError
 from MLOps.features import chunks
@@ -69,13 +71,29 @@ def test_a_chunk_is_work_for_any_process(
 
     def sent(chunk: chunks._Chunk) -> None:
         sizes.append(len(pickled := pickle.dumps(chunk)))
-        own(pickle.loads(pickled))
+        own(pickle.loads(pickled))  # noqa: S301  its own
 
     own = chunks._write_chunk
     monkeypatch.setattr(chunks, "_write_chunk", sent)
     write_features(tmp_path / "there", pipeline, bars, 1, 1)
     assert content_hash(tmp_path / "here") == content_hash(tmp_path / "there")
     assert sum(sizes) < 2 * len(pickle.dumps(bars))
+
+
+def test_memory_is_that_of_a_chunk(tmp_path: Path) -> None:
+    """Of further symbols the universe is held, some numbers a bar, and not the features."""
+    made = random_bars(16, 300)
+    peaks = {}
+    # The first time is overwritten: it imports and compiles.
+    for symbols in (4, 4, 16):
+        bars = made.head(300 * symbols)
+        pipeline = FeaturePipeline.fit(["returns", "volatility", "volume", "calendar", "cross_asset"], bars)
+        tracemalloc.start()
+        write_features(tmp_path / str(symbols), pipeline, bars, 4, 1)
+        peaks[symbols] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    more_rows = 300 * (16 - 4)
+    assert peaks[16] - peaks[4] < 0.5 * more_rows * len(pipeline.names) * 4
 
 
 KILLED = """

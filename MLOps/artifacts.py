@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PARTIAL = ".partial-"
 MOST_JSON_BYTES = 64 * MEGABYTE  # of a file; its values take about 20 times as much memory
 TABLE_DIGEST = b"content_sha256"  # the key of a table's hash in the metadata of its Parquet file
+HASHED_ROWS = 2**18  # at once
 MOST_DEPTH = 20  # folders within each other
 
 
@@ -62,6 +63,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside)
         else:
             temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """A temporary folder in the folder of `beside`, deleted after the block.
+
+    Raises:
+        UserError: the folder of `beside` is not writable.
+    """
+    with _writable(beside):
+        temporary = Path(tempfile.mkdtemp(dir=beside.parent, prefix=_prefix()))
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -123,8 +139,13 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write a Parquet file without the table's index, and with a hash of what a reader gets."""
+def write_table(path: Path, table: "pd.DataFrame", repetitive: Sequence[str] | None = None) -> None:
+    """Write a Parquet file without the table's index, and with a hash of what a reader gets.
+
+    Args:
+        repetitive: columns whose distinct values are worth numbering, which takes ten times as long as writing them;
+            None tries all columns.
+    """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,9 +153,11 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
     made = pa.Table.from_pandas(table, preserve_index=False)
     with whole_file(path) as temporary:
         # Parquet does not have all types, seconds for example, so the hash is of what is read.
-        pq.write_table(made, temporary)
+        encoded = True if repetitive is None else list(repetitive)
+        pq.write_table(made, temporary, use_dictionary=encoded)
         digest = _table_digest(pd.read_parquet(temporary))
-        pq.write_table(made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest}), temporary)
+        signed = made.replace_schema_metadata({**made.schema.metadata, TABLE_DIGEST: digest})
+        pq.write_table(signed, temporary, use_dictionary=encoded)
 
 
 def read_table(path: Path) -> "pd.DataFrame":
@@ -162,8 +185,21 @@ def _table_digest(table: "pd.DataFrame") -> bytes:
     import pandas as pd
 
     digest = hashlib.sha256(json.dumps([[str(name), str(kind)] for name, kind in table.dtypes.items()]).encode())
-    digest.update(pd.util.hash_pandas_object(table, index=False, categorize=False).to_numpy().tobytes())
+    # In parts, because pandas makes a Python object of each text.
+    for first in range(0, len(table), HASHED_ROWS):
+        rows = table.iloc[first : first + HASHED_ROWS]
+        digest.update(pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes())
     return digest.hexdigest().encode()
+
+
+def table_part(folder: Path, number: int) -> Path:
+    """The file of one of the parts of a table that is too large for one; parts are in the order of their numbers."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def table_parts(folder: Path) -> list[Path]:
+    """The files of all parts of a table, in order; none if `folder` is no such table."""
+    return sorted(folder.glob("part-*.parquet"))
 
 
 def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> None:

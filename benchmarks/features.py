@@ -1,9 +1,11 @@
 """Features: rows a second and memory of the full catalogue, and FinRL's eight indicators beside FinRL's own way.
 
     python -m benchmarks.features --json FILE [--threads 2]
+    python -m benchmarks.features --symbols 500 2000
 
-Each size runs in a process of its own, so that its peak memory is its own; compilation is over before the clock runs.
-Peers want `pip install --no-deps stockstats==0.6.10`.
+The second form measures these sizes alone. Each size runs in a process of its own, so that its peak memory is its own:
+it reads bars from a file and writes the features as the stage does, to a temporary folder (TMPDIR). Compilation is over
+before the clock runs. Peers want `pip install --no-deps stockstats==0.6.10`.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import multiprocessing
 import resource
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +23,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from MLOps.artifacts import read_table, write_table
+from MLOps.config.features import FeatureConfig
 from MLOps.features.catalogue import CATALOGUE
+from MLOps.features.chunks import write_features
 from MLOps.features.families.technical import directional_index, relative_strength
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.talib_windows import windowed_talib
@@ -30,19 +36,20 @@ BARS = 2500
 PEER_SYMBOLS = 30  # the Dow's, as in FinRL's examples
 # FinRL's INDICATORS, in its order.
 FINRL = ["macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30", "close_30_sma", "close_60_sma"]
+CHUNK_SYMBOLS = FeatureConfig.chunk_symbols
 NAMES = tuple(name for name, feature in CATALOGUE.items() if feature.needs != "sentiment")
 
 
-def random_bars(symbols: int) -> pd.DataFrame:
+def random_bars(symbols: int, bars: int = BARS) -> pd.DataFrame:
     """A random walk for each symbol, in contract form."""
     generator = np.random.default_rng(0)
-    stamps = pd.bdate_range("2010-01-04", periods=BARS, tz="UTC").astype("datetime64[us, UTC]")
-    close = 100 * np.exp(np.cumsum(generator.normal(0, 0.01, (symbols, BARS)), axis=1)).ravel()
+    stamps = pd.bdate_range("2010-01-04", periods=bars, tz="UTC").astype("datetime64[us, UTC]")
+    close = 100 * np.exp(np.cumsum(generator.normal(0, 0.01, (symbols, bars)), axis=1)).ravel()
     opened = close * np.exp(generator.normal(0, 0.003, len(close)))
     return pd.DataFrame(
         {
             "timestamp": np.tile(stamps, symbols),
-            "symbol": np.repeat([f"S{number:03d}" for number in range(symbols)], BARS),
+            "symbol": np.repeat([f"S{number:04d}" for number in range(symbols)], bars),
             "open": opened,
             "high": np.maximum(opened, close) * np.exp(np.abs(generator.normal(0, 0.004, len(close)))),
             "low": np.minimum(opened, close) * np.exp(-np.abs(generator.normal(0, 0.004, len(close)))),
@@ -52,17 +59,23 @@ def random_bars(symbols: int) -> pd.DataFrame:
     )
 
 
-def catalogue_cost(symbols: int, threads: int) -> dict[str, float]:
-    """Seconds, rows a second, and the process's peak memory over what it had before, for the whole catalogue."""
+def write_bars(symbols: int, folder: str) -> None:
+    write_table(Path(folder) / "bars.parquet", random_bars(symbols))
+
+
+def catalogue_cost(symbols: int, folder: str, threads: int) -> dict[str, float]:
+    """Seconds and rows a second from a table of bars on disk to one of features, and the peak memory, for the whole
+    catalogue."""
     FeaturePipeline.fit(NAMES, small := random_bars(2)).compute(small)
-    bars = random_bars(symbols)
-    pipeline = FeaturePipeline.fit(NAMES, bars)
     before_mib = peak_mib()
-    begin = time.perf_counter()
-    pipeline.compute(bars, threads)
+    begin, cpu_begin = time.perf_counter(), time.process_time()
+    bars = read_table(Path(folder) / "bars.parquet")
+    pipeline = FeaturePipeline.fit(NAMES, bars)
+    write_features(Path(folder) / "features", pipeline, bars, CHUNK_SYMBOLS, threads)
     seconds = time.perf_counter() - begin
     return {
         f"seconds_{symbols}": seconds,
+        f"cpu_seconds_{symbols}": time.process_time() - cpu_begin,
         f"rows_per_s_{symbols}": len(bars) / seconds,
         f"peak_mib_{symbols}": peak_mib(),
         f"bytes_per_row_{symbols}": (peak_mib() - before_mib) * 2**20 / len(bars),
@@ -147,15 +160,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--symbols", type=int, nargs="+", default=SYMBOLS, help="sizes to measure, without the peers")
     arguments = parser.parse_args()
     figures: dict[str, float] = {"features": len(NAMES), "threads": arguments.threads}
     context = multiprocessing.get_context("spawn")
-    for symbols in SYMBOLS:
-        with context.Pool(1) as pool:
-            figures |= pool.apply(catalogue_cost, (symbols, arguments.threads))
-    # Of the peak's growth from 50 to 500 symbols, by the growth of the rows: at most 1 when memory grows no faster.
-    figures["memory_growth_per_row_growth"] = figures["peak_mib_500"] / figures["peak_mib_50"] / 10
-    figures |= peers(arguments.threads)
+    for symbols in arguments.symbols:
+        with tempfile.TemporaryDirectory() as folder:
+            # Two processes, because the bars' making has a peak of its own.
+            with context.Pool(1) as pool:
+                pool.apply(write_bars, (symbols, folder))
+            with context.Pool(1) as pool:
+                figures |= pool.apply(catalogue_cost, (symbols, folder, arguments.threads))
+    if arguments.symbols is SYMBOLS:
+        # Of the peak's growth from 50 to 500 symbols, by the growth of the rows: at most 1 if memory grows no faster.
+        figures["memory_growth_per_row_growth"] = figures["peak_mib_500"] / figures["peak_mib_50"] / 10
+        figures |= peers(arguments.threads)
     for name, value in figures.items():
         print(f"{name:30} {value:14,.2f}")
     if arguments.json:

@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 import pytest
 
+from MLOps.commands.servers import free_port
 from tests.project import environment
-from tests.servers import free_port, running, started
+from tests.servers import running, started
 
 USER, PASSWORD = "mlflow", "p@ss/w%rd secret"  # with characters that have a meaning in an address
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "key/secret+of-the-bucket"}

@@ -1,7 +1,7 @@
 """The section `features:` of params.yaml."""
 
 from MLOps.config.schema import section
-from MLOps.config.types import Names
+from MLOps.config.types import Names, Positive
 
 
 @section
@@ -10,6 +10,8 @@ class FeatureConfig:
 
     Attributes:
         names: features and whole families of [the catalogue](../features.md#the-catalogue), in order.
+        chunk_symbols: symbols whose features are in memory at once, and in one file; it changes no value.
     """
 
     names: Names
+    chunk_symbols: Positive = 64

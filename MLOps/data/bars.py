@@ -93,11 +93,11 @@ def _checked(
             _refuse(bars, numbers < 0, where, "volume must be 0 or more", name)
         elif name not in SENTIMENT:
             _refuse(bars, numbers <= 0, where, f"{name} must be positive", name, advice)
-    symbols, stamps = bars["symbol"].to_numpy(dtype=object), bars["timestamp"].to_numpy(dtype="int64")
-    same = symbols[1:] == symbols[:-1]
-    unsorted, repeated = np.zeros((2, len(bars)), dtype=bool)
-    unsorted[1:] = (same & (stamps[1:] < stamps[:-1])) | (symbols[1:] < symbols[:-1])
-    repeated[1:] = same & (stamps[1:] == stamps[:-1])
+    symbols, stamps = bars["symbol"], bars["timestamp"].to_numpy(dtype="int64")
+    # Compared as they are: an object for each text would take more memory than the table.
+    same, lower = (compare(symbols.shift()).to_numpy(dtype=bool) for compare in (symbols.eq, symbols.lt))
+    step = np.diff(stamps, prepend=stamps[:1])
+    unsorted, repeated = (same & (step < 0)) | lower, same & (step == 0)
     if unsorted.any():
         # Only then may rows be repeated that are no neighbours.
         repeated = bars.duplicated(list(KEYS)).to_numpy()

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from MLOps.config.validation import ValidationConfig
+from MLOps.data.bars import KEYS
 from MLOps.data.splits import Span, Splits
 from MLOps.evaluation.verdicts import Verdict, check_signals, judge, probe
 from MLOps.predictors.baselines import class_prior
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble
-from MLOps.predictors.windows import Windows
+from MLOps.predictors.windows import Windows, has_features, values_of
 
 PROBE_WINDOWS = 8
 
@@ -77,6 +78,7 @@ def combine(
     train = labels[training.labelled(labels)]
     prior = class_prior(train["label"].to_numpy(int), len(class_names))
     ensemble = Ensemble.fit(kind, class_names, gains, tables, train, prior)
-    signals = ensemble.combine(features[features[list(feature_names)].notna().any(axis=1)], tables)
+    known = has_features(values_of(features, feature_names))
+    signals = ensemble.combine(features.loc[known, list(KEYS)], tables)
     check_signals(signals[signals["predictor"] == ENSEMBLE].head(PROBE_WINDOWS), ENSEMBLE)
     return ensemble, signals

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from MLOps.data.bars import KEYS, given_features
+from MLOps.features.universe import Universe
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,11 @@ class GivenFeatures:
     def fit(cls, table: pd.DataFrame) -> "GivenFeatures":
         return cls(tuple(given_features(table)))
 
-    def compute(self, table: pd.DataFrame, _threads: int = 1) -> pd.DataFrame:
+    def universe_at(self, _table: pd.DataFrame) -> Universe:
+        """Empty: nothing is compared."""
+        return Universe([])
+
+    def compute(self, table: pd.DataFrame, _threads: int = 1, _universe: Universe | None = None) -> pd.DataFrame:
         """The keys and one float32 column per feature, NaN for empty cells."""
         features = table.loc[:, [*KEYS, *self.names]].reset_index(drop=True)
         return features.astype(dict.fromkeys(self.names, "float32"))

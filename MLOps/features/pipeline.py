@@ -100,8 +100,11 @@ class FeaturePipeline:
     def _need(self, what: str) -> bool:
         return any(CATALOGUE[name].needs == what for name in self.names)
 
-    def compute(self, bars: pd.DataFrame, threads: int = 1) -> pd.DataFrame:
+    def compute(self, bars: pd.DataFrame, threads: int = 1, universe: Universe | None = None) -> pd.DataFrame:
         """Features of bars in contract form; the number of threads does not change any bit of the result.
+
+        Args:
+            universe: at the time of `bars`, which may then be those of some of its symbols; None takes it from them.
 
         Returns:
             A table with the same keys in the same order and one float32 column per feature. All features of a bar are
@@ -111,21 +114,15 @@ class FeaturePipeline:
             UserError: an input column is missing, or features compare symbols and a symbol of the universe that traded
                 in the time of `bars` is missing.
         """
-        rows = rows_by_symbol(bars)
-        if self.crosses and (absent := self._absent(bars, rows)):
-            first, last = _window(bars, rows)
-            raise UserError(
-                f"bars: the features compare symbols and need every symbol of the universe that traded from "
-                f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars; for a symbol "
-                "that has ended since, add its last bars"
-            )
         if lacking := [name for name in self.inputs if name not in bars.columns]:
             hint = "set data.sentiment.enabled, or send them" if lacking[0] in SENTIMENT else "add it, or send it"
             raise UserError(
                 f"bars: the features need the columns {', '.join(self.inputs)}; {', '.join(lacking)} missing; "
                 f"{hint} with the bars"
             )
-        arrays = symbol_bars(bars, rows, self.universe if self.crosses else ())
+        rows = rows_by_symbol(bars)
+        beside = self._universe_at(bars, rows) if universe is None else universe
+        arrays = symbol_bars(bars, rows, beside)
         values = np.full((len(bars), len(self.names)), np.nan, dtype=np.float32)
 
         def fill(symbol: str) -> None:
@@ -134,6 +131,8 @@ class FeaturePipeline:
                 block[:, column] = CATALOGUE[name].compute(arrays[symbol])
             block[: self.warmup_bars - 1] = np.nan
             values[rows[symbol]] = block
+            # What its features have shared takes more memory than they do.
+            del arrays[symbol]
 
         if threads == 1:
             for symbol in rows:
@@ -144,6 +143,28 @@ class FeaturePipeline:
                 list(pool.map(fill, rows))
         features = bars.loc[:, list(KEYS)].reset_index(drop=True)
         return pd.concat([features, pd.DataFrame(values, columns=list(self.names))], axis=1)
+
+    def universe_at(self, bars: pd.DataFrame) -> Universe:
+        """The universe at the time of `bars`, in contract form; empty if no feature compares symbols.
+
+        Raises:
+            UserError: a symbol of it that traded then is missing.
+        """
+        return self._universe_at(bars, rows_by_symbol(bars))
+
+    def _universe_at(self, bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> Universe:
+        """See `universe_at`."""
+        if not self.crosses:
+            return Universe([])
+        if absent := self._absent(bars, rows):
+            first, last = _window(bars, rows)
+            raise UserError(
+                f"bars: the features compare symbols and need every symbol of the universe that traded from "
+                f"{first.isoformat()} to {last.isoformat()}; {', '.join(absent)} missing; add their bars; for a symbol "
+                "that has ended since, add its last bars"
+            )
+        stamps, close = _stamps(bars), bars["close"].to_numpy(float)
+        return Universe([(stamps[rows[name]], close[rows[name]]) for name in self.universe if name in rows])
 
     def absent(self, bars: pd.DataFrame) -> list[str]:
         """The symbols of the universe that may have traded in the time of `bars` but have no bar there."""
@@ -212,19 +233,20 @@ def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
     return {symbols[rows[0]]: rows for rows in np.split(np.arange(len(symbols)), starts[1:]) if len(rows)}
 
 
-def symbol_bars(
-    bars: pd.DataFrame, rows: Mapping[str, np.ndarray], universe: tuple[str, ...] = ()
-) -> dict[str, SymbolBars]:
-    """Each symbol's bars as arrays, with the symbols of the `universe` that occur in `rows`."""
-    stamps = bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+def symbol_bars(bars: pd.DataFrame, rows: Mapping[str, np.ndarray], universe: Universe) -> dict[str, SymbolBars]:
+    """Each symbol's bars as arrays, and the `universe` at them."""
+    stamps = _stamps(bars)
     unknown = np.full(len(bars), np.nan)
     columns = {name: bars[name].to_numpy(float) if name in bars.columns else unknown for name in (*VALUES, *SENTIMENT)}
-    members = Universe([(stamps[rows[name]], columns["close"][rows[name]]) for name in universe if name in rows])
     return {
         symbol: SymbolBars(
             timestamp=stamps[own],
-            universe=members.beside(stamps[own]),
+            universe=universe.beside(stamps[own]),
             **{name: column[own] for name, column in columns.items()},
         )
         for symbol, own in rows.items()
     }
+
+
+def _stamps(bars: pd.DataFrame) -> np.ndarray:
+    return bars["timestamp"].dt.tz_localize(None).to_numpy(dtype="datetime64[us]")

@@ -1,23 +1,28 @@
 """The universe: the recorded symbols that cross-asset features compare a symbol with, on a common clock."""
 
-from collections.abc import Callable, Hashable, Sequence
-from threading import Lock
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import RLock
+from typing import Self
 
 import numpy as np
 from numba import njit
 
 from MLOps.compiled import CACHE
 from MLOps.features.windows import lagged_log_return
+from MLOps.memory_maps import map_array, save_array
 
 # Added to the diagonal of a covariance, as a share of its mean variance: with more symbols than bars it would have no
 # inverse (Ledoit & Wolf, 2004, shrink towards the same target).
 SHRINKAGE = 0.1
+CLOCK = "clock"
 
 
 class Universe:
     """Log returns of the universe's symbols by timestamp, each over the symbol's own bars.
 
-    The clock consists of the timestamps at which any symbol has a bar. Results are cached.
+    The clock consists of the timestamps at which any symbol has a bar. Results are computed once; through `save` and
+    `load`, once for several processes.
 
     Args:
         members: timestamps (bars,) datetime64[us] and closes (bars,) of each symbol, in the recorded order, which fixes
@@ -28,8 +33,23 @@ class Universe:
         stamps = [own for own, _ in members] or [np.empty(0, "datetime64[us]")]
         self._clock: np.ndarray = np.unique(np.concatenate(stamps))
         self._closes = [(self._places(own), close) for own, close in members]
-        self._kept: dict[Hashable, np.ndarray] = {}
-        self._lock = Lock()
+        self._returns: dict[int, np.ndarray] = {}
+        self._results: dict[str, np.ndarray] = {}
+        self._lock = RLock()
+
+    def save(self, folder: Path) -> None:
+        """Write the clock and the results that were asked for so far; a loaded universe has no others."""
+        for name, array in {CLOCK: self._clock, **self._results}.items():
+            save_array(folder / f"{name}.npy", array)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The universe that `save` wrote, its results mapped from the files."""
+        results = {file.stem: map_array(file) for file in folder.glob("*.npy")}
+        universe = cls([])
+        universe._clock = results.pop(CLOCK)
+        universe._results = results
+        return universe
 
     def beside(self, stamps: np.ndarray) -> "Beside":
         """The universe at the bars of one symbol, given by their timestamps (bars,) datetime64[us]."""
@@ -37,33 +57,35 @@ class Universe:
         on_clock = self._clock[places] == stamps if len(self._clock) else np.zeros(len(stamps), dtype=bool)
         return Beside(self, places, on_clock)
 
-    def returns(self, lag: int) -> np.ndarray:
-        """(symbols, clock): log return over `lag` of the symbol's bars; NaN without a bar, or with too few before."""
-
-        def compute() -> np.ndarray:
-            result = np.full((len(self._closes), len(self._clock)), np.nan)
-            for row, (places, close) in zip(result, self._closes, strict=True):
-                row[places] = lagged_log_return(close, lag)
-            return result
-
-        return self._once(("returns", lag), compute)
-
     def mean_return(self, lag: int) -> np.ndarray:
-        """(clock,): mean of the known returns."""
-        returns = self.returns(lag)
-        return self._once(("mean", lag), lambda: _mean_of_known(returns))
+        """(clock,): mean of the known returns over `lag` of each symbol's bars."""
+        return self._once(f"mean_{lag}", lambda: _mean_of_known(self._returns_over(lag)))
 
     def dispersion(self, lag: int) -> np.ndarray:
         """(clock,): standard deviation of the known returns across symbols."""
-        returns, mean = self.returns(lag), self.mean_return(lag)
-        return self._once(("dispersion", lag), lambda: np.sqrt(_mean_of_known((returns - mean) ** 2)))
+
+        def compute() -> np.ndarray:
+            return np.sqrt(_mean_of_known((self._returns_over(lag) - self.mean_return(lag)[:, None]) ** 2))
+
+        return self._once(f"dispersion_{lag}", compute)
 
     def breadth(self, lag: int) -> np.ndarray:
         """(clock,): share of the known returns that are above 0."""
-        returns = self.returns(lag)
-        return self._once(
-            ("breadth", lag), lambda: _mean_of_known(np.where(np.isnan(returns), np.nan, (returns > 0) * 1.0))
-        )
+
+        def compute() -> np.ndarray:
+            returns = self._returns_over(lag)
+            return _mean_of_known(np.where(np.isnan(returns), np.nan, (returns > 0) * 1.0))
+
+        return self._once(f"breadth_{lag}", compute)
+
+    def ascending(self, lag: int) -> np.ndarray:
+        """(clock, symbols): the known returns of each tick in ascending order, then NaN."""
+
+        def compute() -> np.ndarray:
+            returns = self._returns_over(lag)
+            return np.sort(np.where(np.isfinite(returns), returns, np.nan), axis=1)
+
+        return self._once(f"ascending_{lag}", compute)
 
     def turbulence(self, window_bars: int) -> np.ndarray:
         """(clock,): Mahalanobis distance of the returns from those of the `window_bars` ticks before, per symbol.
@@ -71,18 +93,31 @@ class Universe:
         d = (y - μ)' Σ⁻¹ (y - μ) / n: Kritzman & Li, "Skulls, Financial Turbulence, and Risk Management" (2010), with Σ
         shrunk by SHRINKAGE. A symbol without a return at a tick adds nothing there.
         """
-        returns = self.returns(1)
-        return self._once(("turbulence", window_bars), lambda: _turbulence(returns, window_bars, SHRINKAGE))
+        return self._once(
+            f"turbulence_{window_bars}", lambda: _turbulence(self._returns_over(1), window_bars, SHRINKAGE)
+        )
 
     def _places(self, stamps: np.ndarray) -> np.ndarray:
         return np.searchsorted(self._clock, stamps)
 
-    def _once(self, key: Hashable, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    def _returns_over(self, lag: int) -> np.ndarray:
+        """(clock, symbols): log return over `lag` of the symbol's bars; NaN without a bar, or with too few before.
+
+        The symbols of a tick lie together, because most results are sums over them.
+        """
+        if lag not in self._returns:
+            result = np.full((len(self._clock), len(self._closes)), np.nan)
+            for symbol, (places, close) in enumerate(self._closes):
+                result[places, symbol] = lagged_log_return(close, lag)
+            self._returns[lag] = result
+        return self._returns[lag]
+
+    def _once(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         # Symbols are computed in threads that need the same results.
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = compute()
-            return self._kept[key]
+            if name not in self._results:
+                self._results[name] = compute()
+            return self._results[name]
 
 
 class Beside:
@@ -105,7 +140,7 @@ class Beside:
 
     def rank(self, lag: int, own_return: np.ndarray) -> np.ndarray:
         """Share of the universe whose return over `lag` bars lies below the symbol's, in [0, 1]."""
-        return _share_below(self._universe.returns(lag), self._places, self._on_clock, own_return)
+        return _share_below(self._universe.ascending(lag), self._places, self._on_clock, own_return)
 
     def _at(self, values: np.ndarray) -> np.ndarray:
         if not len(values):
@@ -115,13 +150,13 @@ class Beside:
 
 @njit(cache=CACHE, nogil=True)
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Column means of (symbols, clock), summed in the order of the rows; NaN if no value is known."""
-    result = np.full(values.shape[1], np.nan)
-    for t in range(values.shape[1]):
+    """Row means of (clock, symbols), summed in the order of the columns; NaN if no value is known."""
+    result = np.full(values.shape[0], np.nan)
+    for t in range(values.shape[0]):
         total, known = 0.0, 0
-        for s in range(values.shape[0]):
-            if np.isfinite(values[s, t]):
-                total += values[s, t]
+        for s in range(values.shape[1]):
+            if np.isfinite(values[t, s]):
+                total += values[t, s]
                 known += 1
         if known > 0:
             result[t] = total / known
@@ -129,21 +164,29 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=CACHE, nogil=True)
-def _share_below(returns: np.ndarray, places: np.ndarray, on_clock: np.ndarray, own_return: np.ndarray) -> np.ndarray:
-    below = np.zeros(len(places))
-    known = np.zeros(len(places))
-    for s in range(returns.shape[0]):
-        for t in range(len(places)):
-            value = returns[s, places[t]]
-            if on_clock[t] and np.isfinite(value):
-                known[t] += 1
-                if value < own_return[t]:
-                    below[t] += 1
+def _share_below(ascending: np.ndarray, places: np.ndarray, on_clock: np.ndarray, own_return: np.ndarray) -> np.ndarray:
+    """By bisection: a comparison with every symbol would make the work of all symbols grow with their square."""
     result = np.full(len(places), np.nan)
     for t in range(len(places)):
-        if known[t] > 0:
-            result[t] = below[t] / known[t]
+        if not on_clock[t]:
+            continue
+        known = _count_below(ascending, places[t], np.inf)
+        if known > 0:
+            result[t] = _count_below(ascending, places[t], own_return[t]) / known
     return result
+
+
+@njit(cache=CACHE, nogil=True)
+def _count_below(ascending: np.ndarray, tick: int, value: float) -> int:
+    """How many returns of the tick are below `value`; NaN compares as below nothing, and nothing is below it."""
+    first, stop = 0, ascending.shape[1]
+    while first < stop:
+        middle = (first + stop) // 2
+        if ascending[tick, middle] < value:
+            first = middle + 1
+        else:
+            stop = middle
+    return first
 
 
 @njit(cache=CACHE, nogil=True)
@@ -154,7 +197,7 @@ def _turbulence(returns: np.ndarray, window: int, shrinkage: float) -> np.ndarra
     y'(X'X/w + λI)⁻¹y = (y'y - (Xy)'(wλI + XX')⁻¹(Xy)) / λ (Woodbury): the size of the linear system is that of the
     window, whatever the number of symbols.
     """
-    bars = returns.shape[1]
+    bars = returns.shape[0]
     known, gram = _lagged_products(returns, window)
     result = np.full(bars, np.nan)
     system = np.zeros((window, window))
@@ -192,16 +235,16 @@ def _turbulence(returns: np.ndarray, window: int, shrinkage: float) -> np.ndarra
 @njit(cache=CACHE, nogil=True)
 def _lagged_products(returns: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
     """The number of known returns at each tick, (clock,), and sums of returns at t times t - k, (clock, lags + 1)."""
-    symbols, bars = returns.shape
+    bars, symbols = returns.shape
     known = np.zeros(bars)
     gram = np.zeros((bars, lags + 1))
     for t in range(bars):
         for s in range(symbols):
-            if np.isfinite(returns[s, t]):
+            if np.isfinite(returns[t, s]):
                 known[t] += 1
         for k in range(min(lags, t) + 1):
             for s in range(symbols):
-                product = returns[s, t] * returns[s, t - k]
+                product = returns[t, s] * returns[t - k, s]
                 if np.isfinite(product):
                     gram[t, k] += product
     return known, gram

@@ -5,6 +5,7 @@ from MLOps.artifacts import read_json, read_table
 from MLOps.config.agents import AgentConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import Splits
+from MLOps.features.dataset import read_features
 from MLOps.pipelines import paths
 from MLOps.predictors.ensemble import Ensemble
 from MLOps.predictors.kinds import load_predictor
@@ -12,7 +13,7 @@ from MLOps.predictors.kinds import load_predictor
 
 def read_agent_data(config: AgentConfig, trading: TradingConfig) -> AgentData:
     """See `AgentData.fit`."""
-    bars, features, signals = (read_table(path) for path in (paths.BARS, paths.FEATURES, paths.SIGNALS))
+    bars, features, signals = read_table(paths.BARS), read_features(paths.FEATURES), read_table(paths.SIGNALS)
     ensemble = Ensemble.from_dict(read_json(paths.VERDICTS)["ensemble"])
     splits = Splits.from_dict(read_json(paths.SPLITS))
     left_out = read_json(paths.FEATURE_PIPELINE)["left_out"]

@@ -14,6 +14,7 @@ from MLOps.evaluation.plots import equity_plot, equity_table, training_plot
 from MLOps.evaluation.predictor_scores import headline, predictor_scores
 from MLOps.evaluation.report import AGENT
 from MLOps.experiment_tracking.trials import Trial
+from MLOps.features.dataset import read_features
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 from MLOps.predictors.ensemble import ENSEMBLE
@@ -45,7 +46,7 @@ def main() -> None:
         ensemble = None if stage.params.agent_ensemble.kind == "none" else load_agent(paths.AGENT_ENSEMBLE)
         agents = {name: load_agent(paths.AGENTS / name) for name in stage.params.agents}
         candidate = Candidate.choose(agents, choice["validation_rewards"], ensemble)
-        market = candidate.agent.market(bars, read_table(paths.FEATURES), signals, stage.params.trading)
+        market = candidate.agent.market(bars, read_features(paths.FEATURES), signals, stage.params.trading)
         result = backtest(
             candidate.agent.policy(),
             market.between(splits.test.start, splits.test.end),

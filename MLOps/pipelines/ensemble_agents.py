@@ -27,6 +27,7 @@ def fit() -> None:
     from MLOps.agents.policy import Agent
     from MLOps.data.splits import Splits
     from MLOps.evaluation.report import ENSEMBLE
+    from MLOps.features.dataset import read_features
     from MLOps.pipelines.stage import Stage
     from MLOps.trading import simulate
     from MLOps.training.determinism import seed_torch
@@ -35,7 +36,8 @@ def fit() -> None:
         seed_torch(stage.params.seed, stage.params.threads)
         members = {name: Agent.load(paths.AGENTS / name) for name in stage.params.agents}
         first = next(iter(members.values()))
-        bars, features, signals = (read_table(path) for path in (paths.BARS, paths.FEATURES, paths.SIGNALS))
+        bars, signals = read_table(paths.BARS), read_table(paths.SIGNALS)
+        features = read_features(paths.FEATURES)
         span = Splits.from_dict(read_json(paths.SPLITS)).validation
         validation = first.market(bars, features, signals, first.trading).between(span.start, span.end)
         seed = derive_seed(stage.params.seed, "agent_ensemble")

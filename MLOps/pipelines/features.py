@@ -6,6 +6,7 @@ from MLOps.config.params import load_params
 from MLOps.data.bars import TEST_ROWS
 from MLOps.data.splits import split
 from MLOps.data.walk_forward import require_refit, require_windows, windows_of
+from MLOps.features.chunks import write_features
 from MLOps.features.fitting import fit_features
 from MLOps.features.given import GivenFeatures
 from MLOps.features.labels import make_labels, require_classes, unbalanced
@@ -42,10 +43,10 @@ def main() -> None:
                     stage.params.walk_forward,
                     lambda spans: require_classes(labels, names, spans),
                 )
-        features = pipeline.compute(bars, stage.params.threads)
+        chunk_symbols = stage.params.features.chunk_symbols
+        write_features(paths.FEATURES, pipeline, bars, chunk_symbols, stage.params.threads)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
-        write_table(paths.FEATURES, features)
         write_table(paths.LABELS, labels)
         trained_on = labels[splits.train.labelled(labels)]
         if warning := unbalanced(trained_on["label"], names):

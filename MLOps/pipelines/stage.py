@@ -16,7 +16,7 @@ import pandas as pd
 from pyarrow.parquet import ParquetFile
 from threadpoolctl import threadpool_limits
 
-from MLOps.artifacts import read_json, whole_file, write_json
+from MLOps.artifacts import read_json, table_parts, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
 from MLOps.execution.executor import Map, executor
@@ -161,12 +161,15 @@ class Stage:
 
 
 def tables(outputs: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """The Parquet files among `outputs` and how large they are, in words."""
-    for path in (path for path in outputs if path.suffix == ".parquet"):
-        table = ParquetFile(path)
-        size = f"{table.metadata.num_rows} rows"
-        if "symbol" in table.schema_arrow.names:
-            symbols = len(table.read(["symbol"])["symbol"].unique())
+    """The tables among `outputs` and how large they are, in words."""
+    for path in outputs:
+        files = [ParquetFile(file) for file in ([path] if path.suffix == ".parquet" else table_parts(path))]
+        if not files:
+            continue
+        size = f"{sum(file.metadata.num_rows for file in files)} rows"
+        if "symbol" in files[0].schema_arrow.names:
+            # No symbol is in two parts of a table.
+            symbols = sum(len(file.read(["symbol"])["symbol"].unique()) for file in files)
             size += f" of {symbols} symbol{'s' if symbols != 1 else ''}"
         yield path, size
 

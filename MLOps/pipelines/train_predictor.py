@@ -12,6 +12,7 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
 from MLOps.deployment.predictor_logging import log_predictor
 from MLOps.evaluation.forecasts import forecast_metrics
+from MLOps.features.dataset import read_features
 from MLOps.pipelines import paths
 from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
@@ -37,7 +38,7 @@ def main() -> None:
         seed_torch(stage.params.seed, stage.params.threads)
         data = learning_data(
             config.lookback_bars,
-            read_table(paths.FEATURES),
+            read_features(paths.FEATURES),
             labels,
             class_names(stage.params.labels),
             feature_names,

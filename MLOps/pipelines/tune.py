@@ -33,12 +33,13 @@ def main() -> None:
 def searched(stage: "Stage", name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The best values that a search finds."""
     from MLOps.data.splits import Splits
+    from MLOps.features.dataset import read_features
     from MLOps.pipelines.searching import search
     from MLOps.predictors.tuning import trial_of
     from MLOps.training.determinism import seed_torch
 
     seed = stage.params.seed
-    features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+    features, labels = read_features(paths.FEATURES), read_table(paths.LABELS)
     names = class_names(stage.params.labels)
     splits = Splits.from_dict(read_json(paths.SPLITS))
     feature_names = tuple(read_json(paths.FEATURE_PIPELINE)["names"])

@@ -15,6 +15,7 @@ from MLOps.evaluation.convergence import constant_losses, convergence, fold_loss
 from MLOps.evaluation.forecasts import classification_metrics, confusion, implied_metrics
 from MLOps.evaluation.validation import validate
 from MLOps.evaluation.verdicts import PARTS, Verdict
+from MLOps.features.dataset import read_features
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
 from MLOps.predictors.contract import Predictor
@@ -32,7 +33,7 @@ USUAL_WINDOWS = 256  # whose median stands for a feature as usual
 
 def main() -> None:
     with Stage("validate_predictors") as stage:
-        features, labels = read_table(paths.FEATURES), read_table(paths.LABELS)
+        features, labels = read_features(paths.FEATURES), read_table(paths.LABELS)
         names = class_names(stage.params.labels)
         splits = Splits.from_dict(read_json(paths.SPLITS))
         feature_names = tuple(read_json(paths.FEATURE_PIPELINE)["names"])

@@ -79,7 +79,7 @@ class Training:
         self.returns_std = float(targets.returns[rows].std()) or 1.0
         self.class_returns = targets.class_returns(rows)
         self._windows, self._targets = windows, targets
-        self._values = torch.from_numpy(self.scaler.transform(windows.values)).to(self.device)
+        self._values = torch.from_numpy(windows.scaled(self.scaler)).to(self.device)
         self._classes = torch.from_numpy(targets.labels.astype(np.int64)).to(self.device)
         scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)

@@ -1,5 +1,6 @@
 """Windows over the feature table: views of one array, copied one batch at a time."""
 
+from collections.abc import Iterator
 from copy import copy
 
 import numpy as np
@@ -7,6 +8,9 @@ import pandas as pd
 
 from MLOps.errors import UserError
 from MLOps.features.scaler import Scaler
+from MLOps.memory_maps import mapped_rows
+
+BLOCK_ROWS = 2**16  # of features, copied at once
 
 
 class Windows:
@@ -17,12 +21,10 @@ class Windows:
     """
 
     def __init__(self, features: pd.DataFrame, names: tuple[str, ...], lookback_bars: int) -> None:
-        self.values = np.ascontiguousarray(features[list(names)].to_numpy(dtype=np.float32))
+        self.values = values_of(features, names)
         self.names = names
-        # A row is valid after the warm-up; until then all of its features are NaN.
-        valid = ~np.isnan(self.values).all(axis=1)
-        symbols = features["symbol"].to_numpy()
-        begins = np.concatenate([[True], symbols[1:] != symbols[:-1]])[: len(symbols)]
+        valid = has_features(self.values)
+        begins = (features["symbol"] != features["symbol"].shift()).to_numpy(dtype=bool)
         starts = begins | ~valid
         row = np.arange(len(features))
         last_start = np.maximum.accumulate(np.where(starts, row, 0))
@@ -60,11 +62,45 @@ class Windows:
         opened = np.zeros(len(self.values) + 1, dtype=np.int32)
         np.add.at(opened, rows - self.lookback_bars + 1, 1)
         np.add.at(opened, rows + 1, -1)
-        values = self.values[np.cumsum(opened[:-1]) > 0]
-        empty = [name for name, column in zip(self.names, values.T, strict=True) if not np.isfinite(column).any()]
-        if empty:
+        seen = np.cumsum(opened[:-1]) > 0
+        known = np.zeros(len(self.names), dtype=bool)
+
+        def blocks() -> Iterator[np.ndarray]:
+            for block in row_blocks(len(self.values)):
+                values = self.values[block][seen[block]]
+                known[:] |= np.isfinite(values).any(axis=0)
+                yield values
+
+        values = mapped_rows(blocks())
+        if empty := [name for name, is_known in zip(self.names, known, strict=True) if not is_known]:
             raise UserError(
                 f"features: {', '.join(empty)} has no finite value in the training rows, so it cannot be imputed; "
                 "remove it from features.names or add history"
             )
         return Scaler.fit(values)
+
+    def scaled(self, scaler: Scaler) -> np.ndarray:
+        """All values, scaled; in a memory map, as they are."""
+        return mapped_rows(scaler.transform(self.values[block]) for block in row_blocks(len(self.values)))
+
+
+def values_of(features: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+    """The columns `names` of a feature table, (rows, names) float32 in row-major order.
+
+    All its features, in order, are not copied: those of `read_features` lie in a memory map.
+    """
+    # A slice of columns shares the table's memory, a list of columns copies them.
+    is_all = tuple(features.columns[-len(names) :]) == names
+    table = features.iloc[:, -len(names) :] if is_all else features[list(names)]
+    return np.ascontiguousarray(table.to_numpy(dtype=np.float32))
+
+
+def has_features(values: np.ndarray) -> np.ndarray:
+    """The mask of the rows (rows, features) after the warm-up; until then all features of a row are NaN."""
+    # NaN if all are, without an array of as many truth values.
+    return ~np.isnan(np.fmax.reduce(values, axis=1))
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """All rows in slices of BLOCK_ROWS."""
+    return (slice(first, first + BLOCK_ROWS) for first in range(0, rows, BLOCK_ROWS))

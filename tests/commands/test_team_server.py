@@ -13,10 +13,11 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
+from MLOps.commands.servers import free_port
 from MLOps.commands.team_server import PACKAGES, VARIABLES, serve_team
 from MLOps.errors import UserError
 from tests.project import ROOT, Project, environment
-from tests.servers import free_port, running
+from tests.servers import running
 from tests.team_servers import BUCKET, KEYS, PASSWORD, object_store, postgres
 
 ADMIN, ANN, BOB = "admin-password-1", "ann-password-22", "bob-password-33"

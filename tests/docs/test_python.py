@@ -13,6 +13,7 @@ import pytest
 from MLOps.artifacts import read_json, read_table
 from MLOps.config.params import load_params
 from MLOps.data.splits import Splits
+from MLOps.features.dataset import read_features
 from tests.docs.pages import blocks
 from tests.project import Project
 
@@ -28,7 +29,7 @@ def given(name: str) -> dict[str, Any]:
         return {"bars": bars[bars["symbol"].isin(["AAPL", "IBM"])].groupby("symbol").tail(260)}
     if name == "predictors.md":
         params = load_params()
-        features = read_table(Path("data/processed/features.parquet"))
+        features = read_features(Path("data/processed/features"))
         columns = read_json(Path("data/processed/feature_pipeline.json"))["names"]
         rows = features[features["symbol"] == "IBM"][columns].to_numpy(np.float32)
         return {

@@ -22,14 +22,15 @@ from MLOps.features.families.technical import directional_index, relative_streng
 from MLOps.features.feature import SymbolBars
 from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol, symbol_bars
 from MLOps.features.talib_windows import windowed_talib
-from MLOps.features.universe import SHRINKAGE
+from MLOps.features.universe import SHRINKAGE, Universe
 
 
 def bars_of_ibm(sample: pd.DataFrame) -> SymbolBars:
     """600 bars, of which nothing was computed yet."""
-    rows = rows_by_symbol(sample)
-    rows["IBM"] = rows["IBM"][:600]
-    return symbol_bars(sample, rows, ("AAPL", "IBM", "MSFT"))["IBM"]
+    bars = sample[sample["symbol"].isin(["AAPL", "IBM", "MSFT"])]
+    bars = bars[(bars["symbol"] != "IBM") | (bars.groupby("symbol").cumcount() < 600)].reset_index(drop=True)
+    universe = FeaturePipeline.fit(["rank_1"], bars).universe_at(bars)
+    return symbol_bars(bars, rows_by_symbol(bars), universe)["IBM"]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_what_needs_volume_is_declared(early: pd.DataFrame) -> None:
 def test_money_flow_is_that_of_talib_where_talib_has_one(ibm: SymbolBars) -> None:
     # Prices as they were quoted: adjusted ones that are equal differ by roundings, which TA-Lib takes for moves.
     raw = bars_from_file(SAMPLE)
-    quoted = symbol_bars(raw, rows_by_symbol(raw))["IBM"]
+    quoted = symbol_bars(raw, rows_by_symbol(raw), Universe([]))["IBM"]
     expected = talib.MFI(quoted.high, quoted.low, quoted.close, quoted.volume, 14) / 100
     np.testing.assert_allclose(CATALOGUE["mfi_14"].compute(quoted)[14:], expected[14:], rtol=1e-9)
     idle = replace(ibm, volume=np.zeros(len(ibm.close)), _kept={})

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from MLOps.commands.servers import free_port
 from MLOps.config.tracking import TrackingConfig
 from MLOps.experiment_tracking.record import Record
 from MLOps.experiment_tracking.runs import Runs
 from MLOps.model_registry.versions import BUNDLE_TAG, CANDIDATE, CHAMPION, FILES_TAG, Registry, model_files
 from MLOps.operations.champions import history, set_champion
 from tests.project import ROOT, environment
-from tests.servers import free_port, running
+from tests.servers import running
 from tests.team_servers import postgres
 
 AT_ONCE = 8

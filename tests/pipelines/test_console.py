@@ -120,7 +120,7 @@ def test_ctrl_c_during_imports_ends_in_the_sentence_too() -> None:
 def test_a_stage_ends_with_what_it_made_and_its_run_keeps_the_log(finished: Project) -> None:
     log = (finished.folder / ".cache/logs/features.log").read_text()
     assert "features: done in " in log
-    assert " s: data/processed/features.parquet 12154 rows of 5 symbols; data/processed/labels.parquet" in log
+    assert " s: data/processed/features 12154 rows of 5 symbols; data/processed/labels.parquet" in log
     client = finished.client()
     for stage in ("ingest", "train_agent", "backtest"):
         (run,) = client.search_runs(["1"], f"tags.stage = '{stage}'")

@@ -16,7 +16,7 @@ READ = {
     "data/raw/bars.parquet": ["validate_data"],
     "data/processed/bars.parquet": ["features"],
     "data/processed/splits.json": ["train_predictor", "logistic"],
-    "data/processed/features.parquet": ["train_predictor", "logistic"],
+    "data/processed/features/part-00000.parquet": ["train_predictor", "logistic"],
     "data/processed/signals/logistic.parquet": ["validate_predictors"],
     "models/predictors/logistic/weights.safetensors": ["validate_predictors"],
     "models/agents/ppo/policy.safetensors": ["backtest"],

@@ -21,7 +21,7 @@ from tests.project import Project, environment
 STAGES = {
     "ingest": "data/raw/bars.parquet",
     "validate_data": "data/processed/bars.parquet",
-    "features": "data/processed/features.parquet",
+    "features": "data/processed/features",
     "train_predictor logistic": "models/predictors/logistic",
     "validate_predictors": "reports/verdicts.json",
     "train_agent ppo": "models/agents/ppo",

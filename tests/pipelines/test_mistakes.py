@@ -178,4 +178,4 @@ def test_one_symbol_has_no_turbulence_to_stop_at(project: Project) -> None:
     told = sentence(project, "features")
     assert "trading.turbulence_stop: the feature turbulence_60 cannot be computed from these bars" in told
     assert "the training span has IBM only; set null" in told
-    assert not (project.folder / "data/processed/features.parquet").exists()
+    assert not (project.folder / "data/processed/features").exists()

@@ -24,7 +24,7 @@ def check_registered(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
     client = project.client()
-    features = pd.read_parquet("data/processed/features.parquet")
+    features = pd.read_parquet("data/processed/features")
     names = tuple(read_json(Path("data/processed/feature_pipeline.json"))["names"])
     scored = read_json(Path("reports/backtest/predictors.json"))["predictors"]
     verdicts = read_json(Path("reports/verdicts.json"))["verdicts"]

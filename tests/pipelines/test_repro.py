@@ -164,7 +164,7 @@ def test_a_run_shows_parameters_steps_configuration_and_inputs(finished: Project
         "environment.json",
     }
     assert run.inputs is not None and run.outputs is not None
-    assert "features.parquet" in {given.dataset.name for given in run.inputs.dataset_inputs}
+    assert "features" in {given.dataset.name for given in run.inputs.dataset_inputs}
     assert [model.model_id for model in run.outputs.model_outputs], "the predictor is logged as a model"
 
 

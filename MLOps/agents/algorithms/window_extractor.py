@@ -85,7 +85,7 @@ def extractor_arguments(pretrained: Pretrained, environments: Any, device: str) 
         environments: with `columns`, the names of an observation's columns.
     """
     predictor, windows = pretrained.predictor, pretrained.windows
-    values = torch.from_numpy(predictor.scales.scaler.transform(windows.values)).to(get_device(device))
+    values = torch.from_numpy(windows.scaled(predictor.scales.scaler)).to(get_device(device))
     columns = tuple(place for place, name in enumerate(environments.columns) if is_window(name))
     return {
         "features_extractor_class": WindowExtractor,

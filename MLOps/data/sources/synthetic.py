@@ -27,7 +27,7 @@ def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     timestamps = pd.bdate_range(START, periods=market.bars, tz="UTC").astype("datetime64[us, UTC]")
     edge, volatility = market.edge_bps / 1e4, market.volatility_bps / 1e4
-    tables = []
+    tables, digits = [], max(2, len(str(market.symbols - 1)))
     for number in range(market.symbols):
         flips = generator.random(market.bars) < 1 / market.regime_bars
         sign = np.where((np.cumsum(flips) + generator.integers(2)) % 2 == 0, 1.0, -1.0)
@@ -43,7 +43,7 @@ def make_synthetic(config: DataConfig, seed: int) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "timestamp": timestamps,
-                    "symbol": f"SYN{number:02d}",
+                    "symbol": f"SYN{number:0{digits}d}",
                     "open": 100 * np.exp(opened),
                     "high": 100 * np.exp(opened + np.maximum(path.max(axis=1), 0)),
                     "low": 100 * np.exp(opened + np.minimum(path.min(axis=1), 0)),

@@ -1,14 +1,16 @@
 """Features computed chunk by chunk: memory for the features of a chunk of symbols, whatever the number of symbols."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from MLOps.artifacts import scratch_folder, table_part, whole_folder, write_table
 from MLOps.data.bars import KEYS
+from MLOps.execution.executor import Map, in_turn
 from MLOps.features.given import GivenFeatures
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.features.universe import Universe
@@ -25,12 +27,43 @@ class _Chunk:
     file: Path
 
 
+@dataclass(frozen=True)
+class _Chunks(Sequence[_Chunk]):
+    """The chunks of `bars`, each copied when it is asked for; `firsts` and `stops` are their rows."""
+
+    pipeline: FeaturePipeline | GivenFeatures
+    bars: pd.DataFrame
+    firsts: np.ndarray
+    stops: np.ndarray
+    universe: Path
+    threads: int
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    def __getitem__(self, number: Any) -> Any:
+        if number >= len(self):
+            raise IndexError(number)
+        # A copy, because a slice of texts takes all of them along to another process.
+        bars = self.bars.take(np.arange(self.firsts[number], self.stops[number])).reset_index(drop=True)
+        return _Chunk(self.pipeline, bars, self.universe, self.threads, table_part(self.folder, number))
+
+
 def write_features(
-    folder: Path, pipeline: FeaturePipeline | GivenFeatures, bars: pd.DataFrame, chunk_symbols: int, threads: int
+    folder: Path,
+    pipeline: FeaturePipeline | GivenFeatures,
+    bars: pd.DataFrame,
+    chunk_symbols: int,
+    threads: int,
+    run: Map = in_turn,
 ) -> None:
     """Write the features of bars in contract form for `read_features`; `folder` appears when they are complete.
 
     The universe is computed once, before the chunks, so `chunk_symbols` changes no value.
+
+    Args:
+        run: computes the chunks.
 
     Raises:
         UserError: see `FeaturePipeline.compute`.
@@ -44,15 +77,7 @@ def write_features(
         pipeline.compute(bars.iloc[: np.append(begins, len(bars))[1]], threads, universe)
         universe.save(scratch)
         del universe
-
-        def chunks() -> Iterator[_Chunk]:
-            for number, (first, stop) in enumerate(zip(firsts, stops, strict=True)):
-                # A copy, because a slice of texts takes all of them along to another process.
-                own = bars.take(np.arange(first, stop)).reset_index(drop=True)
-                yield _Chunk(pipeline, own, scratch, threads, table_part(made, number))
-
-        for _ in map(_write_chunk, chunks()):
-            pass
+        run(_write_chunk, _Chunks(pipeline, bars, firsts, stops, scratch, threads, made), "chunks of features")
 
 
 def _write_chunk(chunk: _Chunk) -> None:

@@ -44,7 +44,8 @@ def main() -> None:
                     lambda spans: require_classes(labels, names, spans),
                 )
         chunk_symbols = stage.params.features.chunk_symbols
-        write_features(paths.FEATURES, pipeline, bars, chunk_symbols, stage.params.threads)
+        with stage.executor() as run:
+            write_features(paths.FEATURES, pipeline, bars, chunk_symbols, stage.params.threads, run)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())
         write_table(paths.LABELS, labels)

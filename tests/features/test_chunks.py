@@ -13,7 +13,9 @@ import pytest
 
 from benchmarks.features import random_bars
 from MLOps.artifacts import PARTIAL, content_hash, delete_partial, table_parts
+from MLOps.config.execution import ExecutionConfig
 from MLOps.errors import UserError
+from MLOps.execution.executor import executor
 from MLOps.features import chunks
 from MLOps.features.catalogue import FAMILIES
 from MLOps.features.chunks import write_features
@@ -51,8 +53,10 @@ def test_chunks_change_no_bit(
 def test_the_same_bars_give_the_same_files(tmp_path: Path, bars: pd.DataFrame, pipeline: FeaturePipeline) -> None:
     for name, threads in (("one", 1), ("two", 2)):
         write_features(tmp_path / name, pipeline, bars, 2, threads)
-    assert content_hash(tmp_path / "one") == content_hash(tmp_path / "two")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    with executor(ExecutionConfig(kind="processes", workers=2), threads=1) as run:
+        write_features(tmp_path / "workers", pipeline, bars, 2, 1, run)
+    assert len({content_hash(tmp_path / name) for name in ("one", "two", "workers")}) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two", "workers"]
 
 
 def test_a_labelled_table_is_written_in_the_same_format(tmp_path: Path, bars: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ SERVER_PORT := 5000
 ALIAS := candidate
 REQUIREMENTS := requirements.txt
 
-.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all test-team lint format docs ui serve server audit lock
+.PHONY: help setup repro experiment experiments retrain doctor report compare monitor quality test test-all test-ray test-team lint format docs ui serve server audit lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ test-all: $(VENV)/.installed-dev lint ## run the linters and all tests
 
 test-team: $(VENV)/.installed-dev $(VENV)/.installed-team ## run the tests on PostgreSQL, S3 and SSH; they need Debian's postgresql and openssh-server
 	pytest -m team
+
+test-ray: $(VENV)/.installed-dev $(VENV)/.installed-ray ## run the tests on a Ray cluster of two hosts; they need Debian's iproute2
+	pytest -m ray
 
 lint: $(VENV)/.installed-dev ## run ruff, mypy, import-linter and zizmor
 	ruff check .
@@ -127,6 +130,10 @@ $(VENV)/.installed-docs: requirements-docs.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-team: requirements-team.txt | $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-team.txt
+	@touch $@
+
+$(VENV)/.installed-ray: requirements-ray.txt | $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-ray.txt
 	@touch $@
 
 $(VENV)/bin/python:

@@ -63,6 +63,7 @@ def test_processes_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None
     assert_same(all_of(computed), serial)
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 def test_two_hosts_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None:
     require_cluster()
@@ -73,6 +74,7 @@ def test_two_hosts_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None
     assert_same(all_of(computed), serial)
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_driver_and_a_lost_host_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None:
     """The driver is killed three times; the last run ends, although it loses a host."""

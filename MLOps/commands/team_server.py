@@ -52,7 +52,7 @@ def serve_team(host: str, port: int) -> int:
     _require_database(database)
     _require_bucket(os.environ[ARTIFACTS])
     # libpq takes the password from the environment, so that no file, option or message of MLflow has it.
-    without = database.set(password=None).render_as_string()
+    without = database._replace(password=None).render_as_string()
     with tempfile.TemporaryDirectory() as folder:
         login = Path(folder) / "login.ini"
         login.write_text(LOGIN.format(database=without.replace("%", "%%")))
@@ -86,7 +86,7 @@ def _require_database(database: URL) -> None:
         engine.connect().close()
     except SQLAlchemyError as error:
         said = one_line(getattr(error, "orig", None) or error)
-        shown = without_password(database.set(password=None).render_as_string())
+        shown = database._replace(password=None).render_as_string()
         raise UserError(f"{shown}: the database cannot be used: {said}; start it, or correct {DATABASE}") from None
     finally:
         engine.dispose()

@@ -79,7 +79,7 @@ def test_a_database_of_another_kind_is_refused(
 def test_a_database_that_does_not_answer_is_told(told: Callable[..., str]) -> None:
     for name in PACKAGES:
         pytest.importorskip(name, reason="needs `pip install -r requirements-team.txt`")
-    assert "postgresql+psycopg://***@127.0.0.1:9/mlflow: the database cannot be used" in told()
+    assert "postgresql+psycopg://ann@127.0.0.1:9/mlflow: the database cannot be used" in told()
 
 
 @dataclass(frozen=True)

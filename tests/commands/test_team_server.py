@@ -57,7 +57,7 @@ def test_a_missing_package_is_told_with_the_file_that_has_it(
 @pytest.mark.parametrize("missing", VARIABLES)
 def test_a_missing_variable_is_named(missing: str, told: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("MLOps.commands.team_server.PACKAGES", ())
-    assert f"the environment variable {missing}, found none" in told(**{missing: ""})
+    assert f"{missing}: expected {VARIABLES[missing]} in this environment variable, found none" in told(**{missing: ""})
 
 
 @pytest.mark.parametrize(

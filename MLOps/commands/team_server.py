@@ -19,10 +19,10 @@ DATABASE, ARTIFACTS = "MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION"
 VARIABLES = {
     DATABASE: "postgresql://USER:PASSWORD@HOST/DATABASE",
     ARTIFACTS: "s3://BUCKET/FOLDER",
-    "AWS_ACCESS_KEY_ID": "of the bucket",
-    "AWS_SECRET_ACCESS_KEY": "of the bucket",
-    "MLFLOW_AUTH_ADMIN_PASSWORD": "of the user admin, whom the first start creates",
-    "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long random text that signs forms",
+    "AWS_ACCESS_KEY_ID": "the key of the bucket",
+    "AWS_SECRET_ACCESS_KEY": "the secret key of the bucket",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of the user admin, whom the first start creates",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long random text, which signs forms",
 }
 PACKAGES = ("psycopg", "boto3", "flask_wtf")
 ANSWER_TIMEOUT_S = 5
@@ -47,12 +47,12 @@ def serve_team(host: str, port: int) -> int:
     if missing := [name for name in VARIABLES if not os.environ.get(name)]:
         name, *others = missing
         more = f", and {', '.join(others)}" if others else ""
-        raise UserError(f"expected the environment variable {name}, found none; set it to {VARIABLES[name]}{more}")
+        raise UserError(f"{name}: expected {VARIABLES[name]} in this environment variable, found none; set it{more}")
     database = _database(os.environ[DATABASE])
     _require_database(database)
     _require_bucket(os.environ[ARTIFACTS])
     # libpq takes the password from the environment, so that no file, option or message of MLflow has it.
-    without = database.set(password=None).render_as_string()
+    without = database._replace(password=None).render_as_string()
     with tempfile.TemporaryDirectory() as folder:
         login = Path(folder) / "login.ini"
         login.write_text(LOGIN.format(database=without.replace("%", "%%")))
@@ -86,7 +86,7 @@ def _require_database(database: URL) -> None:
         engine.connect().close()
     except SQLAlchemyError as error:
         said = one_line(getattr(error, "orig", None) or error)
-        shown = without_password(database.set(password=None).render_as_string())
+        shown = database._replace(password=None).render_as_string()
         raise UserError(f"{shown}: the database cannot be used: {said}; start it, or correct {DATABASE}") from None
     finally:
         engine.dispose()

@@ -58,7 +58,7 @@ def test_a_missing_package_is_told_with_the_file_that_has_it(
 @pytest.mark.parametrize("missing", VARIABLES)
 def test_a_missing_variable_is_named(missing: str, told: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("MLOps.commands.team_server.PACKAGES", ())
-    assert f"the environment variable {missing}, found none" in told(**{missing: ""})
+    assert f"{missing}: expected {VARIABLES[missing]} in this environment variable, found none" in told(**{missing: ""})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_database_of_another_kind_is_refused(
 def test_a_database_that_does_not_answer_is_told(told: Callable[..., str]) -> None:
     for name in PACKAGES:
         pytest.importorskip(name, reason="needs `pip install -r requirements-team.txt`")
-    assert "postgresql+psycopg://***@127.0.0.1:9/mlflow: the database cannot be used" in told()
+    assert "postgresql+psycopg://ann@127.0.0.1:9/mlflow: the database cannot be used" in told()
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ CASES: dict[str, dict[str, Any]] = {
     "one_sequence": {**NETWORKS["lstm_sequence"], **COMMON, "sequence_bars": 61},
     "parallel_batch_norms": {**NETWORKS["hybrid"], **COMMON},
     "stacked_batch_norms": {**NETWORKS["cnn_lstm"], **COMMON},
-    "dropout": {**NETWORKS["gru"], **COMMON, "dropout": 0.3},
+    "dropout": {**NETWORKS["hybrid"], **COMMON, "dropout": 0.3},
 }  # fmt: skip
 
 
 def market() -> SmallMarket:
-    return small_market(100.0, symbols=2, bars=400)
+    return small_market(100.0, symbols=2, bars=250)
 
 
 def kill_at(update: int) -> None:

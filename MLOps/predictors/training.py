@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -33,7 +33,7 @@ from MLOps.errors import UserError
 from MLOps.imports import code_hash
 from MLOps.predictors import ranks
 from MLOps.predictors.augmentation import augment
-from MLOps.predictors.batch_size import fitting_batch_size
+from MLOps.predictors.batch_size import MIN_UPDATES, fitting_batch_size
 from MLOps.predictors.contract import OnEpoch
 from MLOps.predictors.joint_batch_norm import join_batch_norms
 from MLOps.predictors.learning import LearningData
@@ -45,6 +45,7 @@ from MLOps.progress import progress_bars
 from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
 from MLOps.statistics.returns import sharpe
 from MLOps.training.checkpoints import Checkpoints
+from MLOps.training.device import pick_device, weights_of
 from MLOps.training.precision import bfloat16_is_native
 from MLOps.training.seeds import derive_seed
 
@@ -73,10 +74,8 @@ class Training:
         batch_size: int,
     ) -> None:
         windows, targets = data.windows, data.targets
-        self.config = config
         self.rows = rows
         self.seed = seed
-        self.device = pick_device(config.device)
         if config.monitor not in (known := metric_names(config)):
             raise UserError(f"predictors: monitor: unknown metric {config.monitor!r}; {suggest(config.monitor, known)}")
         self.scaler = windows.fit_scaler(rows)
@@ -84,19 +83,27 @@ class Training:
         self.returns_std = float(targets.returns[rows].std()) or 1.0
         self.class_returns = targets.class_returns(rows)
         self._windows, self._targets = windows, targets
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config)
+        self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
+        # The largest batch that `batch_size` 0 may choose.
+        sequences = max(1, (batch_size or len(rows) // MIN_UPDATES) // self._sequence_bars)
+        bars_read = sequences * (config.lookback_bars - 1 + self._sequence_bars)
+        self.device = pick_device(config.device, weights_of(self.network) * bars_read, "predictors")
+        accelerator: Any = self.device.type
+        # What is saved names the accelerator that `auto` has chosen, and what is refitted takes it too.
+        self.config = config if self.device.type == "cpu" else replace(config, device=accelerator)
+        self.network.to(self.device)
         self._values = torch.from_numpy(self.scaler.transform(windows.values)).to(self.device)
         self._classes = torch.from_numpy(targets.labels.astype(np.int64)).to(self.device)
         scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
-        torch.manual_seed(derive_seed(seed, "weights"))
-        self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config).to(self.device)
         width = hidden_width(self.network)
         if config.embedding_size > width:
             raise UserError(
                 f"predictors: embedding_size: expected at most {width}, the width of the last hidden layer, found "
                 f"{config.embedding_size}; lower it"
             )
-        self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
         self.batch_size = batch_size or ranks.from_first(
             lambda: fitting_batch_size(self.network, self._values, config.lookback_bars, self._sequence_bars, len(rows))
         )
@@ -361,21 +368,6 @@ def split_outputs(
     """Split outputs (…, outputs) into class logits (…, classes) and scaled return (…); None for one not forecast."""
     logits = outputs[..., :n_classes] if config.class_loss_weight else None
     return logits, outputs[..., -1] if config.return_loss_weight else None
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device of that name; `auto` prefers CUDA, then MPS, then the CPU.
-
-    Raises:
-        UserError: the device is not available.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
-    if not present[wanted]:
-        there = ", ".join(name for name, there in present.items() if there)
-        raise UserError(f"predictors: device: {wanted} is asked for and PyTorch finds {there} only; use device: auto")
-    return torch.device(wanted)
 
 
 def recompute_activations(network: nn.Module) -> None:

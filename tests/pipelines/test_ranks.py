@@ -20,15 +20,27 @@ ORPHANS_S = 30
 
 
 def start(project: Project, predictor: str, restarts: int = 0) -> "subprocess.Popen[str]":
+    # A file, because a pipe that nobody reads would stop what writes much into it.
+    log = log_of(project).open("w")
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
     return subprocess.Popen(
         [sys.executable, "-m", *torchrun, "-m", STAGE, predictor],
         cwd=project.folder,
         env=environment() | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def log_of(project: Project) -> Path:
+    return project.folder / ".cache" / "torchrun.log"
+
+
+def end(torchrun: "subprocess.Popen[str]", project: Project) -> tuple[int, str]:
+    """Its status, and all that it and its ranks have said."""
+    status = torchrun.wait(timeout=TIMEOUT_S)
+    return status, log_of(project).read_text()
 
 
 def ranks_of(torchrun: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -56,9 +68,8 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.mark.slow
 def test_only_networks_are_trained_by_several_processes(project: Project) -> None:
-    torchrun = start(project, "logistic")
-    said = torchrun.communicate(timeout=TIMEOUT_S)[0]
-    assert torchrun.returncode == 1
+    status, said = end(start(project, "logistic"), project)
+    assert status == 1
     assert "train_predictor/logistic: ranks: expected a network, which several processes can train, found log" in said
 
 
@@ -93,16 +104,15 @@ def test_ranks_killed_anywhere_end_with_the_same_bytes(restarts: int, project: P
                 print(f"kill {kills}: rank {number}", flush=True)
                 if not restarts:
                     break
-        said = torchrun.communicate(timeout=TIMEOUT_S)[0]
+        status, said = end(torchrun, project)
         # A kill in the last moments, or none in time.
-        if torchrun.returncode == 0:
+        if status == 0:
             finished += 1
             assert trained(project) == whole
         else:
             assert not restarts, said
-    torchrun = start(project, "lstm")
-    said = torchrun.communicate(timeout=TIMEOUT_S)[0]
-    assert torchrun.returncode == 0, said
+    status, said = end(start(project, "lstm"), project)
+    assert status == 0, said
     assert trained(project) == whole
     assert still_running(project) == []
     print(f"{kills} kills, {finished} trainings ended between them")

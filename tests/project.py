@@ -6,10 +6,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from mlflow.tracking import MlflowClient
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 600
@@ -137,5 +139,8 @@ class Project:
             if path.is_file() and path.name != ".gitignore"
         }
 
-    def client(self) -> MlflowClient:
+    def client(self) -> "MlflowClient":
+        # It takes a second to import, and few processes of the tests need it.
+        from mlflow.tracking import MlflowClient
+
         return MlflowClient(f"sqlite:///{self.folder}/mlflow.db")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
@@ -36,6 +36,7 @@ from MLOps.progress import progress_bars
 from MLOps.trading import Market, simulate
 from MLOps.trading.vector import TradingVecEnv
 from MLOps.training.checkpoints import Checkpoints
+from MLOps.training.device import pick_device, weights_of
 from MLOps.training.seeds import derive_seed
 
 OnStep = Callable[[int, Mapping[str, float]], None]
@@ -74,7 +75,7 @@ def train(
     algorithm: Algorithm = resolve_name(ALGORITHMS[config.kind])
     environments = TradingVecEnv(market, trading, config.environments, derive_seed(seed, config.kind, "environments"))
     check_replay_memory(config, algorithm.replay_bytes(config, environments))
-    learner = algorithm.learner(config, environments, derive_seed(seed, config.kind, "learner"), pretrained)
+    config, learner = _on_device(algorithm, config, environments, derive_seed(seed, config.kind, "learner"), pretrained)
 
     def agent_of(learnt: Learnt) -> Agent:
         columns = environments.columns
@@ -232,6 +233,24 @@ class _Selection(BaseCallback):
         if self.model.num_timesteps - self._logged_at >= self._log_every:
             self._logged_at = self.model.num_timesteps
             self.model.dump_logs()
+
+
+def _on_device(
+    algorithm: Algorithm, config: AgentConfig, environments: TradingVecEnv, seed: int, pretrained: Pretrained | None
+) -> tuple[AgentConfig, BaseAlgorithm]:
+    """An untrained learner on the configured device, and the configuration, which names CUDA if `auto` has chosen it.
+
+    Raises:
+        UserError: the device is not available.
+    """
+    # The networks are counted on the CPU, and made again elsewhere if they are large.
+    learner = algorithm.learner(replace(config, device="cpu"), environments, seed, pretrained)
+    rows = getattr(config, "batch_size", 0) or config.n_steps * config.environments
+    bars = 1 if pretrained is None else pretrained.predictor.lookback_bars
+    if pick_device(config.device, weights_of(learner.policy) * rows * bars, "agents").type != "cuda":
+        return config, learner
+    config = replace(config, device="cuda")
+    return config, algorithm.learner(config, environments, seed, pretrained)
 
 
 def _check_finite(learner: BaseAlgorithm) -> None:

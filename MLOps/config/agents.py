@@ -148,7 +148,8 @@ class _AgentConfig:
         curriculum: the first stages of the training; what follows the last is trained by the rules of `trading`.
         gamma: discount of the reward of a later step.
         activation_fn: of the hidden layers.
-        device: where the networks are trained; small ones are quicker on the CPU.
+        device: where the networks are trained; auto takes CUDA if one update is large enough for it, and the CPU else
+            (MLOps/training/device.py).
     """
 
     schemes: ClassVar[tuple[str, ...]]

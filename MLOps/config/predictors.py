@@ -62,7 +62,8 @@ class NetworkConfig:
         eta_min: learning rate to which the cosines fall.
         plateau_factor: of the learning rate, at a plateau.
         monitor: logged metric that decides the number of epochs.
-        device: auto takes an accelerator if PyTorch finds one.
+        device: auto takes an accelerator that PyTorch finds if one update is large enough for it, and the CPU else
+            (MLOps/training/device.py).
         mixed_precision: whether layers are computed in bfloat16 in training, where the device has it.
         compile: whether PyTorch compiles the network.
         gradient_checkpointing: whether activations are computed again in the backward pass, which saves memory.

@@ -4,13 +4,16 @@ A checkpoint holds the weights, the best epoch's weights, the optimiser's moment
 the position within the current one. Nothing else is needed: the learning rate and the decision to stop are functions of
 those metrics, and every random draw (the order of an epoch, dropout, augmentation) is a function of the seed, the epoch
 and the batch. bfloat16 has the range of float32, so mixed precision needs no loss scaling.
+
+Several processes train one network together where `torchrun` has started them (ranks.py): each computes its share of
+every batch, rank 0 alone evaluates and writes checkpoints. Everything else they repeat, from the same seeds.
 """
 
 import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,9 +31,11 @@ from MLOps.config.predictors import NetworkConfig
 from MLOps.config.schema import suggest
 from MLOps.errors import UserError
 from MLOps.imports import code_hash
+from MLOps.predictors import ranks
 from MLOps.predictors.augmentation import augment
-from MLOps.predictors.batch_size import fitting_batch_size
+from MLOps.predictors.batch_size import MIN_UPDATES, fitting_batch_size
 from MLOps.predictors.contract import OnEpoch
+from MLOps.predictors.joint_batch_norm import join_batch_norms
 from MLOps.predictors.learning import LearningData
 from MLOps.predictors.networks import NETWORKS
 from MLOps.predictors.networks.layers import Network
@@ -40,6 +45,7 @@ from MLOps.progress import progress_bars
 from MLOps.statistics.forecasts import classification_metrics, implied_returns, regression_metrics
 from MLOps.statistics.returns import sharpe
 from MLOps.training.checkpoints import Checkpoints
+from MLOps.training.device import pick_device, weights_of
 from MLOps.training.precision import bfloat16_is_native
 from MLOps.training.seeds import derive_seed
 
@@ -52,7 +58,7 @@ class Training:
 
     Args:
         rows: the labelled training rows, ascending; a whole window ends at each.
-        batch_size: labels per update.
+        batch_size: labels per update, of all ranks together.
 
     Raises:
         UserError: the device is absent, the metric to monitor unknown, or a feature never finite; `fit` and `repeat`
@@ -68,10 +74,8 @@ class Training:
         batch_size: int,
     ) -> None:
         windows, targets = data.windows, data.targets
-        self.config = config
         self.rows = rows
         self.seed = seed
-        self.device = pick_device(config.device)
         if config.monitor not in (known := metric_names(config)):
             raise UserError(f"predictors: monitor: unknown metric {config.monitor!r}; {suggest(config.monitor, known)}")
         self.scaler = windows.fit_scaler(rows)
@@ -79,22 +83,31 @@ class Training:
         self.returns_std = float(targets.returns[rows].std()) or 1.0
         self.class_returns = targets.class_returns(rows)
         self._windows, self._targets = windows, targets
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config)
+        self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
+        # The largest batch that `batch_size` 0 may choose.
+        sequences = max(1, (batch_size or len(rows) // MIN_UPDATES) // self._sequence_bars)
+        bars_read = sequences * (config.lookback_bars - 1 + self._sequence_bars)
+        self.device = pick_device(config.device, weights_of(self.network) * bars_read, "predictors")
+        accelerator: Any = self.device.type
+        # What is saved names the accelerator that `auto` has chosen, and what is refitted takes it too.
+        self.config = config if self.device.type == "cpu" else replace(config, device=accelerator)
+        self.network.to(self.device)
         self._values = torch.from_numpy(windows.scaled(self.scaler)).to(self.device)
         self._classes = torch.from_numpy(targets.labels.astype(np.int64)).to(self.device)
         scaled_returns = (targets.returns - self.returns_mean) / self.returns_std
         self._returns = torch.from_numpy(scaled_returns.astype(np.float32)).to(self.device)
-        torch.manual_seed(derive_seed(seed, "weights"))
-        self.network = network_class(config.kind)(len(windows.names), targets.n_classes, config).to(self.device)
         width = hidden_width(self.network)
         if config.embedding_size > width:
             raise UserError(
                 f"predictors: embedding_size: expected at most {width}, the width of the last hidden layer, found "
                 f"{config.embedding_size}; lower it"
             )
-        self._sequence_bars = config.sequence_bars if config.mode == "sequence" else 1
-        self.batch_size = batch_size or fitting_batch_size(
-            self.network, self._values, config.lookback_bars, self._sequence_bars, len(rows)
+        self.batch_size = batch_size or ranks.from_first(
+            lambda: fitting_batch_size(self.network, self._values, config.lookback_bars, self._sequence_bars, len(rows))
         )
+        join_batch_norms(self.network)
         if config.gradient_checkpointing:
             recompute_activations(self.network)
         self._step: Callable[..., Any] = self.network
@@ -123,14 +136,14 @@ class Training:
             folder: for the checkpoints of all trainings; those of this one are in a subfolder named by the hash of
                 everything it depends on.
         """
-        self._run(partial(schedule, self.config), selection_rows, on_epoch, folder / self._identity(selection_rows))
+        self._run(partial(schedule, self.config), selection_rows, on_epoch, self._own_folder(folder, selection_rows))
 
     def repeat(self, learning_rates: Sequence[float], folder: Path) -> None:
         """Train one epoch at each of the rates, without selection rows; the last weights are kept."""
         rates = [*learning_rates, None]
         nothing = np.empty(0, dtype=np.int64)
-        identity = self._identity(np.asarray(learning_rates))
-        self._run(lambda history: rates[len(history)], nothing, lambda epoch, metrics: None, folder / identity)
+        own = self._own_folder(folder, np.asarray(learning_rates))
+        self._run(lambda history: rates[len(history)], nothing, lambda epoch, metrics: None, own)
 
     def _run(
         self,
@@ -149,7 +162,8 @@ class Training:
             while (learning_rate := rate(self.history)) is not None:
                 metrics = {**self._epoch(learning_rate, progress), "learning_rate": learning_rate}
                 if len(selection_rows):
-                    metrics |= self.evaluate(selection_rows)
+                    # Schedule and early stopping depend on these figures, so all ranks need the same bits.
+                    metrics |= ranks.from_first(partial(self.evaluate, selection_rows))
                 self.history.append(metrics)
                 self._batch, self._loss_sum, self._norm_sum = 0, 0.0, 0.0
                 if not len(selection_rows) or best_epoch(self.history, self.config.monitor) == len(self.history):
@@ -164,7 +178,10 @@ class Training:
         outputs = self.outputs(rows)
         logits, returns = split_outputs(outputs, self.config, self._targets.n_classes)
         classes, actual = self._targets.labels[rows], self._targets.returns[rows]
-        metrics = {"loss": self._loss(outputs[:, None], torch.from_numpy(rows[:, None]).to(self.device)).item()}
+        ends = torch.from_numpy(rows[:, None]).to(self.device)
+        metrics = {
+            "loss": self._loss(outputs[:, None], ends, torch.ones_like(ends, dtype=torch.bool), len(rows)).item()
+        }
         expected = None
         if logits is not None:
             probabilities = logits.double().softmax(dim=-1).cpu().numpy()
@@ -214,7 +231,9 @@ class Training:
         bar = progress.add_task(f"epoch {epoch}: batches", total=total, completed=self._batch)
         while self._batch < total:
             batch = slice(self._batch * size, (self._batch + 1) * size)
-            torch.manual_seed(derive_seed(self.seed, "batch", epoch, self._batch))
+            # Each rank draws its own dropout and augmentation; rank 0 draws what a single process draws.
+            own = [ranks.rank()] if ranks.rank() else []
+            torch.manual_seed(derive_seed(self.seed, "batch", epoch, self._batch, *own))
             loss, norm = self._update(firsts[batch], counts[batch])
             self._batch += 1
             self._loss_sum += loss * int(counts[batch].sum())
@@ -250,8 +269,14 @@ class Training:
         return self.rows[first][order], counts[order]
 
     def _update(self, firsts: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-        """One optimiser step on the sequences that begin at rows `firsts`; returns the loss and the gradient norm."""
-        bars = int(counts.max())
+        """One optimiser step of all ranks together on the sequences that begin at rows `firsts`.
+
+        Returns:
+            The loss and the norm of the gradient, the same in every rank.
+        """
+        labels = int(counts.sum())
+        firsts, counts = ranks.share(firsts), ranks.share(counts)
+        bars = int(counts.max(initial=1))
         # Each sequence is preceded by the rest of its first label's window, and padded with the rows that follow it to
         # the length of the longest. The network is unidirectional, so the padding does not influence any label.
         span = torch.arange(1 - self.config.lookback_bars, bars)
@@ -261,29 +286,43 @@ class Training:
             # In windows mode the network is called without `last_bars`, which some networks do not have.
             outputs = self._step(inputs) if self._sequence_bars == 1 else self._step(inputs, bars)
         labelled = torch.arange(bars) < torch.from_numpy(counts)[:, None]
-        loss = self._loss(outputs.float(), rows[:, -bars:], labelled.to(self.device))
+        loss = self._loss(outputs.float(), rows[:, -bars:], labelled.to(self.device), labels)
         self._optimiser.zero_grad()
         loss.backward()
+        gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
+        ranks.add_up([loss.detach(), *gradients])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         self._optimiser.step()
         return loss.item(), norm.item()
 
-    def _loss(self, outputs: torch.Tensor, rows: torch.Tensor, labelled: torch.Tensor | None = None) -> torch.Tensor:
-        """Weighted mean over the labelled (batch, bars) of cross-entropy and squared error of the scaled return."""
-        if labelled is None:
-            labelled = torch.ones_like(rows, dtype=torch.bool)
+    def _loss(self, outputs: torch.Tensor, rows: torch.Tensor, labelled: torch.Tensor, n_labels: int) -> torch.Tensor:
+        """Weighted sum of cross-entropy and squared error of the scaled return over the labelled (batch, bars), divided
+        by `n_labels`: their mean, or the share of it that other ranks complete."""
         logits, returns = split_outputs(outputs, self.config, self._targets.n_classes)
         loss = torch.zeros((), device=self.device)
         if logits is not None:
-            classes = torch.where(labelled, self._classes[rows], -1)
-            loss = loss + self.config.class_loss_weight * cross_entropy(
-                logits.flatten(0, 1), classes.flatten(), ignore_index=-1
-            )
+            classes = torch.where(labelled, self._classes[rows], -1).flatten()
+            entropies = cross_entropy(logits.flatten(0, 1), classes, ignore_index=-1, reduction="sum")
+            loss = loss + self.config.class_loss_weight * (entropies / n_labels)
         if returns is not None:
             # `where` rather than a product: the return of an unlabelled row may be NaN.
             error = torch.where(labelled, returns - self._returns[rows], 0.0)
-            loss = loss + self.config.return_loss_weight * (error**2).sum() / labelled.sum()
+            loss = loss + self.config.return_loss_weight * (error**2).sum() / n_labels
         return loss
+
+    def _own_folder(self, folder: Path, choices: np.ndarray) -> Path:
+        """The subfolder of this training's checkpoints.
+
+        Raises:
+            UserError: another rank trains something else.
+        """
+        identity = self._identity(choices)
+        if identity != ranks.from_first(lambda: identity):
+            raise UserError(
+                f"ranks: expected the same data, parameters, code, PyTorch and threads in all {ranks.size()} processes,"
+                f" found others in rank {ranks.rank()} than in rank 0; bring both to the same commit and data"
+            )
+        return folder / identity
 
     def _identity(self, choices: np.ndarray) -> str:
         """Hash of everything the result depends on; `choices` are the selection rows or the learning rates."""
@@ -292,7 +331,7 @@ class Training:
         for array in (self._windows.values, targets.labels, targets.returns, targets.timestamps, self.rows, choices):
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         code = code_hash(__name__, NETWORKS[self.config.kind].partition(":")[0])
-        environment = [torch.__version__, torch.get_num_threads(), self.device.type]
+        environment = [torch.__version__, torch.get_num_threads(), self.device.type, ranks.size()]
         return value_hash(
             [
                 asdict(self.config),
@@ -309,13 +348,16 @@ class Training:
             self._save()
 
     def _save(self) -> None:
+        if ranks.rank():
+            return
         state = EpochState(self.history, self._batch, self._loss_sum, self._norm_sum)
         save_state(self._checkpoints, self.weights(), self.best, self._optimiser, state)
         self._saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        if (loaded := load_state(self._checkpoints, self.network, self._optimiser)) is not None:
-            self.best, state = loaded
+        # Rank 0 alone needs to reach the folder.
+        if (newest := ranks.from_first(self._checkpoints.newest)) is not None:
+            self.best, state = load_state(*newest, self.network, self._optimiser)
             self.history = state.history
             self._batch, self._loss_sum, self._norm_sum = state.batch, state.loss_sum, state.norm_sum
 
@@ -326,21 +368,6 @@ def split_outputs(
     """Split outputs (…, outputs) into class logits (…, classes) and scaled return (…); None for one not forecast."""
     logits = outputs[..., :n_classes] if config.class_loss_weight else None
     return logits, outputs[..., -1] if config.return_loss_weight else None
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device of that name; `auto` prefers CUDA, then MPS, then the CPU.
-
-    Raises:
-        UserError: the device is not available.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
-    if not present[wanted]:
-        there = ", ".join(name for name, there in present.items() if there)
-        raise UserError(f"predictors: device: {wanted} is asked for and PyTorch finds {there} only; use device: auto")
-    return torch.device(wanted)
 
 
 def recompute_activations(network: nn.Module) -> None:

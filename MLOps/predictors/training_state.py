@@ -1,6 +1,7 @@
 """Conversion of a network's training state to and from the arrays and metadata of a checkpoint."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,16 +37,13 @@ def save_state(
 
 
 def load_state(
-    checkpoints: Checkpoints, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[dict[str, np.ndarray], EpochState] | None:
-    """Load the newest whole checkpoint into `network` and `optimiser`.
+    arrays: dict[str, np.ndarray], metadata: dict[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, np.ndarray], EpochState]:
+    """Load a checkpoint's arrays and metadata into `network` and `optimiser`.
 
     Returns:
-        The weights of the best epoch and the position; None when there is no checkpoint.
+        The weights of the best epoch and the position.
     """
-    if (newest := checkpoints.newest()) is None:
-        return None
-    arrays, metadata = newest
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network.load_state_dict(_under("network.", tensors))
     moments: dict[int, dict[str, torch.Tensor]] = {}

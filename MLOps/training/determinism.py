@@ -1,5 +1,6 @@
 """Seed PyTorch, set the numbers of threads and enable deterministic algorithms."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,10 +15,12 @@ R = TypeVar("R")
 
 
 def seed_torch(seed: int, threads: int) -> None:
-    """Seed PyTorch, set its thread count and disallow nondeterministic kernels.
+    """Seed PyTorch, set its thread count and disallow nondeterministic kernels, on the CPU and on CUDA.
 
-    Does nothing if PyTorch has not been imported.
+    To be called before CUDA starts. Does nothing if PyTorch has not been imported.
     """
+    # cuBLAS reads it when CUDA starts; without it PyTorch refuses cuBLAS as nondeterministic. 8 buffers of 4 MiB.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if (torch := sys.modules.get("torch")) is None:
         return
     defer_compiler()
@@ -25,6 +28,8 @@ def seed_torch(seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     # Equivalent to use_deterministic_algorithms(True), which would import the compiler and take seconds in every stage.
     torch.set_deterministic_debug_mode("error")
+    # By default cuDNN rounds the inputs of float32 convolutions and recurrent layers to TF32, with 10 bits of mantissa.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def reproducible(work: Callable[[T], R], seed: int, threads: int) -> Callable[[T], R]:

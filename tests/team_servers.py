@@ -99,17 +99,26 @@ class SSHServer:
     """An SSH server, and a home folder whose SSH configuration calls it `store` and knows its host key.
 
     Attributes:
+        folder: for a remote; not made yet.
         known_hosts: the file of the host key.
-        url: of a new folder there, under the name `store`.
+        log: what the server says.
     """
 
     folder: Path
     home: Path
     known_hosts: Path
+    log: Path
+    port: int
 
     @property
     def url(self) -> str:
+        """Of the folder on the host `store`."""
         return f"ssh://store{self.folder}"
+
+    @property
+    def direct_url(self) -> str:
+        """Of the folder, past the SSH configuration."""
+        return f"ssh://127.0.0.1:{self.port}{self.folder}"
 
 
 @contextmanager
@@ -145,7 +154,7 @@ def ssh_server(folder: Path) -> Iterator[SSHServer]:
     command = [str(sshd), "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", str(folder / "host_key"), *words]
     log = folder / "sshd.log"
     with started(command, lambda: "listening" in log.read_text(), log, environment(), signal.SIGTERM):
-        yield SSHServer(folder / "remote", home, known)
+        yield SSHServer(folder / "remote", home, known, log, port)
 
 
 def make_key(path: Path) -> None:

@@ -12,7 +12,7 @@ from MLOps.artifacts import scratch_folder, table_part, whole_folder, write_tabl
 from MLOps.data.bars import KEYS
 from MLOps.execution.executor import Map, in_turn
 from MLOps.features.given import GivenFeatures
-from MLOps.features.pipeline import FeaturePipeline
+from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol
 from MLOps.features.universe import Universe
 
 
@@ -68,13 +68,13 @@ def write_features(
     Raises:
         UserError: see `FeaturePipeline.compute`.
     """
-    begins = np.flatnonzero((bars["symbol"] != bars["symbol"].shift()).to_numpy(dtype=bool))
+    begins = [rows[0] for rows in rows_by_symbol(bars).values()]
     firsts = begins[::chunk_symbols]
-    stops = np.append(firsts[1:], len(bars))
+    stops = [*firsts[1:], len(bars)]
     with whole_folder(folder) as made, scratch_folder(folder) as scratch:
         universe = pipeline.universe_at(bars)
         # A feature asks the universe for the same results at every symbol, so those that one symbol needs are all.
-        pipeline.compute(bars.iloc[: np.append(begins, len(bars))[1]], threads, universe)
+        pipeline.compute(bars.iloc[: [*begins, len(bars)][1]], threads, universe)
         universe.save(scratch)
         del universe
         run(_write_chunk, _Chunks(pipeline, bars, firsts, stops, scratch, threads, made), "chunks of features")

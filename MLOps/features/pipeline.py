@@ -14,6 +14,7 @@ from MLOps.features.catalogue import CATALOGUE, chosen
 from MLOps.features.feature import SymbolBars
 from MLOps.features.universe import Universe
 
+BLOCK_ROWS = 2**18  # whose symbols are compared at once
 LATE_BARS = 5  # a symbol has ended if its last bar is more than this many market bars before the newest
 
 
@@ -227,10 +228,14 @@ def _window(bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> tuple[pd.Time
 
 def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
     """Row numbers by symbol, of bars in contract form: a symbol's rows follow each other."""
-    # In a quarter of the time of pandas' groups on the few bars of a request.
-    symbols = bars["symbol"].to_numpy(dtype=object)
-    starts = np.flatnonzero(np.append(True, symbols[1:] != symbols[:-1])[: len(symbols)])
-    return {symbols[rows[0]]: rows for rows in np.split(np.arange(len(symbols)), starts[1:]) if len(rows)}
+    # In a quarter of the time of pandas' groups on the few bars of a request; in blocks, because each text becomes an object.
+    symbols, starts = bars["symbol"], [np.zeros(1, dtype=np.intp)]
+    for first in range(1, len(symbols), BLOCK_ROWS):
+        block = symbols.iloc[first - 1 : first + BLOCK_ROWS].to_numpy(dtype=object)
+        starts.append(first + np.flatnonzero(block[1:] != block[:-1]))
+    begins = np.concatenate(starts)[: len(symbols)]
+    names = symbols.iloc[begins].to_numpy(dtype=object)
+    return dict(zip(names, np.split(np.arange(len(symbols)), begins[1:]), strict=False))
 
 
 def symbol_bars(bars: pd.DataFrame, rows: Mapping[str, np.ndarray], universe: Universe) -> dict[str, SymbolBars]:

@@ -32,6 +32,7 @@ class Universe:
     def __init__(self, members: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         stamps = [own for own, _ in members] or [np.empty(0, "datetime64[us]")]
         self._clock: np.ndarray = np.unique(np.concatenate(stamps))
+        self._closes: list[tuple[np.ndarray, np.ndarray]] | None
         self._closes = [(self._places(own), close) for own, close in members]
         self._returns: dict[int, np.ndarray] = {}
         self._results: dict[str, np.ndarray] = {}
@@ -47,8 +48,7 @@ class Universe:
         """The universe that `save` wrote, its results mapped from the files."""
         results = {file.stem: map_array(file) for file in folder.glob("*.npy")}
         universe = cls([])
-        universe._clock = results.pop(CLOCK)
-        universe._results = results
+        universe._clock, universe._results, universe._closes = results.pop(CLOCK), results, None
         return universe
 
     def beside(self, stamps: np.ndarray) -> "Beside":
@@ -105,6 +105,7 @@ class Universe:
 
         The symbols of a tick lie together, because most results are sums over them.
         """
+        assert self._closes is not None, "nobody asked for this result before the universe was saved"
         if lag not in self._returns:
             result = np.full((len(self._clock), len(self._closes)), np.nan)
             for symbol, (places, close) in enumerate(self._closes):

@@ -17,6 +17,7 @@ from MLOps.config.execution import ExecutionConfig
 from MLOps.errors import UserError
 from MLOps.execution.executor import executor
 from MLOps.features import chunks
+from MLOps.features import pipeline as module
 from MLOps.features.catalogue import FAMILIES
 from MLOps.features.chunks import write_features
 from MLOps.features.dataset import read_features
@@ -105,6 +106,7 @@ import os, sys
 from pathlib import Path
 from MLOps.data.sources.sample import bundled_bars
 from MLOps.features import chunks
+from MLOps.features import pipeline as module
 from MLOps.features.pipeline import FeaturePipeline
 
 bars = bundled_bars().groupby("symbol").tail(100).reset_index(drop=True)
@@ -160,4 +162,17 @@ def test_a_saved_universe_answers_as_the_one_that_was_computed(
     computed = pipeline.universe_at(bars)
     expected = pipeline.compute(bars, 1, computed)
     computed.save(tmp_path)
-    pd.testing.assert_frame_equal(pipeline.compute(bars, 1, Universe.load(tmp_path)), expected, check_exact=True)
+    saved = Universe.load(tmp_path)
+    pd.testing.assert_frame_equal(pipeline.compute(bars, 1, saved), expected, check_exact=True)
+    with pytest.raises(AssertionError, match="nobody asked for this result"):
+        saved.breadth(3)
+
+
+def test_blocks_of_rows_change_no_symbol(bars: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {symbol: np.flatnonzero(bars["symbol"] == symbol) for symbol in bars["symbol"].unique()}
+    for block_rows in (1, 7, 400, 10**6):
+        monkeypatch.setattr(module, "BLOCK_ROWS", block_rows)
+        found = module.rows_by_symbol(bars)
+        assert list(found) == list(expected)
+        assert all(np.array_equal(found[symbol], expected[symbol]) for symbol in expected)
+    assert module.rows_by_symbol(bars.head(0)) == {}

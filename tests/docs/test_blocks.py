@@ -24,7 +24,7 @@ from tests.project import ROOT
 NAMED_ALONE = {"dvc exp apply", "dvc exp run", "dvc queue start"}
 LANGUAGES = {"bash", "diff", "mermaid", "python", "text", "yaml"}
 # Programs that are no part of the project; what they do is not checked.
-SYSTEM = {"cp", "date", "eval", "export", "git", "sed", "source"}
+SYSTEM = {"cp", "date", "eval", "export", "git", "pytest", "sed", "source", "torchrun"}
 SCRIPTS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 

@@ -228,7 +228,8 @@ def _window(bars: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> tuple[pd.Time
 
 def rows_by_symbol(bars: pd.DataFrame) -> dict[str, np.ndarray]:
     """Row numbers by symbol, of bars in contract form: a symbol's rows follow each other."""
-    # In a quarter of the time of pandas' groups on the few bars of a request; in blocks, because each text becomes an object.
+    # In a quarter of the time of pandas' groups on the few bars of a request. In blocks, because each text becomes an
+    # object.
     symbols, starts = bars["symbol"], [np.zeros(1, dtype=np.intp)]
     for first in range(1, len(symbols), BLOCK_ROWS):
         block = symbols.iloc[first - 1 : first + BLOCK_ROWS].to_numpy(dtype=object)

@@ -11,6 +11,7 @@ number of ranks, and all ranks get the same bits.
 """
 
 import os
+import re
 import sys
 import threading
 import time
@@ -36,7 +37,10 @@ WATCH_S = 0.2  # between looks at whether `torchrun` still runs
 def joined() -> Iterator[None]:
     """Join the other ranks that `torchrun` has started, until the block ends; without `torchrun` do nothing.
 
-    Tensors on the CPU are sent by gloo, those on a GPU by NCCL.
+    Tensors on the CPU are sent by gloo, those on a GPU by NCCL; each rank has a GPU of its own.
+
+    Raises:
+        UserError: there are fewer GPUs than ranks.
     """
     if not launched():
         yield
@@ -54,10 +58,21 @@ def joined() -> Iterator[None]:
         os.environ["TTY_COMPATIBLE"] = "0"
     store, number, total = next(distributed.rendezvous("env://"))
     if one_machine:
-        # `torchrun --max-restarts` keeps its store, where ranks would find the addresses of those that were killed. The
-        # agents of several machines count restarts apart, so that they need a new store: docs/scaling.md.
+        # `torchrun --max-restarts` keeps its store, where ranks would find the addresses of those that were killed. On
+        # several machines restarts are counted apart, so that the number tells nothing; there the commands are given
+        # again.
         store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        local, here, gpus = int(os.environ["LOCAL_RANK"]), os.environ["LOCAL_WORLD_SIZE"], torch.cuda.device_count()
+        if local >= gpus:
+            raise UserError(
+                f"ranks: expected a GPU for each of the {here} processes, found {gpus}; lower --nproc-per-node, or set "
+                "CUDA_VISIBLE_DEVICES= to train on the CPU"
+            )
+        # What is sent to `cuda` from now on goes there.
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend, store=store, rank=number, world_size=total)
     try:
         yield
@@ -120,8 +135,10 @@ def _all_present() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # What gloo says begins with a place in its source.
+        reason = one_line(re.sub(r"^\[\S+\] ", "", str(error)), 80)
         raise UserError(
-            f"ranks: rank {rank()} expected all {size()} processes, one is gone ({one_line(error)}); run the same "
+            f"ranks: rank {rank()} expected an answer of all {size()} processes, one is gone: {reason}; run the same "
             "command again, which resumes the training"
         ) from error
 

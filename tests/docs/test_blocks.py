@@ -24,8 +24,8 @@ from tests.project import ROOT
 NAMED_ALONE = {"dvc exp apply", "dvc exp run", "dvc queue start"}
 LANGUAGES = {"bash", "diff", "mermaid", "python", "text", "yaml"}
 # Programs that are no part of the project; what they do is not checked.
-SYSTEM = {"cp", "date", "echo", "eval", "export", "git", "mkdir", "read", "sed", "set", "source", "umask"}
-SYSTEM |= {"docker", "openssl", "ray", "sudo", "weed"}
+SYSTEM = {"cp", "date", "echo", "eval", "export", "git", "mkdir", "pytest", "read", "sed", "set", "source", "umask"}
+SYSTEM |= {"docker", "openssl", "ray", "sudo", "torchrun", "weed"}
 SCRIPTS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 

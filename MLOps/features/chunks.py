@@ -33,8 +33,8 @@ class _Chunks(Sequence[_Chunk]):
 
     pipeline: FeaturePipeline | GivenFeatures
     bars: pd.DataFrame
-    firsts: np.ndarray
-    stops: np.ndarray
+    firsts: Sequence[int]
+    stops: Sequence[int]
     universe: Path
     threads: int
     folder: Path

@@ -27,11 +27,13 @@ VARIABLES = {
 PACKAGES = ("psycopg", "boto3", "flask_wtf")
 ANSWER_TIMEOUT_S = 5
 # MLflow reads its users' database from a file alone. Everyone with a login may do everything but manage users: the
-# pipeline deletes the run or version that another machine has registered before it, for which MLflow asks MANAGE.
+# pipeline deletes the run or version that another machine has registered before it, for which MLflow asks MANAGE. A
+# checked password counts for a minute: a model is hundreds of files, and each check costs a slow hash.
 LOGIN = """[mlflow]
 database_uri = {database}
 admin_username = admin
 default_permission = MANAGE
+auth_cache_ttl_seconds = 60
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 

@@ -1,5 +1,6 @@
 """Where independent parts are computed does not show in what they give."""
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
 from tests.predictors.markets import FEATURES
 from tests.predictors.test_selection import KINDS, SPLITS, tables
+from tests.project import ROOT, environment
 
 
 def trained(kind: str, folder: Path, run: Map) -> tuple[str, pd.DataFrame]:
@@ -75,3 +77,21 @@ def test_ray_is_asked_for_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_mistake_in_the_section_is_told(values: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         parse(ExecutionConfig, values, "params.yaml", "execution")
+
+
+def test_ray_is_imported_by_its_users_alone(tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("raise SystemExit('Ray was imported')")
+    use = (
+        "import MLOps.pipelines.train_predictor; "
+        "from MLOps.config.execution import ExecutionConfig as Config; from MLOps.execution.executor import executor\n"
+        "if __name__ == '__main__':\n"
+        "    with executor(Config(kind=sys.argv[1], address=sys.argv[2] or None, workers=2), 1) as run:\n"
+        "        assert run(abs, [-1, -2], 'numbers') == [1, 2]\n"
+    )
+    script = tmp_path / "use.py"
+    script.write_text(f"import sys\n{use}")
+    variables = environment() | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    for kind, address, expected in (("processes", "", 0), ("ray", "10.0.0.1:6379", 1)):
+        done = subprocess.run([sys.executable, script, kind, address], env=variables, capture_output=True, text=True)
+        assert done.returncode == expected, done.stderr
+        assert ("Ray was imported" in done.stderr) == (kind == "ray")

@@ -317,7 +317,9 @@ def serve(alias: str, workers: int, host: str, port: int) -> None:
 @main.command()
 @address_options(5000)
 def server(host: str, port: int) -> None:
-    """Start a team's MLflow server: a login, PostgreSQL, and artifacts in S3.
+    """Start a team's MLflow server.
+
+    It asks for a login, keeps its tables in PostgreSQL and its artifacts in S3.
 
     All settings are environment variables (docs/scaling.md). Clients set MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME
     and MLFLOW_TRACKING_PASSWORD."""

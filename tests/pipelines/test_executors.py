@@ -40,10 +40,6 @@ def project(folder: Path, execution: dict[str, Any]) -> Project:
     return made
 
 
-def all_of(project: Project) -> dict[str, bytes]:
-    return {**project.outputs(), "dvc.lock": (project.folder / "dvc.lock").read_bytes()}
-
-
 def assert_same(made: dict[str, bytes], expected: dict[str, bytes]) -> None:
     assert [name for name in expected if made.get(name) != expected[name]] == []
     assert sorted(made) == sorted(expected)
@@ -53,14 +49,14 @@ def assert_same(made: dict[str, bytes], expected: dict[str, bytes]) -> None:
 def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     computed = project(tmp_path_factory.mktemp("serial"), {"kind": "serial"})
     computed.repro()
-    return all_of(computed)
+    return computed.outputs()
 
 
 @pytest.mark.slow
 def test_processes_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None:
     computed = project(tmp_path, PROCESSES)
     computed.repro()
-    assert_same(all_of(computed), serial)
+    assert_same(computed.outputs(), serial)
 
 
 @pytest.mark.ray
@@ -71,7 +67,7 @@ def test_two_hosts_do_not_show(serial: dict[str, bytes], tmp_path: Path) -> None
     command = Cluster.new().beside(sys.executable, "-m", "dvc", "repro")
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=WITHIN_S)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    assert_same(all_of(computed), serial)
+    assert_same(computed.outputs(), serial)
 
 
 @pytest.mark.ray
@@ -100,4 +96,4 @@ def test_a_killed_driver_and_a_lost_host_do_not_show(serial: dict[str, bytes], t
     cluster.lose_second()
     _, told = running.communicate(timeout=WITHIN_S)
     assert running.returncode == 0, told[-6000:]
-    assert_same(all_of(computed), serial)
+    assert_same(computed.outputs(), serial)

@@ -11,13 +11,13 @@ from MLOps.config.agents import parse_agent
 from MLOps.config.schema import suggest
 from MLOps.config.trading import TradingConfig
 from MLOps.errors import UserError
-from MLOps.training.search import OnEpoch, TrainIn
+from MLOps.training.search import OnEpoch, Train
 from MLOps.training.seeds import derive_seed
 
 
 def trial_of(
     name: str, values: Mapping[str, Any], data: AgentData, trading: TradingConfig, seed: int, metric: str
-) -> TrainIn:
+) -> Train:
     """A function that trains the agent `name` with drawn parameters in place of those of `values`.
 
     Each trial trains with one seed, the same for all.

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ from MLOps.predictors import predictor_modules
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.tuning import trial_of as predictor_trial
 from MLOps.training.determinism import seed_torch
-from MLOps.training.search import Search, TrainIn
+from MLOps.training.search import Search, Train
 from MLOps.training.seeds import derive_seed
 
 
@@ -219,7 +218,7 @@ def _searched(
     name: str,
     values: dict[str, Any],
     config: SearchConfig,
-    trial: TrainIn,
+    trial: Train,
     seed: int,
     folder: Path,
 ) -> dict[str, Any]:
@@ -227,11 +226,5 @@ def _searched(
     if not config.trials or not config.spaces.get(name):
         return values
     searching = Search(name, config, name, folder / f"{name}.db", derive_seed(seed, "search", name))
-    trials = folder / name
-    searching.run(
-        config.trials,
-        partial(trial, trials),
-        # A finished trial needs no checkpoints.
-        lambda _: shutil.rmtree(trials, ignore_errors=True),
-    )
+    searching.run(config.trials, trial, folder / name, lambda _: None)
     return values | searching.best()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import MLOps
 from MLOps.errors import UserError, one_line
-from MLOps.execution.processes import TRIES
+from MLOps.execution.processes import TRIES, Answer, answer, received
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,30 +49,38 @@ class Cluster:
                 f"execution.address: expected a Ray cluster at {address}, found none: {one_line(error, 200)}; start it "
                 "as docs/scaling.md says"
             ) from None
+        # Ray would wait for such a node, without a word.
+        most = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+        if most < threads:
+            ray.shutdown()
+            raise UserError(
+                f"threads: expected at most {most}, the cores of the largest node at {address}, found {threads}; "
+                "lower threads, or add a larger node"
+            )
 
     def results(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
         """See `Processes.results`; an item whose node is lost is computed again on another."""
         ray, waiting = self._ray, deque(range(len(items)))
         task = ray.remote(_computed).options(num_cpus=self._threads, max_retries=TRIES - 1)
-        shared, folder = ray.put(work), str(Path.cwd())
+        # Unpacked in the project's folder, where relative paths mean what they mean here.
+        packed, folder = ray.put(ray.cloudpickle.dumps(work)), str(Path.cwd())
         busy: dict[Any, int] = {}
         try:
             while waiting or busy:
                 while waiting and (self._workers is None or len(busy) < self._workers):
                     number = waiting.popleft()
-                    busy[task.remote(shared, items[number], folder)] = number
+                    busy[task.remote(packed, items[number], folder)] = number
                 (ready,), _ = ray.wait(list(busy), num_returns=1)
-                yield busy.pop(ready), self._result(ready)
+                yield busy.pop(ready), received(*self._answer(ready))
         finally:
             for reference in busy:
                 ray.cancel(reference, force=True)
 
-    def _result(self, ready: Any) -> Any:
+    def _answer(self, ready: Any) -> Answer:
         try:
-            return self._ray.get(ready)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError):
-                raise error.cause from None
+            answer: Answer = self._ray.get(ready)
+            return answer
+        except self._ray.exceptions.RayTaskError as error:  # not of the work, but of the system around it
             raise RuntimeError(str(error)) from None
         except self._ray.exceptions.RayError as error:
             raise UserError(
@@ -84,13 +92,16 @@ class Cluster:
         self._ray.shutdown()
 
 
-def _computed(work: Callable[[T], R], item: T, folder: str) -> R:
+def _computed(packed: bytes, item: Any, folder: str) -> Answer:
+    from ray import cloudpickle
+
     try:
         os.chdir(folder)
     except OSError as error:
-        raise UserError(
+        told = UserError(
             f"expected the project's folder on every node of the cluster, found none on {os.uname().nodename}: "
             f"{error.strerror}: {folder}; put it on a path that all nodes share"
-        ) from None
+        )
+        return None, told, ""
     os.environ["TTY_COMPATIBLE"] = "0"  # no progress bars: nobody sees them
-    return work(item)
+    return answer(lambda: cloudpickle.loads(packed)(item))

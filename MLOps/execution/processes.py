@@ -1,13 +1,15 @@
 """Processes of this machine that work on independent items."""
 
 import os
+import pickle
 import signal
 import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from io import StringIO
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -18,7 +20,10 @@ from MLOps.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 
+Answer = tuple[Any, Exception | None, str]  # a result, or an error in its place, and the lines that were printed
+
 TRIES = 3  # of an item whose process is killed
+FUNCTION, ITEM = b"function", b"item"  # what the next message to a process is
 SPAWN = get_context("spawn")  # a forked process would share the parent's connections and threads
 
 
@@ -27,10 +32,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Worker:
+    """A process, the pipe to it, and the packed function that it has got."""
+
     process: SpawnProcess
     pipe: Connection
+    knows: bytes | None = None
 
     @classmethod
     def start(cls) -> "_Worker":
@@ -39,6 +47,18 @@ class _Worker:
         process.start()
         there.close()
         return cls(process, here)
+
+    def send(self, work: bytes, item: Any) -> None:
+        """Send an item to compute, after the packed function if that is another than the last."""
+        # Not by the pickler of pipes: PyTorch lets it send a handle of shared memory, which is good for one receiver.
+        packed = pickle.dumps(item)
+        with suppress(OSError):  # the process was killed, which reading from the pipe will find
+            if self.knows is not work:
+                self.pipe.send_bytes(FUNCTION)
+                self.pipe.send_bytes(work)
+                self.knows = work
+            self.pipe.send_bytes(ITEM)
+            self.pipe.send_bytes(packed)
 
     def end(self) -> None:
         self.process.kill()
@@ -65,6 +85,7 @@ class Processes:
             UserError: the first that `work` raised, or the process of an item was killed TRIES times.
             RuntimeError: `work` raised another exception; the message has its trace.
         """
+        packed = pickle.dumps(work)
         waiting = deque(range(len(items)))
         busy: dict[Connection, tuple[int, _Worker]] = {}
         lost: Counter[int] = Counter()
@@ -76,13 +97,13 @@ class Processes:
                 while waiting and len(busy) < self._workers:
                     number, worker = waiting.popleft(), self._idle.pop()
                     busy[worker.pipe] = number, worker
-                    _send(worker.pipe, (work, items[number]))
+                    worker.send(packed, items[number])
                 for ready in connection.wait(list(busy)):
                     assert isinstance(ready, Connection)
                     number, worker = busy[ready]
                     try:
-                        result, error = ready.recv()
-                    except (EOFError, ConnectionError):
+                        answered: Answer = ready.recv()
+                    except (EOFError, OSError):
                         lost[number] += 1
                         if lost[number] == TRIES:
                             raise UserError(
@@ -92,8 +113,7 @@ class Processes:
                         waiting.append(number)
                         busy.pop(ready)[1].end()
                         continue
-                    if error is not None:
-                        raise error
+                    result = received(*answered)
                     self._idle.append(busy.pop(ready)[1])
                     yield number, result
         finally:
@@ -106,24 +126,50 @@ class Processes:
         self._idle.clear()
 
 
-def _send(pipe: Connection, message: Any) -> None:
-    with suppress(ConnectionError):  # the process was killed, which reading from the pipe will find
-        pipe.send(message)
+def answer(compute: Callable[[], Any]) -> Answer:
+    """What `compute` returns, or raises as `Processes.results` says, and the lines that it prints."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        try:
+            return compute(), None, printed.getvalue()
+        except UserError as error:
+            return None, error, printed.getvalue()
+        except Exception:
+            return None, RuntimeError(traceback.format_exc()), printed.getvalue()
+
+
+def received(result: Any, error: Exception | None, printed: str) -> Any:
+    """The result of an `answer`; its lines are printed here, where the stage's log has them, and its error raised."""
+    print(printed, end="")
+    if error is not None:
+        raise error
+    return result
 
 
 def _serve(pipe: Connection) -> None:
     """Compute items until this process is ended."""
     _end_with_parent()
+    packed: dict[bytes, bytes] = {}  # by this process's parent, and no other
+    work: Callable[[Any], Any] | None = None
+
+    def compute() -> Any:
+        nonlocal work
+        work = work or pickle.loads(packed[FUNCTION])  # noqa: S301
+        return work(pickle.loads(packed[ITEM]))  # noqa: S301
+
     while True:
-        work, item = pipe.recv()
-        answer: tuple[Any, Exception | None]
+        kind = pipe.recv_bytes()
+        packed[kind] = pipe.recv_bytes()
+        if kind == FUNCTION:
+            work = None
+            continue
+        made = answer(compute)
+        # What cannot be pickled is a fault of the code, and told as such.
         try:
-            answer = work(item), None
-        except UserError as error:
-            answer = None, error
+            told = pickle.dumps(made)
         except Exception:
-            answer = None, RuntimeError(traceback.format_exc())
-        pipe.send(answer)
+            told = pickle.dumps((None, RuntimeError(traceback.format_exc()), made[2]))
+        pipe.send_bytes(told)
 
 
 def _end_with_parent() -> None:

@@ -308,6 +308,7 @@ class Run:
         self._client.log_artifact(self.run_id, "params.yaml", "configuration")
         self._client.log_artifact(self.run_id, "dvc.yaml", "configuration")
         self._client.log_dict(self.run_id, record.environment, "configuration/environment.json")
+        self._end_below()
         # The content hash comes last, so that only complete runs are found by it.
         self._client.log_batch(self.run_id, tags=[RunTag("content_hash", record.content_hash)])
         self._end("FINISHED")
@@ -320,8 +321,7 @@ class Run:
         reason = "interrupted" if is_interrupted else without_password(f"{type(error).__name__}: {error}")
         self._client.set_tag(self.run_id, "failure", reason)
         self._end("KILLED" if is_interrupted else "FAILED")
-        # Runs below this one may belong to processes that have just been ended.
-        end_killed(self._client, self._client.get_run(self.run_id).info.experiment_id)
+        self._end_below()
 
     def discard(self) -> None:
         """Delete a finished run that repeats another, and the models that it logged."""
@@ -339,6 +339,13 @@ class Run:
         if self._parent is not None:
             # A stage does not know whether it is the last, so each one ends the parent run again.
             self._client.set_terminated(self._parent, status)
+
+    def _end_below(self) -> None:
+        """End as KILLED the runs below this one of processes that were killed, on this machine or another."""
+        experiment_id = self._client.get_run(self.run_id).info.experiment_id
+        below = f"attributes.status = 'RUNNING' and tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+        for run in self._client.search_runs([experiment_id], below):
+            self._client.set_terminated(run.info.run_id, "KILLED")
 
     def _stop_watching(self) -> None:
         if self._monitor:

@@ -1,9 +1,7 @@
 """A search of a variant's parameters, shown in the runs and files of its stage."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from MLOps.artifacts import value_hash, write_json
@@ -14,7 +12,7 @@ from MLOps.experiment_tracking.address import studies_url
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
-from MLOps.training.search import Finished, Search, TrainIn
+from MLOps.training.search import Finished, Search, Train
 from MLOps.training.seeds import derive_seed
 
 
@@ -24,7 +22,7 @@ def search(
     values: Mapping[str, Any],
     config: SearchConfig,
     modules: Sequence[str],
-    train: TrainIn,
+    train: Train,
 ) -> dict[str, Any]:
     """The best values that `config.trials` trials find. A killed search resumes.
 
@@ -53,11 +51,9 @@ def search(
         with stage.run.nested("trial", f"{variant} trial {trial.number}", params) as run:
             for epoch, loss in trial.losses.items():
                 run.log(epoch, {metric: searching.sign * loss})
-        # A finished trial needs no checkpoints.
-        shutil.rmtree(checkpoints, ignore_errors=True)
 
     with stage.executor() as run:
-        searching.run(config.trials, partial(train, checkpoints), on_trial, run)
+        searching.run(config.trials, train, checkpoints, on_trial, run)
     write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())
     stage.report({f"best_{metric}": best()})

@@ -9,9 +9,10 @@ import pandas as pd
 
 from MLOps.config.predictors import parse_predictor
 from MLOps.data.splits import Splits
+from MLOps.predictors.contract import Predictor
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
-from MLOps.training.search import OnEpoch, TrainIn
+from MLOps.training.search import OnEpoch, Train
 from MLOps.training.seeds import derive_seed
 
 
@@ -24,17 +25,30 @@ def trial_of(
     feature_names: tuple[str, ...],
     splits: Splits,
     seed: int,
-) -> TrainIn:
+) -> Train:
     """A function that trains the predictor `name` with drawn parameters in place of those of `values`.
 
     Args:
         values: of the variant in params.yaml.
         seed: of the run.
     """
-    return partial(_train, name, values, features, labels, class_names, feature_names, splits, seed)
+    # The class is pickled by its name, so that a worker has imported PyTorch before it sets threads and algorithms.
+    return partial(
+        _train,
+        predictor_class(values["kind"]),
+        name,
+        values,
+        features,
+        labels,
+        class_names,
+        feature_names,
+        splits,
+        seed,
+    )
 
 
 def _train(
+    kind: type[Predictor],
     name: str,
     values: Mapping[str, Any],
     features: pd.DataFrame,
@@ -49,4 +63,4 @@ def _train(
 ) -> None:
     config = parse_predictor({**values, **drawn}, f"search.predictors.spaces.{name}")
     data = learning_data(config.lookback_bars, features, labels, class_names, feature_names, splits)
-    predictor_class(config.kind).fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)
+    kind.fit(config, data, derive_seed(seed, "choices"), on_epoch, checkpoints)

@@ -7,6 +7,7 @@ repair, and none can take the running trials of another for dead. An unfinished 
 parameters, and its training resumes from its checkpoints.
 """
 
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +35,7 @@ from MLOps.training.direction import is_better
 from MLOps.training.seeds import derive_seed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-Train = Callable[[dict[str, Any], OnEpoch], None]
-TrainIn = Callable[[Path, dict[str, Any], OnEpoch], None]  # in a folder for checkpoints
+Train = Callable[[Path, dict[str, Any], OnEpoch], None]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 PLACE = "place"  # the attribute of a trial with its number among the finished ones, from 0 on
@@ -81,12 +81,20 @@ class Search:
         self.sign = 1 if is_lower_better(config) else -1
         self._study = _whole(study, storage)
 
-    def run(self, trials: int, train: Train, on_trial: Callable[[Finished], None], run: Map = in_turn) -> None:
+    def run(
+        self,
+        trials: int,
+        train: Train,
+        checkpoints: Path,
+        on_trial: Callable[[Finished], None],
+        run: Map = in_turn,
+    ) -> None:
         """Run until `trials` trials have finished.
 
         Args:
             train: trains with the given values and passes each epoch's metrics to the callback, which may raise an
-                exception to prune the trial.
+                exception to prune the trial. It keeps its progress in the folder, one for each trial.
+            checkpoints: a folder for these folders, which are deleted when their trials have finished.
             on_trial: called with every finished trial in order, those of earlier runs first.
             run: computes the trials of a batch.
 
@@ -101,8 +109,12 @@ class Search:
             drawn = self._draw(known)[done - first : trials - first]
             compute = partial(_computed, train, self._metric, self.sign, self._pruner, known)
             what = f"trials {done} to {done + len(drawn) - 1} of {trials}"
-            for place, trial in enumerate(run(compute, drawn, what), done):
+            # A folder each, because equal parameters, drawn twice in a batch, would write the same files.
+            folders = [checkpoints / f"trial_{place}" for place in range(done, done + len(drawn))]
+            computed = run(compute, list(zip(folders, drawn, strict=True)), what)
+            for place, (folder, trial) in enumerate(zip(folders, computed, strict=True), done):
                 self._add(place, trial)
+                shutil.rmtree(folder, ignore_errors=True)
             for finished in self.finished()[done : done + len(drawn)]:
                 on_trial(finished)
 
@@ -164,9 +176,15 @@ def is_lower_better(config: SearchConfig) -> bool:
 
 
 def _computed(
-    train: Train, metric: str, sign: int, pruner: BasePruner, known: Sequence[FrozenTrial], drawn: _Drawn
+    train: Train,
+    metric: str,
+    sign: int,
+    pruner: BasePruner,
+    known: Sequence[FrozenTrial],
+    folder_and_drawn: tuple[Path, _Drawn],
 ) -> FrozenTrial:
     """Train with the drawn values; the pruner compares the losses with those of the known trials."""
+    folder, drawn = folder_and_drawn
     trial = _study_of(known, pruner=pruner).ask()
     losses: list[float] = []
 
@@ -179,7 +197,7 @@ def _computed(
             raise optuna.TrialPruned
 
     try:
-        train(drawn.values, on_epoch)
+        train(folder, drawn.values, on_epoch)
         state, value = TrialState.COMPLETE, min(losses)
     except optuna.TrialPruned:
         state, value = TrialState.PRUNED, losses[-1]
@@ -214,13 +232,19 @@ def _whole(name: str, storage: Path | str) -> optuna.Study:
     if isinstance(storage, str):
         try:
             study = _opened(name, storage)
+            is_whole = _holds(study)
+        except ImportError as error:
+            raise UserError(
+                f"{storage.partition(':')[0]}: expected the package of this database, found none: "
+                f"{one_line(error, 100)}; pip install -r requirements-team.txt"
+            ) from None
         except DAMAGE as error:
             where = make_url(storage).render_as_string(hide_password=True)
             raise UserError(
                 f"{where}: expected a database of Optuna studies, found none: {one_line(error, 200)}; start its "
                 "server, or set tracking.studies in params.yaml or OPTUNA_STORAGE"
             ) from None
-        if _is_whole(study):
+        if is_whole:
             return study
         optuna.delete_study(study_name=name, storage=storage)
         warnings.warn(f"study {name}: the search is damaged; it starts again", stacklevel=3)
@@ -239,6 +263,14 @@ def _whole(name: str, storage: Path | str) -> optuna.Study:
     for file in storage.parent.glob(f"{storage.name}*"):  # SQLite's journal too
         file.unlink()
     return _opened(name, f"sqlite:///{storage}")
+
+
+def _holds(study: optuna.Study) -> bool:
+    """`_is_whole` where the database itself is sound, so that what is missing of a trial is damage of the study."""
+    try:
+        return _is_whole(study)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _opened(name: str, url: str) -> optuna.Study:

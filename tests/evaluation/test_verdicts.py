@@ -272,13 +272,13 @@ def passes_after_search(seed: int, trials: int, folder: Path, chosen_on: str) ->
     def fit(values: dict[str, Any], on_epoch: OnEpoch) -> Guess:
         return Guess.fit(GuessConfig(**values), data, seed, on_epoch, folder)
 
-    def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+    def train(_: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
         fit(values, on_epoch)
 
     space = {"guess": {"draw": SearchRange(low=0, high=10**6)}}
     config = PredictorSearchConfig(trials=trials, spaces=space)
     search = Search(f"{chosen_on} {seed}", config, "guess", folder / "search.db", seed)
-    search.run(trials, train, lambda trial: None)
+    search.run(trials, train, folder / "trials", lambda trial: None)
     chosen = fit(search.best(), lambda *_: None).refit(data, data.train, seed, folder)
     signals = signal_table(labels, forecast(chosen, data.windows, np.arange(len(labels))), classes)
     return judge("guess", signals, labels, splits, CONFIG).passed

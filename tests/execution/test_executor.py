@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from MLOps.config.predictors import parse_predictor
 from MLOps.config.schema import parse
 from MLOps.errors import UserError
 from MLOps.execution.executor import Map, executor, in_turn
+from MLOps.execution.processes import Processes
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
+from MLOps.predictors.tuning import trial_of
+from MLOps.training.determinism import reproducible
 from tests.predictors.markets import FEATURES
 from tests.predictors.test_selection import KINDS, SPLITS, tables
 from tests.project import ROOT, environment
@@ -46,6 +51,22 @@ def test_models_and_signals_are_the_same_from_processes(kind: str, run: Map, tmp
     there, same = trained(kind, tmp_path / "there", run)
     assert here == there
     pd.testing.assert_frame_equal(signals, same, check_exact=True)
+
+
+def settings(trial: Any, _: int) -> tuple[int, bool]:
+    import torch
+
+    assert trial is not None
+    return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_first_trial_of_a_process_has_the_threads_of_the_others() -> None:
+    """The network is imported with the trial, before threads and algorithms are set; PyTorch has none of ours yet."""
+    features, labels, splits = tables()
+    trial = trial_of("lstm", KINDS["lstm"], features, labels, CLASSES, FEATURES, splits, 7)
+    with closing(Processes(1)) as processes:
+        found = dict(processes.results(reproducible(partial(settings, trial), 1, 1), [0, 1]))
+    assert found == {0: (1, True), 1: (1, True)}
 
 
 def text(number: int) -> str:

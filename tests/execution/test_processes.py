@@ -2,12 +2,16 @@
 
 import os
 import signal
+import stat
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -40,6 +44,37 @@ def killed_once(place: Path) -> int:
     if place.name == "victim" and tries == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return tries
+
+
+def unpicklable(number: int) -> Any:
+    return threading.Lock() if number else number
+
+
+def killed_in_its_answer(place: Path) -> "Dying":
+    return Dying(place)
+
+
+class Dying:
+    """Its process is killed while it sends this, the first time: after half of a message."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        if not self.place.exists():
+            self.place.touch()
+            half = struct.pack("!i", 1000) + b"half of a message"
+            for number in range(3, 64):  # the pipe is one of these; nothing else may be written to
+                with suppress(OSError):
+                    if stat.S_ISSOCK(os.fstat(number).st_mode):
+                        os.write(number, half)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return str, ("answered",)
+
+
+def printing(number: int) -> int:
+    print(f"item {number}")
+    return number
 
 
 def tell_and_wait(folder: Path) -> None:
@@ -80,6 +115,22 @@ def test_a_killed_process_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
     with closing(Processes(2)) as processes:
         done = dict(processes.results(killed_once, [tmp_path / "victim", *(tmp_path / f"other{n}" for n in range(4))]))
     assert done == {0: 1, 1: 0, 2: 0, 3: 0, 4: 0}
+
+
+def test_a_process_killed_in_its_answer_is_replaced(tmp_path: Path) -> None:
+    with closing(Processes(1)) as processes:
+        assert dict(processes.results(killed_in_its_answer, [tmp_path / "killed"])) == {0: "answered"}
+
+
+def test_what_cannot_be_pickled_is_a_fault_of_the_code() -> None:
+    with closing(Processes(1)) as processes, pytest.raises(RuntimeError, match="cannot pickle"):
+        list(processes.results(unpicklable, [0, 1]))
+
+
+def test_what_a_process_prints_is_printed_here(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Processes(1)) as processes:
+        list(processes.results(printing, [1, 2]))
+    assert capsys.readouterr().out == "item 1\nitem 2\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -29,7 +29,7 @@ SPACE = {
 }
 
 
-def pretend(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+def pretend(_: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
     """A training that is best at a hidden size of 40, told over five epochs."""
     for epoch in range(1, 6):
         on_epoch(epoch, {"selection_loss": abs(values["hidden_size"] - 40) / 40 + values["learning_rate"] + 1 / epoch})
@@ -41,7 +41,7 @@ def searched(
     told: list[Finished] = []
     config = PredictorSearchConfig(trials=trials, spaces={"lstm": SPACE}, **settings)
     search = Search("study", config, "lstm", folder / "search.db", seed=7)
-    search.run(trials, train, told.append, run)
+    search.run(trials, train, folder / "checkpoints", told.append, run)
     return search, told
 
 
@@ -75,13 +75,13 @@ def mortal(lives: int) -> Any:
     """A training that is killed at so many epochs, counted over all trials of a run."""
     left = iter(range(lives))
 
-    def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+    def train(folder: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
         def told(epoch: int, metrics: Mapping[str, float]) -> None:
             if next(left, None) is None:
                 raise KilledError
             on_epoch(epoch, metrics)
 
-        pretend(values, told)
+        pretend(folder, values, told)
 
     return train
 
@@ -113,7 +113,7 @@ def test_a_bad_space_is_told_in_a_sentence(space: dict[str, Any], words: str) ->
 
 
 def test_a_metric_is_searched_in_its_own_direction(tmp_path: Path) -> None:
-    def train(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+    def train(_: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
         on_epoch(1, {"selection_accuracy": -abs(values["hidden_size"] - 40), "selection_loss": 0.0})
 
     search, told = searched(tmp_path, 4, train, metric="selection_accuracy")
@@ -168,7 +168,7 @@ def test_halving_compares_trials_of_one_rung(tmp_path: Path) -> None:
             assert (max(trial.losses) > rung) == goes_on
 
 
-def killed_once(place: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
+def killed_once(place: Path, folder: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
     """The first process that comes to the third epoch of a trial is killed."""
 
     def told(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -181,7 +181,7 @@ def killed_once(place: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         on_epoch(epoch, metrics)
 
-    pretend(values, told)
+    pretend(folder, values, told)
 
 
 def test_a_killed_worker_costs_no_trial(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_two_processes_that_search_one_study_disturb_each_other_in_nothing(tmp_p
     _, alone = searched(tmp_path / "alone", 8, batch_trials=2)
     both = threading.Barrier(2)
 
-    def together(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+    def together(folder: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
         both.wait(60)
-        pretend(values, on_epoch)
+        pretend(folder, values, on_epoch)
 
     searched(tmp_path, 0)
     told: dict[int, list[Finished]] = {}
@@ -214,3 +214,34 @@ def test_two_processes_that_search_one_study_disturb_each_other_in_nothing(tmp_p
         thread.join(120)
     assert told == {1: alone, 2: alone}
     assert searched(tmp_path, 8, batch_trials=2)[1] == alone
+
+
+def resuming(lives: int) -> Any:
+    """A training that keeps its epochs in its folder, and is killed at so many of them in all."""
+    left = iter(range(lives))
+
+    def train(folder: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def told(epoch: int, metrics: Mapping[str, float]) -> None:
+            if not (folder / str(epoch)).exists():
+                if next(left, None) is None:
+                    raise KilledError
+                (folder / str(epoch)).touch(exist_ok=False)
+            on_epoch(epoch, metrics)
+
+        pretend(folder, values, told)
+
+    return train
+
+
+def test_a_killed_search_goes_on_from_the_checkpoints_of_its_batch(tmp_path: Path) -> None:
+    """Trials of a batch have folders of their own, which stay until they have finished and are then deleted."""
+    settings: dict[str, Any] = {"batch_trials": 4, "pruner": NoPruningConfig(kind="none")}
+    with pytest.raises(KilledError):
+        searched(tmp_path, 12, resuming(33), **settings)
+    checkpoints = tmp_path / "checkpoints"
+    assert sorted(len(list(folder.iterdir())) for folder in checkpoints.iterdir()) == [3, 5, 5]
+    _, told = searched(tmp_path, 12, resuming(60 - 33), **settings)
+    assert len(told) == 12
+    assert list(checkpoints.iterdir()) == []

@@ -22,9 +22,9 @@ pytestmark = [pytest.mark.team, pytest.mark.slow]
 TRIALS = 12
 
 
-def slowly(values: dict[str, Any], on_epoch: OnEpoch) -> None:
+def slowly(folder: Path, values: dict[str, Any], on_epoch: OnEpoch) -> None:
     time.sleep(3)  # so that the two runs that are killed finish two batches at most
-    pretend(values, on_epoch)
+    pretend(folder, values, on_epoch)
 
 
 def search(url: str, train: Any = pretend, kill_worker: Path | None = None) -> list[Finished]:
@@ -32,7 +32,7 @@ def search(url: str, train: Any = pretend, kill_worker: Path | None = None) -> l
     config = PredictorSearchConfig(trials=TRIALS, spaces={"lstm": SPACE}, batch_trials=4)
     with executor(ExecutionConfig(kind="processes", workers=4), threads=1) as run:
         train = partial(killed_once, kill_worker) if kill_worker else train
-        Search("study", config, "lstm", url, seed=7).run(TRIALS, train, told.append, run)
+        Search("study", config, "lstm", url, seed=7).run(TRIALS, train, Path("unused"), told.append, run)
     return told
 
 

@@ -26,9 +26,10 @@ nsenter --target $second --net ray start --address 10.77.0.1:6379 --node-ip-addr
     "${common[@]}" > "$folder/node.log" 2>&1
 lose() {
     until [ -e "$folder/lose" ]; do sleep 0.1; done
+    # But for the process that holds the namespace: with it the first host would lose its address.
     for process in /proc/[0-9]*; do
         if [ "$(readlink "$process/ns/net")" = "$(readlink /proc/$second/ns/net)" ]; then echo "${process#/proc/}"; fi
-    done | xargs kill -9
+    done | grep --invert-match --line-regexp $second | xargs kill -9
 }
 lose 2> /dev/null &
 touch "$folder/up"

@@ -19,7 +19,7 @@ from MLOps.config.predictors import PredictorConfig
 from MLOps.config.splits import SplitConfig
 from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import LearningSplits
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.features.fitting import fit_features
 from MLOps.features.labels import make_labels
 from MLOps.features.pipeline import FeaturePipeline

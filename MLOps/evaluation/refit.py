@@ -24,7 +24,7 @@ from MLOps.config.trading import TradingConfig
 from MLOps.data.splits import LearningSplits
 from MLOps.evaluation.recipe import Dataset, combine_agents, train_agent, train_predictor
 from MLOps.evaluation.validation import combine
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.features.pipeline import FeaturePipeline
 from MLOps.predictors.contract import Predictor
 from MLOps.predictors.ensemble import ENSEMBLE, Ensemble

@@ -5,24 +5,12 @@ from contextlib import closing, contextmanager
 from typing import Protocol, TypeVar
 
 from MLOps.config.execution import ExecutionConfig
+from MLOps.execution.contract import Map, in_turn
 from MLOps.execution.processes import Processes, cores
-from MLOps.progress import progress_bars, with_progress
+from MLOps.progress import progress_bars
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Map(Protocol):
-    """`work(item)` of each item, in the order of the items; see `executor`."""
-
-    def __call__(self, work: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
-        """
-        Args:
-            work: a function of a module, or a `partial` of one. It sets the seeds and numbers of threads that it
-                depends on, because its process may have done other work before.
-            what: the items, for the progress bar.
-        """
-        ...
 
 
 class Workers(Protocol):
@@ -33,11 +21,6 @@ class Workers(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def in_turn(work: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
-    """See `Map`; one item after the other in this process."""
-    return [work(item) for item in with_progress(items, what)]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pandas as pd
 
 from MLOps.artifacts import scratch_folder, table_part, whole_folder, write_table
 from MLOps.data.bars import KEYS
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.features.given import GivenFeatures
 from MLOps.features.pipeline import FeaturePipeline, rows_by_symbol
 from MLOps.features.universe import Universe

@@ -14,6 +14,7 @@ from MLOps.features.pipeline import FeaturePipeline
 from MLOps.pipelines import paths
 from MLOps.pipelines.console import WARNING
 from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.workers import workers_of
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
                     lambda spans: require_classes(labels, names, spans),
                 )
         chunk_symbols = stage.params.features.chunk_symbols
-        with stage.executor() as run:
+        with workers_of(stage) as run:
             write_features(paths.FEATURES, pipeline, bars, chunk_symbols, stage.params.threads, run)
         write_json(paths.SPLITS, splits.to_dict())
         write_json(paths.FEATURE_PIPELINE, pipeline.to_dict())

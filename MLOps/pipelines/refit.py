@@ -34,12 +34,13 @@ def train() -> None:
     from MLOps.data.walk_forward import refit_splits
     from MLOps.evaluation.refit import refit
     from MLOps.pipelines.stage import Stage
+    from MLOps.pipelines.workers import workers_of
 
     with Stage("refit") as stage:
         bars = read_table(paths.BARS)
         timestamps = bars["timestamp"]
         splits = refit_splits(timestamps, stage.params.splits, stage.params.walk_forward)
-        with stage.executor() as run:
+        with workers_of(stage) as run:
             made = refit(choices(stage.params), bars, splits, CHECKPOINTS, run)
         with whole_folder(paths.REFIT) as folder:
             made.save(folder)

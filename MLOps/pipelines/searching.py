@@ -12,6 +12,7 @@ from MLOps.experiment_tracking.address import studies_url
 from MLOps.imports import code_hash
 from MLOps.pipelines import paths
 from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.workers import workers_of
 from MLOps.training.search import Finished, Search, Train
 from MLOps.training.seeds import derive_seed
 
@@ -52,7 +53,7 @@ def search(
             for epoch, loss in trial.losses.items():
                 run.log(epoch, {metric: searching.sign * loss})
 
-    with stage.executor() as run:
+    with workers_of(stage) as run:
         searching.run(config.trials, train, checkpoints, on_trial, run)
     write_json(stage.artifact("trials.json"), [asdict(trial) for trial in trials])
     write_json(stage.artifact("importances.json"), searching.importances())

@@ -6,7 +6,6 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,6 @@ from threadpoolctl import threadpool_limits
 from MLOps.artifacts import read_json, table_parts, whole_file, write_json
 from MLOps.config.params import Params, load_params
 from MLOps.config.schema import as_json
-from MLOps.execution.executor import Map, executor
 from MLOps.experiment_tracking.processes import verbosity
 from MLOps.experiment_tracking.record import Record, check_unchanged, hashes
 from MLOps.experiment_tracking.runs import Run, Runs
@@ -29,7 +27,6 @@ from MLOps.pipelines import paths
 from MLOps.pipelines.console import Console
 from MLOps.pipelines.declaration import Declaration
 from MLOps.pipelines.failures import exit_with_sentence
-from MLOps.training.determinism import reproducible
 
 RECORDED_VERSIONS = (
     "gymnasium",
@@ -77,7 +74,7 @@ class Stage:
         shutil.rmtree(self.record.folder, ignore_errors=True)
         # The order in which BLAS adds depends on how many threads it adds with.
         threadpool_limits(params.threads)
-        self._tracking, self._execution = params.tracking, params.execution
+        self._tracking = params.tracking
         self.run: Run = Runs(params.tracking).start(self.record)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -99,16 +96,6 @@ class Stage:
         trials = Trials(self._tracking)
         said = "a new candidate" if trials.record(trial) else "known already"
         print(f"{self.name}: trial {trial.candidate[:12]}: {said}; {trials.count()} counted so far")
-
-    @contextmanager
-    def executor(self) -> Iterator[Map]:
-        """Workers for what is independent; an item finds seeds and threads as this stage has set them.
-
-        Their section is not declared, because no result depends on it.
-        """
-        seed, threads = self.params.seed, self.params.threads
-        with executor(self._execution, threads) as run:
-            yield lambda work, items, what: run(reproducible(work, seed, threads), items, what)
 
     def artifact(self, name: str) -> Path:
         """Where to write a plot or report to show with the run."""

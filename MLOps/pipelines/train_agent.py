@@ -18,6 +18,7 @@ from MLOps.pipelines.agent_data import read_agent_data
 from MLOps.pipelines.declaration import do_nothing
 from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.workers import workers_of
 from MLOps.statistics.seed_spread import seed_spread
 from MLOps.trading import simulate
 from MLOps.training.determinism import seed_torch
@@ -40,7 +41,7 @@ def main() -> None:
         seed = stage.params.seed
         seed_torch(seed, stage.params.threads)
         train_one = partial(train, stage.run, name, config, data, stage.params.trading, seed)
-        with stage.executor() as run:
+        with workers_of(stage) as run:
             results = run(train_one, range(config.seeds), "seeds")
         trained, metrics = zip(*results, strict=True)
         chosen = best(trained)

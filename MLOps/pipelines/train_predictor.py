@@ -21,11 +21,12 @@ from MLOps.data.splits import Splits
 from MLOps.deployment.predictor_logging import log_predictor
 from MLOps.errors import UserError
 from MLOps.evaluation.forecasts import forecast_metrics
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.features.dataset import read_features
 from MLOps.pipelines import paths
 from MLOps.pipelines.failures import exit_with_sentence
 from MLOps.pipelines.stage import Stage
+from MLOps.pipelines.workers import workers_of
 from MLOps.predictors import ranks
 from MLOps.predictors.contract import OnEpoch, Predictor
 from MLOps.predictors.kinds import predictor_class
@@ -65,7 +66,7 @@ def run_stage(name: str, config: Any) -> None:
         def log(epoch: int, metrics: Mapping[str, float]) -> None:
             stage.log(epoch, with_loss_ratio(metrics))
 
-        with stage.executor() as workers:
+        with workers_of(stage) as workers:
             # Ranks train each model together, one after the other.
             run = workers if ranks.size() == 1 else in_turn
             data, predictor, signals = train(name, config, stage.params, log, run)

@@ -62,13 +62,14 @@ def computed(stage: "Stage", windows: "Sequence[Window]") -> "list[Outcome]":
     # They take seconds to import, which one window alone is spared.
     from MLOps.evaluation.walk_forward import Task, compute
     from MLOps.pipelines import paths
+    from MLOps.pipelines.workers import workers_of
 
     recipe = recipe_of(stage.params)
     tasks = [
         Task(number, window, recipe, paths.RAW_BARS, stage.record.environment, paths.WINDOWS)
         for number, window in enumerate(windows)
     ]
-    with stage.executor() as run:
+    with workers_of(stage) as run:
         return run(compute, tasks, "windows")
 
 

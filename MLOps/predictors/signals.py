@@ -11,7 +11,7 @@ from MLOps.config.splits import SplitConfig
 from MLOps.data.bars import KEYS
 from MLOps.data.splits import purged_folds
 from MLOps.errors import UserError
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.predictors.contract import Forecast, OnEpoch, Predictor, forecast
 from MLOps.predictors.learning import LearningData
 from MLOps.training.seeds import derive_seed

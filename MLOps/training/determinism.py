@@ -1,17 +1,9 @@
-"""Seed PyTorch, set the numbers of threads and enable deterministic algorithms."""
+"""Seed PyTorch, set its number of threads and enable deterministic algorithms."""
 
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
-
-from threadpoolctl import threadpool_limits
 
 from MLOps.training.eager import defer_compiler
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def seed_torch(seed: int, threads: int) -> None:
@@ -30,15 +22,3 @@ def seed_torch(seed: int, threads: int) -> None:
     torch.set_deterministic_debug_mode("error")
     # By default cuDNN rounds the inputs of float32 convolutions and recurrent layers to TF32, with 10 bits of mantissa.
     torch.backends.cudnn.allow_tf32 = False
-
-
-def reproducible(work: Callable[[T], R], seed: int, threads: int) -> Callable[[T], R]:
-    """`work` preceded by what a stage sets for its process, so that its result depends on no process before it."""
-    return partial(_reproducible, work, seed, threads)
-
-
-def _reproducible(work: Callable[[T], R], seed: int, threads: int, item: T) -> R:
-    # The order in which BLAS adds depends on how many threads it adds with.
-    threadpool_limits(threads)
-    seed_torch(seed, threads)
-    return work(item)

@@ -30,7 +30,7 @@ from MLOps.artifacts import value_hash
 from MLOps.config.schema import suggest
 from MLOps.config.search import MedianConfig, NoPruningConfig, PrunerConfig, SearchConfig, SearchRange
 from MLOps.errors import UserError, one_line
-from MLOps.execution.executor import Map, in_turn
+from MLOps.execution.contract import Map, in_turn
 from MLOps.training.direction import is_better
 from MLOps.training.seeds import derive_seed
 

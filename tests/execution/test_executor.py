@@ -16,13 +16,14 @@ from MLOps.config.labels import CLASSES
 from MLOps.config.predictors import parse_predictor
 from MLOps.config.schema import parse
 from MLOps.errors import UserError
-from MLOps.execution.executor import Map, executor, in_turn
+from MLOps.execution.contract import Map, in_turn
+from MLOps.execution.executor import executor
 from MLOps.execution.processes import Processes
+from MLOps.pipelines.workers import reproducible
 from MLOps.predictors.kinds import predictor_class
 from MLOps.predictors.learning import learning_data
 from MLOps.predictors.signals import train_with_signals
 from MLOps.predictors.tuning import trial_of
-from MLOps.training.determinism import reproducible
 from tests.predictors.markets import FEATURES
 from tests.predictors.test_selection import KINDS, SPLITS, tables
 from tests.project import ROOT, environment

@@ -17,7 +17,8 @@ from MLOps.config.execution import ExecutionConfig
 from MLOps.config.schema import parse
 from MLOps.config.search import HalvingConfig, NoPruningConfig, PredictorSearchConfig, SearchRange
 from MLOps.errors import UserError
-from MLOps.execution.executor import Map, executor, in_turn
+from MLOps.execution.contract import Map, in_turn
+from MLOps.execution.executor import executor
 from MLOps.training.search import Finished, OnEpoch, Search
 
 SPACE = {
